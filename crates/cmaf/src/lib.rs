@@ -1,0 +1,1 @@
+//! Access units to init segments and CMAF chunks.

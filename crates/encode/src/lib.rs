@@ -1,0 +1,1 @@
+//! Decode, scale, reproject, encode and probe with FFmpeg.

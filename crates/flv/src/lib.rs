@@ -1,0 +1,1 @@
+//! FLV tags to and from access units.

@@ -1,0 +1,1 @@
+//! CMAF chunks to parts, segments, windows and playlists.

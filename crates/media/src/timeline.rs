@@ -1,0 +1,1 @@
+//! Arrivals on a millisecond clock to access units in exact ticks.

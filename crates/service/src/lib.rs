@@ -1,0 +1,1 @@
+//! Config, tracing, metrics, admin listener, drain, interruption notices, clock, backoff.

@@ -1,0 +1,1 @@
+//! Object store: a folder or S3.

@@ -1,0 +1,1 @@
+//! Dev-only: simulated broadcasts, captured publishes, box and playlist checkers, fault schedules.

@@ -1,0 +1,1 @@
+//! HLS-aware caching proxy.

@@ -1,0 +1,2 @@
+//! `panocast-edge`.
+fn main() {}

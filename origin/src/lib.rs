@@ -1,0 +1,1 @@
+//! RTMP ingest, ladder, packager, recorder, HTTP.

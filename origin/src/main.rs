@@ -1,0 +1,2 @@
+//! `panocast-origin`.
+fn main() {}

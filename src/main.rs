@@ -1,0 +1,2 @@
+//! \`panocast\`: everything on one machine.
+fn main() {}

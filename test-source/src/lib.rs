@@ -1,0 +1,1 @@
+//! 360° bars, grid, timecode and tone, published over RTMP.

@@ -1,0 +1,2 @@
+//! `panocast-test-source`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Recordings to VOD: pulls jobs, makes renditions.

@@ -1,0 +1,2 @@
+//! `panocast-transcoder`.
+fn main() {}
