@@ -1,0 +1,60 @@
+# Panocast: the commands people use. `make help` lists them.
+#
+# Build products live outside the checkout, so that every clone and CI run reuses the compiled dependencies.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/panocast/target
+export PANOCAST_VENV ?= $(HOME)/.cache/panocast/venv
+export CARGO_TERM_COLOR ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help live page test lint test-rust test-player test-deploy bench fuzz glass package clean
+
+help: ## List these commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+live: ## Install what is missing, build, run everything with the test source: open the address it prints
+	@scripts/install live
+	@$(MAKE) --no-print-directory page
+	cargo build --release --locked --bin panocast
+	@$(CARGO_TARGET_DIR)/release/panocast up $(ARGS)
+
+page: ## Build the player page into player/dist
+	cd player && npm run --silent build
+
+test: ## Install what is missing, run every test
+	@scripts/install test
+	@$(MAKE) --no-print-directory page lint test-rust test-player test-deploy fuzz SECONDS_EACH=5
+
+lint: ## Formatting and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --features aws --locked -- -D warnings
+
+test-rust: ## Unit, property and end-to-end tests with real peers
+	cargo test --workspace --features aws --locked
+
+test-player: ## Type check, unit tests and pixels of the page in Chromium
+	cd player && npm test
+
+test-deploy: ## Templates, units and policies against a simulated AWS
+	$(PANOCAST_VENV)/bin/python -m pytest -q deploy/tests
+
+bench: ## Compare with nginx-rtmp, ffmpeg, nginx and Varnish in one run; writes docs/ref/benchmarks.md
+	@scripts/install bench
+	cargo build --release --locked --workspace --bins --examples
+	$(PANOCAST_VENV)/bin/python bench/run.py
+
+SECONDS_EACH ?= 600
+fuzz: ## Fuzz every parser, SECONDS_EACH=600 per target
+	scripts/fuzz $(SECONDS_EACH)
+
+glass: ## Glass-to-glass latency, join time and stalls in Chromium, with plots
+	@scripts/install test
+	@$(MAKE) --no-print-directory page
+	cargo build --release --locked --bin panocast
+	node e2e/browser/glass.mjs
+
+package: ## Debian packages per role into CARGO_TARGET_DIR/package
+	deploy/package
+
+clean: ## Remove build products
+	cargo clean
+	rm -rf player/dist player/node_modules e2e/browser/node_modules
