@@ -1,1 +1,30 @@
-//! Decode, scale, reproject, encode and probe with FFmpeg.
+//! Decodes, scales, reprojects, encodes and probes: the only crate that names FFmpeg.
+//!
+//! Coded media comes in and goes out as [`media::Track`] and [`media::AccessUnit`]; pictures in between are
+//! [`Picture`]s. The work runs on threads of its own with bounded queues, never on the caller's.
+//!
+//! The only crate with `unsafe`: FFmpeg is C. Each block says why it is sound.
+//!
+//! What this does not do: containers for delivery (cmaf), playlists (hls), sockets.
+
+mod error;
+mod h264;
+mod log;
+mod nal;
+mod picture;
+mod scale;
+
+pub mod audio;
+pub mod video;
+
+pub use error::Error;
+pub use h264::{ENCODER_DEFAULT, ENCODERS, X264_PRESETS, available, check_available};
+pub use picture::{Picture, Plane, SIDE_PIXELS_MAX};
+
+/// Sends FFmpeg's log to tracing. Every entry point calls it; it costs nothing the second time.
+pub fn init() {
+    log::install();
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! Tests of the parts together, on small pictures that need no file.
+
+mod blocks;
