@@ -1,0 +1,97 @@
+use super::*;
+
+async fn store() -> (tempfile::TempDir, Folder) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Folder::open(folder.path().join("root")).await.unwrap();
+    (folder, store)
+}
+
+fn body(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+#[tokio::test]
+async fn a_link_that_leads_outside_is_neither_read_nor_written() {
+    let (folder, store) = store().await;
+    let outside = folder.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("secret"), "s").unwrap();
+    std::os::unix::fs::symlink(&outside, folder.path().join("root/door")).unwrap();
+    store.get("door/secret").await.unwrap_err();
+    store
+        .put("door/new", body("x"), Label::default())
+        .await
+        .unwrap_err();
+    store
+        .put_if_absent("door/new", body("x"), Label::default())
+        .await
+        .unwrap_err();
+    assert!(!outside.join("new").exists());
+    assert_eq!(store.list("", None).await.unwrap().objects, []);
+}
+
+#[tokio::test]
+async fn a_dead_writers_temporary_file_is_no_object_and_goes_when_stale() {
+    let (folder, store) = store().await;
+    let new = folder.path().join("root/.panocast/new/left");
+    fs::write(&new, "half").unwrap();
+    assert_eq!(store.list("", None).await.unwrap().objects, []);
+    Folder::open(folder.path().join("root")).await.unwrap();
+    assert!(new.exists(), "a living writer keeps its file");
+    let old = SystemTime::now() - 2 * STALE;
+    File::options()
+        .write(true)
+        .open(&new)
+        .unwrap()
+        .set_modified(old)
+        .unwrap();
+    Folder::open(folder.path().join("root")).await.unwrap();
+    assert!(!new.exists());
+}
+
+#[tokio::test]
+async fn an_open_read_keeps_the_bytes_it_began_with() {
+    let (_folder, store) = store().await;
+    store
+        .put("a", body("old bytes"), Label::default())
+        .await
+        .unwrap();
+    let read = store.get("a").await.unwrap();
+    store.put("a", body("new"), Label::default()).await.unwrap();
+    assert_eq!(read.bytes(100).await.unwrap(), "old bytes");
+    let read = store.get("a").await.unwrap();
+    store.delete("a").await.unwrap();
+    assert_eq!(read.bytes(100).await.unwrap(), "new");
+}
+
+#[tokio::test]
+async fn says_so_when_an_object_would_be_a_folder_too() {
+    let (_folder, store) = store().await;
+    store.put("a/b", body("x"), Label::default()).await.unwrap();
+    let error = store
+        .put("a", body("x"), Label::default())
+        .await
+        .unwrap_err();
+    assert!(!error.is_retryable(), "{error}");
+    let error = store
+        .put("a/b/c", body("x"), Label::default())
+        .await
+        .unwrap_err();
+    assert!(!error.is_retryable(), "{error}");
+    assert!(store.get("a").await.unwrap_err().is_not_found());
+    assert!(store.get("a/b/c").await.unwrap_err().is_not_found());
+}
+
+#[tokio::test]
+async fn an_upload_id_cannot_name_another_folder() {
+    let (_folder, store) = store().await;
+    for id in ["", "..", "../new", "a/b"] {
+        let error = store
+            .list_parts("k", &UploadId(id.into()))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::UploadGone { .. }), "{error}");
+    }
+}
+
+use std::fs::File;
