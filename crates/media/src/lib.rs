@@ -10,9 +10,11 @@ mod access_unit;
 pub mod avc;
 mod projection;
 mod time;
+pub mod timeline;
 mod track;
 
 pub use access_unit::{AccessUnit, Arrival};
 pub use projection::{Immersive, Orientation, Projection, StereoLayout, UnknownName};
 pub use time::{Timescale, VIDEO_TIMESCALE};
+pub use timeline::Timeline;
 pub use track::{Codec, Kind, Track};

@@ -1,1 +1,0 @@
-//! Arrivals on a millisecond clock to access units in exact ticks.

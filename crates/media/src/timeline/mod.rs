@@ -1,0 +1,447 @@
+//! Arrivals on a 32-bit millisecond clock become access units in exact ticks.
+//!
+//! Why here, and only here: RTMP counts milliseconds modulo 2^32 (OBS: 2^31), encoders jump, repeat
+//! and drift, and everything behind this point (cuts, playlists, byte-equal twin origins) needs
+//! times that only go forward and are exact. It is one pure machine, so three days of bad clocks
+//! are a test of seconds.
+//!
+//! ```text
+//! Arrival --unwrap--> judge (near, pause, outlier, new timeline)
+//!         --stamp (frame grid, sample count)--> one unit of lookahead --> AccessUnit
+//! ```
+//!
+//! Promises, for any input:
+//! - Within a track `dts` strictly increases and `dts + duration` is the next unit's `dts`, except
+//!   across an [`Event::Discontinuity`], where it may be later. Both tracks share one zero; the
+//!   first unit is near it.
+//! - Composition offsets are those sent, snapped to the frame grid where the rate is constant;
+//!   never derived.
+//! - A step of more than [`STEP_MAX_MS`] forward or [`BACKWARD_MAX_MS`] back is an outlier: the
+//!   unit is re-stamped where its predecessor ends. The third in a row that agree is a new
+//!   timeline: one discontinuity for both tracks, output contiguous. A pause of one track that the
+//!   other's clock confirms is a real gap instead.
+//! - A gap lengthens the unit before it. A track that pauses for more than [`STEP_MAX_MS`] while
+//!   the other goes on has its last unit released with its usual duration, and comes back behind a
+//!   discontinuity ([`Reason::Gap`]).
+//! - Sound follows the publisher's clock by at most one sample per access unit, so |A-V| stays
+//!   bounded for ever.
+//!
+//! What it does not do: reorder, read NAL units, know wall time (`now` only re-bases tracks whose
+//! clocks have nothing in common), or wait: a unit leaves when its successor arrives, or with
+//! [`Timeline::flush`].
+
+mod audio;
+mod lane;
+mod rate;
+mod start;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod video;
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{AccessUnit, Arrival, Kind, VIDEO_TIMESCALE, aac, avc};
+use lane::{Clock, Lane, Verdict};
+use start::State;
+
+pub use rate::frame_ticks;
+pub use stats::{Stats, TrackStats};
+
+/// A longer step forward is no late frame: slow screen shares send one picture a second, no encoder
+/// one in five.
+pub const STEP_MAX_MS: i64 = 5_000;
+/// A longer step back is no reordering: that stays within two or three frames.
+pub const BACKWARD_MAX_MS: i64 = 250;
+/// Outliers in a row that agree with each other and so are the publisher's new clock. One or two
+/// are damage.
+pub const OUTLIERS_MAX: u32 = 3;
+/// Start waits this long for the second configured track, so that the earlier of both gets the
+/// zero.
+pub const START_WAIT: Duration = Duration::from_secs(1);
+/// Start waits this long for a second track's configuration: headers follow each other within a
+/// round trip.
+pub const START_WAIT_SINGLE: Duration = Duration::from_millis(300);
+/// A track that joins this much too early is placed late and slewed; more moves both tracks. Lip
+/// sync bears 40 ms.
+const JOIN_SLACK_MS: i64 = 20;
+
+const TICKS_PER_MS: i64 = VIDEO_TIMESCALE.rate() as i64 / 1000;
+const STEP_MAX: i64 = STEP_MAX_MS * TICKS_PER_MS;
+
+/// What comes out of a [`Timeline`], in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The next access unit of its track, in that track's timescale.
+    AccessUnit(AccessUnit),
+    /// What follows does not continue what came before, in every track: cut here, and read the
+    /// tracks anew.
+    Discontinuity {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// Why a timeline broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The publisher came back ([`Timeline::resume`]).
+    Resumed,
+    /// The publisher's clock jumped.
+    ClockJump,
+    /// A track has a new configuration, or a track came.
+    ConfigChanged,
+    /// One track came back after a pause longer than [`STEP_MAX_MS`].
+    Gap,
+    /// The zero was moved to a peer's ([`Timeline::anchor`]).
+    Anchored,
+}
+
+impl Reason {
+    /// The name used in logs, metrics and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reason::Resumed => "resumed",
+            Reason::ClockJump => "clock-jump",
+            Reason::ConfigChanged => "config-changed",
+            Reason::Gap => "gap",
+            Reason::Anchored => "anchored",
+        }
+    }
+}
+
+/// Where one video and one audio access unit lie, for agreeing on a zero: see [`Timeline::anchor`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Decode time of a video access unit (a keyframe both sides know by its bytes).
+    pub video: Option<i64>,
+    /// Decode time of an audio access unit both sides know.
+    pub audio: Option<i64>,
+}
+
+/// The machine; see the module's text.
+#[derive(Debug, Default)]
+pub struct Timeline {
+    video: Lane,
+    audio: Lane,
+    state: State,
+    generation: u32,
+    events: VecDeque<Event>,
+    delivered: bool,
+    discontinuities: u64,
+}
+
+impl Timeline {
+    /// A timeline that starts near zero.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Announces the video track's configuration; `declared_rate` is what metadata claims (frames,
+    /// seconds).
+    ///
+    /// While running, a configuration that differs by value breaks the timeline
+    /// ([`Reason::ConfigChanged`]).
+    pub fn set_video(&mut self, config: &avc::Config, declared_rate: Option<(u32, u32)>) {
+        let rate = config.frame_rate().and_then(frame_ticks);
+        let rate = rate.or_else(|| declared_rate.and_then(frame_ticks));
+        if self.video.avc.as_ref() != Some(config) {
+            self.config_changed(Kind::Video);
+            self.video.avc = Some(config.clone());
+        }
+        self.video.set_video(rate);
+    }
+
+    /// Announces the audio track's configuration. While running, see [`Timeline::set_video`].
+    pub fn set_audio(&mut self, config: &aac::Config) {
+        if self.audio.aac.as_ref() != Some(config) {
+            self.config_changed(Kind::Audio);
+            self.audio.aac = Some(config.clone());
+            self.audio.set_audio(config);
+        }
+    }
+
+    /// Takes one arrival; `now` is the time since any fixed start. Arrivals of a track not
+    /// announced are counted and dropped. Take the results with [`Timeline::next`].
+    pub fn push(&mut self, arrival: Arrival, now: Duration) {
+        if self.lane(arrival.kind).stamper.is_none() {
+            self.lane_mut(arrival.kind).stats.dropped += 1;
+            return;
+        }
+        match &mut self.state {
+            State::Running => self.place(arrival, now),
+            State::Starting { held, .. } => {
+                held.push((arrival, now));
+                if self.may_start() {
+                    self.start();
+                }
+            }
+        }
+    }
+
+    /// The next event, if any.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "None means not yet, not the end"
+    )]
+    pub fn next(&mut self) -> Option<Event> {
+        let mut event = self.events.pop_front()?;
+        self.delivered = true;
+        if let Event::AccessUnit(unit) = &mut event {
+            let shift = self.lane(unit.kind).shift;
+            unit.dts = unit.dts.saturating_add(shift);
+            unit.pts = unit.pts.saturating_add(shift);
+        }
+        Some(event)
+    }
+
+    /// A new publisher session continues the stream: its clock has nothing to do with the old one.
+    /// What was held leaves now; the next arrivals follow behind [`Reason::Resumed`], above
+    /// everything emitted.
+    pub fn resume(&mut self) {
+        self.flush();
+        let resumed = self.video.end.is_some() || self.audio.end.is_some();
+        for lane in [&mut self.video, &mut self.audio] {
+            lane.forget_clock();
+        }
+        self.state = State::Starting {
+            held: Vec::new(),
+            resumed,
+        };
+    }
+
+    /// Lets everything held leave, each track's last unit with its usual duration. The timeline may
+    /// go on after it.
+    pub fn flush(&mut self) {
+        if matches!(&self.state, State::Starting { held, .. } if !held.is_empty()) {
+            self.start();
+        }
+        self.release(Kind::Video);
+        self.release(Kind::Audio);
+    }
+
+    /// Moves the zero of each track so that what lies at `ours` lies at `theirs` from the next
+    /// [`Timeline::next`] on: twin origins adopt each other's ticks at a keyframe both received.
+    /// Differences between units stay exact.
+    ///
+    /// Where only one track is known on both sides, the other moves by the same time. Before
+    /// anything was taken from this timeline it is silent; later it puts [`Reason::Anchored`]
+    /// first, and ticks may go back: a new run.
+    pub fn anchor(&mut self, ours: Anchor, theirs: Anchor) {
+        let difference = |a: Option<i64>, b: Option<i64>| Some(b?.saturating_sub(a?));
+        let video = difference(ours.video, theirs.video);
+        let audio = difference(ours.audio, theirs.audio);
+        let scale = self.audio.timescale();
+        let video = video.or_else(|| audio.map(|shift| scale.rescale(shift, VIDEO_TIMESCALE)));
+        let audio = audio.or_else(|| video.map(|shift| VIDEO_TIMESCALE.rescale(shift, scale)));
+        if video.unwrap_or(0) == 0 && audio.unwrap_or(0) == 0 {
+            return;
+        }
+        self.video.shift = self.video.shift.saturating_add(video.unwrap_or(0));
+        self.audio.shift = self.audio.shift.saturating_add(audio.unwrap_or(0));
+        if self.delivered {
+            self.discontinuities += 1;
+            self.events.push_front(Event::Discontinuity {
+                reason: Reason::Anchored,
+            });
+        }
+    }
+
+    /// What was met so far, for the operator.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            video: self.video.stats(),
+            audio: self.audio.stats(),
+            discontinuities: self.discontinuities,
+            split_bases: self.split_bases(),
+        }
+    }
+}
+
+// === running ===
+
+impl Timeline {
+    fn place(&mut self, arrival: Arrival, now: Duration) {
+        let kind = arrival.kind;
+        let at = match self.judge(kind, arrival.timestamp_ms, now) {
+            Verdict::At(ticks) => Some(ticks),
+            Verdict::Restamp => {
+                self.lane_mut(kind).stats.restamped += 1;
+                None
+            }
+        };
+        let sibling = self.lane(other(kind)).position();
+        let lane = self.lane_mut(kind);
+        lane.seen = now;
+        let Some((dts, pts)) = lane.stamp(at, arrival.composition_ms, sibling) else {
+            lane.stats.dropped += 1;
+            return;
+        };
+        if lane.leaves_hole(dts) {
+            self.break_timeline(Reason::Gap);
+        }
+        let unit = self.lane_mut(kind).follow(arrival, dts, pts);
+        self.events.extend(unit.map(Event::AccessUnit));
+        let position = self.lane(kind).position();
+        let behind = self.lane(other(kind)).position();
+        if let (Some(position), Some(behind)) = (position, behind)
+            && position - behind > STEP_MAX
+        {
+            self.release(other(kind));
+        }
+    }
+
+    /// Decides where on the shared timeline an arrival lies.
+    fn judge(&mut self, kind: Kind, timestamp_ms: u32, now: Duration) -> Verdict {
+        let sibling = self.sibling(kind);
+        let lane = self.lane_mut(kind);
+        let Some(clock) = &mut lane.clock else {
+            return self.join(kind, timestamp_ms, now);
+        };
+        if let Some(ticks) = clock.near(timestamp_ms) {
+            lane.outliers = None;
+            let repeats = clock.advance(timestamp_ms) <= 0 && lane.pending();
+            lane.stats.backward += u64::from(repeats);
+            return Verdict::At(ticks);
+        }
+        // Far from its predecessor. A pause, if the other track's clock went the same way.
+        let ticks = clock.ticks(timestamp_ms);
+        let agrees = |ticks: i64| {
+            let position = sibling.as_ref().map(|(_, position, _)| *position);
+            position.is_some_and(|position| (ticks - position).abs() <= STEP_MAX)
+        };
+        if clock.is_ahead(timestamp_ms) && agrees(ticks) {
+            lane.outliers = None;
+            clock.advance(timestamp_ms);
+            return Verdict::At(ticks);
+        }
+        // Or the jump the other track made already.
+        if let Some((other, _, generation)) = &sibling
+            && *generation > lane.generation
+            && agrees(other.ticks(timestamp_ms))
+        {
+            lane.generation = *generation;
+            return self.adopt(kind, other.clone(), timestamp_ms);
+        }
+        if lane.outlier(timestamp_ms) < OUTLIERS_MAX {
+            return Verdict::Restamp;
+        }
+        self.new_timeline(kind, timestamp_ms)
+    }
+
+    /// The third outlier in a row: what follows is counted from here, contiguous with what was.
+    fn new_timeline(&mut self, kind: Kind, timestamp_ms: u32) -> Verdict {
+        let follows = self.lane(other(kind)).generation > self.lane(kind).generation
+            && self.lane(other(kind)).clock.is_some();
+        if !follows {
+            self.generation += 1;
+            self.break_timeline(Reason::ClockJump);
+        }
+        let generation = self.generation;
+        let lane = self.lane_mut(kind);
+        let ticks = lane.expected().unwrap_or(0);
+        lane.clock = Some(Clock::at(timestamp_ms, ticks));
+        lane.generation = generation;
+        lane.outliers = None;
+        Verdict::At(ticks)
+    }
+
+    /// The first arrival of a track while the other runs: on the other's clock, or by arrival.
+    fn join(&mut self, kind: Kind, timestamp_ms: u32, now: Duration) -> Verdict {
+        let generation = self.generation;
+        let seen = self.lane(other(kind)).seen;
+        let Some((clock, position, _)) = self.sibling(kind) else {
+            let ticks = self.end();
+            let lane = self.lane_mut(kind);
+            lane.clock = Some(Clock::at(timestamp_ms, ticks));
+            return Verdict::At(ticks);
+        };
+        self.lane_mut(kind).generation = generation;
+        if (clock.ticks(timestamp_ms) - position).abs() <= STEP_MAX {
+            return self.adopt(kind, clock, timestamp_ms);
+        }
+        let waited = now.saturating_sub(seen).min(START_WAIT);
+        let ticks = position + VIDEO_TIMESCALE.ticks(waited);
+        self.adopt(kind, Clock::at(timestamp_ms, ticks), timestamp_ms)
+    }
+
+    /// Puts a track on `clock`. Where that would overlap what it has emitted, both tracks move up.
+    fn adopt(&mut self, kind: Kind, mut clock: Clock, timestamp_ms: u32) -> Verdict {
+        let floor = self.lane(kind).expected().unwrap_or(0);
+        let early = floor - clock.ticks(timestamp_ms);
+        if early > JOIN_SLACK_MS * TICKS_PER_MS {
+            clock.raise(early);
+            if let Some(sibling) = &mut self.lane_mut(other(kind)).clock {
+                sibling.raise(early);
+            }
+        }
+        clock.advance(timestamp_ms);
+        let ticks = clock.ticks(timestamp_ms);
+        let lane = self.lane_mut(kind);
+        lane.clock = Some(clock);
+        lane.outliers = None;
+        Verdict::At(ticks)
+    }
+
+    fn config_changed(&mut self, kind: Kind) {
+        let running = matches!(self.state, State::Running);
+        let started = self.video.end.is_some() || self.audio.end.is_some();
+        let placed = self.video.pending() || self.audio.pending();
+        if running && (started || placed) {
+            self.break_timeline(Reason::ConfigChanged);
+        } else if let State::Starting { held, .. } = &mut self.state {
+            // Coded with a configuration that no longer holds; nothing was shown yet.
+            held.retain(|(arrival, _)| arrival.kind != kind);
+        }
+    }
+
+    /// Both tracks' held units leave, then the mark.
+    fn break_timeline(&mut self, reason: Reason) {
+        self.release(Kind::Video);
+        self.release(Kind::Audio);
+        self.video.broken = true;
+        self.audio.broken = true;
+        self.discontinuities += 1;
+        self.events.push_back(Event::Discontinuity { reason });
+    }
+
+    fn release(&mut self, kind: Kind) {
+        let unit = self.lane_mut(kind).release();
+        self.events.extend(unit.map(Event::AccessUnit));
+    }
+
+    /// The other track's clock, where it is, and which timeline it follows, if it runs.
+    fn sibling(&self, kind: Kind) -> Option<(Clock, i64, u32)> {
+        let lane = self.lane(other(kind));
+        Some((lane.clock.clone()?, lane.position()?, lane.generation))
+    }
+
+    fn split_bases(&self) -> bool {
+        match (&self.video.clock, &self.audio.clock) {
+            (Some(video), Some(audio)) => (video.against(audio)).abs() > STEP_MAX,
+            _ => false,
+        }
+    }
+
+    fn lane(&self, kind: Kind) -> &Lane {
+        match kind {
+            Kind::Video => &self.video,
+            Kind::Audio => &self.audio,
+        }
+    }
+
+    fn lane_mut(&mut self, kind: Kind) -> &mut Lane {
+        match kind {
+            Kind::Video => &mut self.video,
+            Kind::Audio => &mut self.audio,
+        }
+    }
+}
+
+fn other(kind: Kind) -> Kind {
+    match kind {
+        Kind::Video => Kind::Audio,
+        Kind::Audio => Kind::Video,
+    }
+}

@@ -1,0 +1,109 @@
+//! Finding the zero: the first arrivals are held until each track has one, then the earlier gets
+//! it.
+
+use std::time::Duration;
+
+use super::lane::{self, Clock};
+use super::{Reason, START_WAIT, START_WAIT_SINGLE, STEP_MAX_MS, TICKS_PER_MS, Timeline};
+use crate::{Arrival, Kind, VIDEO_TIMESCALE};
+
+/// Arrivals held at the start: a second of 120 fps and of AAC at 96 kHz is 214.
+const START_HELD_MAX: usize = 512;
+/// A first composition offset lifts the zero by this much at most: sixteen reordered pictures at 24
+/// fps.
+const LIFT_MAX_MS: i64 = 667;
+
+#[derive(Debug)]
+pub(super) enum State {
+    /// Nothing placed since the start or since a resume: waiting for the tracks' first arrivals.
+    Starting {
+        held: Vec<(Arrival, Duration)>,
+        resumed: bool,
+    },
+    /// Every arrival is placed as it comes.
+    Running,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State::Starting {
+            held: Vec::new(),
+            resumed: false,
+        }
+    }
+}
+
+impl Timeline {
+    pub(super) fn may_start(&self) -> bool {
+        let State::Starting { held, .. } = &self.state else {
+            return false;
+        };
+        let (Some((first, from)), Some((last, to))) = (held.first(), held.last()) else {
+            return false;
+        };
+        let configured = |kind| self.lane(kind).stamper.is_some();
+        let both = configured(Kind::Video) && configured(Kind::Audio);
+        if both && held.iter().any(|(arrival, _)| arrival.kind != first.kind) {
+            return true;
+        }
+        let wait = if both { START_WAIT } else { START_WAIT_SINGLE };
+        let media_ms = lane::difference(last.timestamp_ms, first.timestamp_ms);
+        held.len() >= START_HELD_MAX
+            || to.saturating_sub(*from) >= wait
+            || (media_ms >= wait.as_millis() as i64 && last.kind == first.kind)
+    }
+
+    /// Gives each held track its offset to the shared zero, then places what was held.
+    pub(super) fn start(&mut self) {
+        let State::Starting { held, resumed } = std::mem::replace(&mut self.state, State::Running)
+        else {
+            return;
+        };
+        let Some((first, first_now)) = held.first() else {
+            return;
+        };
+        let base = self.end();
+        // Milliseconds after the first arrival: by the publisher's clock, or by arrival where the
+        // clocks differ.
+        let second = held.iter().find(|(a, _)| a.kind != first.kind);
+        let after_ms = second.map_or(0, |(arrival, now)| {
+            let sent = lane::difference(arrival.timestamp_ms, first.timestamp_ms);
+            let waited = now.saturating_sub(*first_now).as_millis() as i64;
+            if (sent - waited).abs() > STEP_MAX_MS {
+                waited
+            } else {
+                sent
+            }
+        });
+        let mut zero = base - after_ms.min(0) * TICKS_PER_MS;
+        let firsts = [(first, 0), (second.map_or(first, |(a, _)| a), after_ms)];
+        // A first picture shown before its decode time would lie before the zero.
+        let early = firsts.iter().map(|(a, ms)| {
+            let early_ms = i64::from(a.composition_ms.min(0)) + ms - after_ms.min(0);
+            (-early_ms).max(0) * TICKS_PER_MS
+        });
+        zero += early.max().unwrap_or(0).min(LIFT_MAX_MS * TICKS_PER_MS);
+        self.generation += 1;
+        for (arrival, ms) in firsts.into_iter().take(1 + usize::from(second.is_some())) {
+            let generation = self.generation;
+            let lane = self.lane_mut(arrival.kind);
+            lane.clock = Some(Clock::at(arrival.timestamp_ms, zero + ms * TICKS_PER_MS));
+            lane.generation = generation;
+        }
+        if resumed {
+            self.break_timeline(Reason::Resumed);
+        }
+        for (arrival, now) in held {
+            self.place(arrival, now);
+        }
+    }
+
+    /// The end of everything placed, in ticks of [`VIDEO_TIMESCALE`].
+    pub(super) fn end(&self) -> i64 {
+        let ends = [&self.video, &self.audio].map(|lane| {
+            let end = lane.end.unwrap_or(0);
+            lane.timescale().rescale(end, VIDEO_TIMESCALE)
+        });
+        ends.into_iter().max().unwrap_or(0).max(0)
+    }
+}

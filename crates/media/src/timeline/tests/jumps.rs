@@ -1,0 +1,193 @@
+//! Clocks that jump, repeat, wrap and pause.
+
+use super::*;
+
+#[test]
+fn p6_a_single_outlier_is_stamped_where_it_belongs() {
+    let mut bench = Bench::new(Some((30, 1)));
+    for k in 0..90 {
+        let broken = k == 40;
+        bench.push(video(
+            k * 100 / 3 + if broken { 2_146_858_000 } else { 0 },
+            0,
+        ));
+        bench.push(audio(k * 64 / 3 + if broken { -900_000 } else { 0 }));
+    }
+    assert_eq!(bench.timeline.stats().video.restamped, 1);
+    assert_eq!(bench.timeline.stats().audio.restamped, 1);
+    let bench = bench.finish();
+    assert!(bench.breaks.is_empty());
+    assert!(bench.steps(Kind::Video).iter().all(|step| *step == 12_000));
+    assert!(bench.steps(Kind::Audio).iter().all(|step| *step == 1_024));
+}
+
+#[test]
+fn p6_a_jump_of_an_hour_either_way_is_one_discontinuity_for_both_tracks() {
+    for hours in [1, -1] {
+        let mut bench = Bench::new(Some((30, 1)));
+        bench.av(7_200_000, 2_000);
+        bench.av(7_202_000 + hours * 3_600_000, 2_000);
+        let bench = bench.finish();
+        assert_eq!(bench.breaks, [Reason::ClockJump], "{hours} h");
+        for kind in [Kind::Video, Kind::Audio] {
+            let end = seconds(kind, *bench.times(kind).last().unwrap());
+            assert!((3.9..4.05).contains(&end), "{kind} ends at {end} s");
+        }
+    }
+}
+
+#[test]
+fn p6_a_jump_keeps_lips_and_sound_together() {
+    let mut bench = Bench::new(Some((30, 1)));
+    bench.av(0, 2_000);
+    bench.av(50_000_000, 4_000);
+    let bench = bench.finish();
+    let ends =
+        [Kind::Video, Kind::Audio].map(|kind| seconds(kind, bench.times(kind).pop().unwrap()));
+    assert!((ends[0] - ends[1]).abs() < 0.04, "{ends:?}");
+}
+
+#[test]
+fn p6_two_outliers_that_disagree_are_not_a_timeline() {
+    let mut bench = Bench::new(Some((30, 1)));
+    bench.av(0, 1_000);
+    for wild in [90_000_000, 4_000_000, 55_000_000, 700_000_000] {
+        bench.push(video(wild, 0));
+    }
+    bench.av(1_133, 1_000);
+    let bench = bench.finish();
+    assert!(bench.breaks.is_empty());
+}
+
+#[test]
+fn p6_no_unit_lasts_longer_than_the_bound_whatever_the_stamps() {
+    let mut bench = Bench::new(Some((30, 1)));
+    bench.av(0, 1_000);
+    bench.av(9_000, 1_000);
+    bench.av(3_000, 1_000);
+    bench.av(2_000_000_000, 1_000);
+    let bench = bench.finish();
+    let longest = |kind| bench.steps(kind).into_iter().max().unwrap();
+    assert!(longest(Kind::Video) <= 12_000 * 2);
+    assert!(longest(Kind::Audio) <= 1_024 * 2);
+    assert_eq!(bench.breaks.len(), 3);
+}
+
+#[test]
+fn both_wraps_pass_unnoticed() {
+    for wrap in [1_i64 << 31, 1 << 32] {
+        let mut bench = Bench::new(Some((30, 1)));
+        let mask = wrap - 1;
+        for k in 0..300 {
+            bench.push(video((wrap - 5_000 + k * 100 / 3) & mask, 0));
+            bench.push(audio((wrap - 5_000 + k * 64 / 3) & mask));
+        }
+        let bench = bench.finish();
+        assert!(bench.breaks.is_empty());
+        assert!(bench.steps(Kind::Video).iter().all(|step| *step == 12_000));
+        assert!(bench.steps(Kind::Audio).iter().all(|step| *step == 1_024));
+    }
+}
+
+#[test]
+fn repeated_and_slightly_backward_times_are_spread_and_counted() {
+    let mut bench = Bench::silent(None);
+    for at in [0, 40, 80, 80, 75, 160, 200, 240, 280, 320, 360, 400] {
+        bench.push(video(at, 0));
+    }
+    assert_eq!(bench.timeline.stats().video.backward, 2);
+    let bench = bench.finish();
+    assert!(bench.breaks.is_empty());
+    assert_eq!(bench.units.len(), 12);
+}
+
+#[test]
+fn sound_that_pauses_while_pictures_go_on_comes_back_in_its_place() {
+    let mut bench = Bench::new(Some((30, 1)));
+    bench.av(0, 2_000);
+    for k in 60..360 {
+        bench.push(video(k * 100 / 3, 0));
+    }
+    bench.av(12_000, 1_000);
+    assert_eq!(bench.timeline.stats().audio.gaps, 1);
+    let bench = bench.finish();
+    assert_eq!(bench.breaks, [Reason::Gap]);
+    let ends =
+        [Kind::Video, Kind::Audio].map(|kind| seconds(kind, bench.times(kind).pop().unwrap()));
+    assert!((ends[0] - ends[1]).abs() < 0.04, "{ends:?}");
+}
+
+#[test]
+fn lost_sound_becomes_a_gap_as_long_as_what_was_lost() {
+    let mut bench = Bench::new(Some((30, 1)));
+    for k in 0..300 {
+        if k < 900 {
+            bench.push(video(k * 64 / 3, 0));
+        }
+        if !(100..140).contains(&k) {
+            bench.push(audio(k * 64 / 3));
+        }
+    }
+    let stats = bench.timeline.stats().audio;
+    assert_eq!((stats.gaps, stats.gap_ticks), (1, 40 * 1_024));
+    let bench = bench.finish();
+    assert!(bench.breaks.is_empty());
+    let audio = bench.times(Kind::Audio);
+    assert_eq!(audio.last(), Some(&(299 * 1_024)));
+    let long = bench
+        .units
+        .iter()
+        .filter(|u| u.kind == Kind::Audio && u.duration != 1_024);
+    assert_eq!(long.map(|u| u.duration).collect::<Vec<_>>(), [41 * 1_024]);
+}
+
+#[test]
+fn one_lost_unit_of_sound_is_a_gap_too() {
+    let mut bench = Bench::new(Some((30, 1)));
+    for k in 0..300 {
+        bench.push(video(k * 64 / 3, 0));
+        if k != 100 {
+            bench.push(audio(k * 64 / 3));
+        }
+    }
+    let bench = bench.finish();
+    assert_eq!(bench.times(Kind::Audio).last(), Some(&(299 * 1_024)));
+}
+
+#[test]
+fn sound_beyond_its_time_is_dropped_before_lips_and_sound_part() {
+    let mut bench = Bench::new(Some((30, 1)));
+    let mut sent = 0;
+    for k in 0..600 {
+        bench.push(video(k * 64 / 3, 0));
+        // Every 50th unit is sent twice.
+        for _ in 0..1 + usize::from(k % 50 == 49) {
+            bench.push(audio(k * 64 / 3));
+            sent += 1;
+        }
+    }
+    assert!(bench.timeline.stats().audio.dropped > 8);
+    let bench = bench.finish();
+    let last = seconds(Kind::Audio, bench.times(Kind::Audio).pop().unwrap());
+    assert!(
+        (last - 599.0 * 0.021_333).abs() < 0.04,
+        "{last}, {sent} sent"
+    );
+}
+
+#[test]
+fn pictures_that_pause_lengthen_the_last_one_up_to_the_bound() {
+    let mut bench = Bench::new(Some((30, 1)));
+    bench.av(0, 1_000);
+    for k in 47..187 {
+        bench.push(audio(k * 64 / 3));
+    }
+    bench.av(4_000, 1_000);
+    let bench = bench.finish();
+    assert!(bench.breaks.is_empty());
+    assert!(
+        bench.steps(Kind::Video).contains(&(12_000 * 91)),
+        "{:?}",
+        bench.steps(Kind::Video)
+    );
+}

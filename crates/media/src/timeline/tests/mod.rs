@@ -1,0 +1,187 @@
+//! A publisher in a struct: it stamps pictures and sound with whatever clock a test wants.
+
+mod jumps;
+mod properties;
+mod rates;
+mod soak;
+mod start;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Event, Reason, Timeline};
+use crate::{AccessUnit, Arrival, Kind, VIDEO_TIMESCALE, aac, avc};
+
+/// Constrained Baseline, level 3.1, 320 pixels high and `16 * (80 + step)` wide, without a word
+/// about its rate.
+fn avc_config(step: u8) -> avc::Config {
+    let width_mbs = 79 + u32::from(step);
+    // sps id, log2_max_frame_num-4, poc type 2, one reference; then no gaps, width and height in
+    // macroblocks - 1, frames only, 8x8 inference, no cropping, no VUI, stop bit.
+    let mut bits = String::new();
+    for value in [0, 0, 2, 1] {
+        bits += &exp_golomb(value);
+    }
+    bits += "0";
+    bits += &exp_golomb(width_mbs);
+    bits += &exp_golomb(19);
+    bits += "110";
+    bits += "01";
+    let mut sps = vec![0x67, 0x42, 0xc0, 0x1f];
+    sps.extend(bits.as_bytes().chunks(8).map(|byte| {
+        (0..8).fold(0, |value, i| {
+            (value << 1) | u8::from(byte.get(i) == Some(&b'1'))
+        })
+    }));
+    let pps = [0x68, 0xce, 0x3c, 0x80];
+    let mut record = vec![1, 0x42, 0xc0, 0x1f, 0xff, 0xe1, 0, sps.len() as u8];
+    record.extend(sps);
+    record.extend([1, 0, pps.len() as u8]);
+    record.extend(pps);
+    avc::Config::parse(Bytes::from(record)).unwrap()
+}
+
+fn exp_golomb(value: u32) -> String {
+    let code = format!("{:b}", value + 1);
+    "0".repeat(code.len() - 1) + &code
+}
+
+fn video(timestamp_ms: i64, composition_ms: i32) -> Arrival {
+    Arrival {
+        kind: Kind::Video,
+        timestamp_ms: timestamp_ms as u32,
+        composition_ms,
+        is_sync: false,
+        payload: Bytes::from_static(b"picture"),
+    }
+}
+
+fn audio(timestamp_ms: i64) -> Arrival {
+    Arrival {
+        kind: Kind::Audio,
+        composition_ms: 0,
+        is_sync: true,
+        payload: Bytes::from_static(b"sound"),
+        ..video(timestamp_ms, 0)
+    }
+}
+
+/// A timeline with 30 fps declared and AAC at 48 kHz, fed by a clock and checked at every step.
+struct Bench {
+    timeline: Timeline,
+    now: Duration,
+    checks: [Check; 2],
+    units: Vec<AccessUnit>,
+    breaks: Vec<Reason>,
+}
+
+/// What every track promises.
+#[derive(Clone, Copy, Default)]
+struct Check {
+    last: Option<(i64, i64)>,
+    broken: bool,
+}
+
+impl Bench {
+    fn new(rate: Option<(u32, u32)>) -> Self {
+        let mut timeline = Timeline::new();
+        timeline.set_video(&avc_config(0), rate);
+        timeline.set_audio(&aac::Config::lc(48_000, 2).unwrap());
+        Self {
+            timeline,
+            now: Duration::ZERO,
+            checks: [Check::default(); 2],
+            units: Vec::new(),
+            breaks: Vec::new(),
+        }
+    }
+
+    fn silent(rate: Option<(u32, u32)>) -> Self {
+        let mut bench = Self::new(None);
+        bench.timeline = Timeline::new();
+        bench.timeline.set_video(&avc_config(0), rate);
+        bench
+    }
+
+    fn push(&mut self, arrival: Arrival) {
+        self.timeline.push(arrival, self.now);
+        self.drain();
+    }
+
+    /// Pushes pictures and sound, both starting at `from`, in the order of their times.
+    fn av(&mut self, from_ms: i64, millis: i64) {
+        let (mut pictures, mut sounds) = (0, 0);
+        loop {
+            let (picture, sound) = (pictures * 100 / 3, sounds * 64 / 3);
+            if picture.min(sound) >= millis {
+                return;
+            }
+            if sound <= picture {
+                self.now += Duration::from_micros(21_333);
+                self.push(audio(from_ms + sound));
+                sounds += 1;
+            } else {
+                self.push(video(from_ms + picture, 0));
+                pictures += 1;
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(event) = self.timeline.next() {
+            match event {
+                Event::Discontinuity { reason } => {
+                    self.breaks.push(reason);
+                    self.checks.iter_mut().for_each(|check| check.broken = true);
+                }
+                Event::AccessUnit(unit) => {
+                    self.checks[unit.kind as usize].take(&unit);
+                    self.units.push(unit);
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) -> Self {
+        self.timeline.flush();
+        self.drain();
+        self
+    }
+
+    fn times(&self, kind: Kind) -> Vec<i64> {
+        let units = self.units.iter().filter(|unit| unit.kind == kind);
+        units.map(|unit| unit.dts).collect()
+    }
+
+    fn steps(&self, kind: Kind) -> Vec<i64> {
+        let times = self.times(kind);
+        times.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+}
+
+impl Check {
+    fn take(&mut self, unit: &AccessUnit) {
+        assert!(
+            unit.duration > 0 && unit.dts >= 0 && unit.pts >= 0,
+            "{unit:?}"
+        );
+        if let Some((dts, end)) = self.last {
+            assert!(unit.dts > dts, "{unit:?} after {dts}");
+            assert!(unit.dts >= end, "{unit:?} overlaps, end {end}");
+            assert!(
+                self.broken || unit.dts == end,
+                "{unit:?} leaves a hole after {end}"
+            );
+        }
+        self.broken = false;
+        self.last = Some((unit.dts, unit.dts + i64::from(unit.duration)));
+    }
+}
+
+fn seconds(kind: Kind, ticks: i64) -> f64 {
+    match kind {
+        Kind::Video => VIDEO_TIMESCALE.seconds(ticks),
+        Kind::Audio => ticks as f64 / 48_000.0,
+    }
+}
