@@ -1,0 +1,151 @@
+//! Access units to one CMAF chunk: `moof` and `mdat`, addressed relative to the `moof`.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use media::{AccessUnit, Kind, Track};
+use mp4_atom::{Encode as _, Mfhd, Moof, Tfdt, Tfhd, Traf, Trun, TrunEntry, TrunSamples};
+
+use crate::{Error, FIRST_TRACK_ID, boxes::HEADER_BYTES};
+
+/// `sample_depends_on` = 2: depends on nothing.
+pub(crate) const SYNC_FLAGS: u32 = 0x0200_0000;
+/// `sample_depends_on` = 1 and `sample_is_non_sync_sample`.
+pub(crate) const NON_SYNC_FLAGS: u32 = 0x0101_0000;
+
+/// The most samples one chunk may hold: 10 s of 240 fps video or of short audio frames is below 4,000.
+pub const fn sample_count_max() -> usize {
+    1 << 14
+}
+
+/// One chunk of a single-track file. See [`chunk_of`].
+pub fn chunk(track: &Track, sequence: u32, units: &[AccessUnit]) -> Result<Bytes, Error> {
+    chunk_of(FIRST_TRACK_ID, track, sequence, units)
+}
+
+/// `moof` + `mdat` with `units` of the track `track_id`; `sequence` is `mfhd`'s.
+///
+/// Decode times follow from the first unit's and the durations, so the caller hands over contiguous units.
+pub fn chunk_of(
+    track_id: u32,
+    track: &Track,
+    sequence: u32,
+    units: &[AccessUnit],
+) -> Result<Bytes, Error> {
+    let first = units.first().ok_or(Error::Empty("a chunk"))?;
+    if units.len() > sample_count_max() {
+        return Err(Error::TooMany {
+            what: "samples in a chunk",
+            count: units.len(),
+            limit: sample_count_max(),
+        });
+    }
+    if let Some(unit) = units.iter().find(|unit| unit.kind != track.kind()) {
+        return Err(Error::Kind {
+            unit: unit.kind,
+            track: track.kind(),
+        });
+    }
+    let decode_time = u64::try_from(first.dts).map_err(|_| Error::Range {
+        what: "a decode time",
+        value: first.dts,
+    })?;
+    let payload: usize = units.iter().map(|unit| unit.payload.len()).sum();
+    let mdat_size = u32::try_from(payload + HEADER_BYTES).map_err(|_| Error::Range {
+        what: "mdat",
+        value: payload as i64,
+    })?;
+
+    let mut moof = Moof {
+        mfhd: Mfhd {
+            sequence_number: sequence,
+        },
+        traf: vec![traf(track_id, decode_time, units)?],
+    };
+    let mut head = Vec::with_capacity(128 + 16 * units.len());
+    moof.encode(&mut head).map_err(Error::Write)?;
+    // The offset's own width is fixed, so the size just measured is final.
+    let offset = i32::try_from(head.len() + HEADER_BYTES).map_err(|_| Error::Range {
+        what: "a data offset",
+        value: head.len() as i64,
+    })?;
+    for trun in moof.traf.iter_mut().flat_map(|traf| &mut traf.trun) {
+        trun.data_offset = Some(offset);
+    }
+    head.clear();
+    moof.encode(&mut head).map_err(Error::Write)?;
+
+    let mut out = BytesMut::with_capacity(head.len() + HEADER_BYTES + payload);
+    out.put_slice(&head);
+    out.put_u32(mdat_size);
+    out.put_slice(b"mdat");
+    for unit in units {
+        out.put_slice(&unit.payload);
+    }
+    Ok(out.freeze())
+}
+
+fn traf(track_id: u32, base_media_decode_time: u64, units: &[AccessUnit]) -> Result<Traf, Error> {
+    let kind = units.first().map_or(Kind::Audio, |unit| unit.kind);
+    let usual = match kind {
+        Kind::Video => NON_SYNC_FLAGS,
+        Kind::Audio => SYNC_FLAGS,
+    };
+    let duration = units.first().map_or(0, |unit| unit.duration);
+    let mut entries = units.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    // Leave out of each sample what the whole run shares.
+    if units.iter().all(|unit| unit.duration == duration) {
+        entries.iter_mut().for_each(|entry| entry.duration = None);
+    }
+    if entries.iter().all(|entry| entry.cts == Some(0)) {
+        entries.iter_mut().for_each(|entry| entry.cts = None);
+    }
+    // All but the first usual: only `first_sample_flags` is written, and not even that where the first is too.
+    if entries.iter().skip(1).all(|e| e.flags == Some(usual)) {
+        let mut first = true;
+        for entry in &mut entries {
+            if !first || entry.flags == Some(usual) {
+                entry.flags = None;
+            }
+            first = false;
+        }
+    }
+    Ok(Traf {
+        tfhd: Tfhd {
+            track_id,
+            default_sample_duration: Some(duration),
+            default_sample_flags: Some(usual),
+            default_base_is_moof: true,
+            ..Tfhd::default()
+        },
+        tfdt: Some(Tfdt {
+            base_media_decode_time,
+        }),
+        trun: vec![Trun {
+            data_offset: Some(0),
+            samples: TrunSamples::Explicit(entries),
+        }],
+        ..Traf::default()
+    })
+}
+
+fn entry(unit: &AccessUnit) -> Result<TrunEntry, Error> {
+    let offset = unit.pts.saturating_sub(unit.dts);
+    // Version 1 of `trun` holds i32; anything larger is a broken clock, not a reordering delay.
+    i32::try_from(offset).map_err(|_| Error::Range {
+        what: "a composition offset",
+        value: offset,
+    })?;
+    let size = u32::try_from(unit.payload.len()).map_err(|_| Error::Range {
+        what: "a sample size",
+        value: unit.payload.len() as i64,
+    })?;
+    Ok(TrunEntry {
+        duration: Some(unit.duration),
+        size: Some(size),
+        flags: Some(if unit.is_sync {
+            SYNC_FLAGS
+        } else {
+            NON_SYNC_FLAGS
+        }),
+        cts: Some(offset),
+    })
+}
