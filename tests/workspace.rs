@@ -21,7 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("edge", &["service", "store"]),
     ("test-source", &["media", "encode", "flv", "rtmp", "service"]),
     ("panocast", &["origin", "edge", "transcoder", "test-source", "service", "store", "jobs", "hls"]),
-    ("e2e", &[]),
+    ("e2e", &["media", "cmaf", "service"]),
 ];
 
 /// Crates that hold no clock, file, socket or runtime: they may not even link one.
