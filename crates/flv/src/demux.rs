@@ -1,7 +1,7 @@
 //! Tags of one publish to configurations and access units.
 //!
 //! A configuration is announced when its *value* changes: encoders repeat sequence headers, some before every
-//! keyframe, and a repeated header must not become a discontinuity. A real change is announced at once and applies to
+//! keyframe, and a repeated header must not become a discontinuity. GStreamer repeats its metadata likewise. A real change is announced at once and applies to
 //! the access units that follow it.
 
 use media::{Arrival, Kind, aac, avc};
@@ -21,7 +21,7 @@ pub enum Event {
     AudioConfig(aac::Config),
     /// One access unit with the encoder's clock.
     AccessUnit(Arrival),
-    /// The encoder describes its stream.
+    /// The encoder describes its stream, for the first time or otherwise than before.
     Metadata(Metadata),
     /// The encoder says that this track ends here.
     EndOfSequence(Kind),
@@ -32,6 +32,7 @@ pub enum Event {
 pub struct Demuxer {
     video: Option<avc::Config>,
     audio: Option<aac::Config>,
+    metadata: Option<Metadata>,
     other_track_tags: u64,
 }
 
@@ -51,7 +52,7 @@ impl Demuxer {
         let (kind, packet) = match tag.kind {
             TagKind::Video => (Kind::Video, header::video(tag.body)?),
             TagKind::Audio => (Kind::Audio, header::audio(tag.body)?),
-            TagKind::Script => return Ok(Metadata::parse(&tag.body)?.map(Event::Metadata)),
+            TagKind::Script => return self.metadata(&tag.body),
         };
         match packet {
             Packet::Config(record) if record.is_empty() => {
@@ -104,6 +105,15 @@ impl Demuxer {
         }
         self.audio = Some(config.clone());
         Some(Event::AudioConfig(config))
+    }
+
+    fn metadata(&mut self, body: &[u8]) -> Result<Option<Event>, Error> {
+        let metadata = Metadata::parse(body)?;
+        if metadata.is_none() || metadata == self.metadata {
+            return Ok(None);
+        }
+        self.metadata.clone_from(&metadata);
+        Ok(metadata.map(Event::Metadata))
     }
 
     /// Walks the NAL units: whether there is an IDR slice (type 5), or an error where the lengths do not add up.
