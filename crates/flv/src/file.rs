@@ -143,3 +143,91 @@ impl Reader {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_tag() -> impl Strategy<Value = Tag> {
+        let kind = prop_oneof![
+            Just(TagKind::Audio),
+            Just(TagKind::Video),
+            Just(TagKind::Script)
+        ];
+        (
+            kind,
+            any::<u32>(),
+            proptest::collection::vec(any::<u8>(), 0..50),
+        )
+            .prop_map(|(kind, timestamp_ms, body)| Tag {
+                kind,
+                timestamp_ms,
+                body: body.into(),
+            })
+    }
+
+    #[test]
+    fn what_is_no_flv_is_refused() {
+        let refused = |bytes: &[u8]| {
+            let mut reader = Reader::new();
+            reader.push(bytes);
+            reader.next_tag().unwrap_err()
+        };
+        assert_eq!(refused(b"MP4"), Error::NotFlv);
+        assert_eq!(refused(b"FLV\x01\x05\xff\0\0\0"), Error::NotFlv);
+        let long = [
+            &header(true, true)[..],
+            &[9, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0],
+        ]
+        .concat();
+        assert_eq!(refused(&long), Error::TagTooLong(0xff_ffff));
+    }
+
+    #[test]
+    fn unknown_tag_types_are_skipped() {
+        let mut out = BytesMut::from(&header(false, true)[..]);
+        let tag = Tag {
+            kind: TagKind::Video,
+            timestamp_ms: 0xfedc_ba98,
+            body: vec![1].into(),
+        };
+        write_tag(&mut out, &tag);
+        if let Some(kind) = out.get_mut(13) {
+            *kind = 15;
+        }
+        write_tag(&mut out, &tag);
+        let mut reader = Reader::new();
+        reader.push(&out);
+        assert_eq!(reader.next_tag(), Ok(Some(tag)));
+        assert_eq!(reader.next_tag(), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn tags_read_back_from_any_pieces(
+            tags in proptest::collection::vec(any_tag(), 0..5),
+            piece in 1usize..40,
+        ) {
+            let mut out = BytesMut::from(&header(true, true)[..]);
+            tags.iter().for_each(|tag| write_tag(&mut out, tag));
+            let (mut reader, mut read) = (Reader::new(), Vec::new());
+            for piece in out.chunks(piece) {
+                reader.push(piece);
+                while let Some(tag) = reader.next_tag().unwrap() {
+                    read.push(tag);
+                }
+            }
+            prop_assert_eq!(read, tags);
+        }
+
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut reader = Reader::new();
+            reader.push(&header(true, true));
+            reader.push(&bytes);
+            while let Ok(Some(_)) = reader.next_tag() {}
+        }
+    }
+}
