@@ -1,0 +1,145 @@
+/** The bar along the bottom: play, sound, time, live edge, and what opens from it. */
+
+import type { Playback, Snapshot } from '../media/playback.ts';
+import { clock } from '../media/timing.ts';
+import { h, iconButton, relabel, say } from '../page/dom.ts';
+import type { Route } from '../route.ts';
+import type { Stage } from '../scene/scene.ts';
+import { Idle } from './idle.ts';
+import { listenForKeys } from './keys.ts';
+import { SeekBar } from './seek.ts';
+
+type Watch = Extract<Route, { page: 'watch' }>;
+
+export class Bar {
+  readonly element: HTMLElement;
+  readonly badge = h('p', { class: 'badge', hidden: true });
+  private play: HTMLButtonElement;
+  private mute: HTMLButtonElement;
+  private volume: HTMLInputElement;
+  private full: HTMLButtonElement;
+  private edge: HTMLButtonElement;
+  private time = h('p', { class: 'time' });
+  private latency = h('p', { class: 'latency' });
+  private seek: SeekBar;
+  private right = h('div', { class: 'group' });
+  private idle: Idle;
+
+  constructor(
+    private page: HTMLElement,
+    private playback: Playback,
+    wish: Watch,
+    stage: () => Stage | undefined,
+  ) {
+    const { video } = playback;
+    this.play = iconButton('pause', 'Pause', () => this.togglePlay());
+    this.mute = iconButton('muted', 'Unmute', () => this.toggleMute());
+    this.volume = h('input', {
+      type: 'range',
+      class: 'volume',
+      min: 0,
+      max: 1,
+      step: 0.05,
+      value: 1,
+      'aria-label': 'Volume',
+      oninput: () => {
+        video.volume = Number(this.volume.value);
+        video.muted = video.volume === 0;
+      },
+    });
+    this.edge = h(
+      'button',
+      { type: 'button', class: 'edge', hidden: true, onclick: () => playback.goLive() },
+      'Live',
+    );
+    this.full = iconButton('full', 'Full screen', () => this.toggleFull());
+    this.seek = new SeekBar(playback, wish);
+    this.right.append(this.full);
+    this.element = h(
+      'footer',
+      { class: 'bar' },
+      this.seek.element,
+      h(
+        'div',
+        { class: 'row' },
+        h(
+          'div',
+          { class: 'group' },
+          this.play,
+          this.mute,
+          this.volume,
+          this.edge,
+          this.time,
+          this.latency,
+        ),
+        this.right,
+      ),
+    );
+    video.addEventListener('volumechange', () => this.showSound());
+    document.addEventListener('fullscreenchange', () => this.showFull());
+    this.idle = new Idle(page, () => !video.paused);
+    listenForKeys(page, this, playback, stage);
+    this.showSound();
+  }
+
+  ready(_: Stage): void {
+    this.idle.wake();
+  }
+
+  update(s: Snapshot): void {
+    const still = this.playback.paused;
+    relabel(this.play, still ? 'play' : 'pause', still ? 'Play' : 'Pause');
+    this.seek.update(s);
+    this.badge.hidden = !s.live;
+    this.badge.dataset['on'] = s.live && s.phase === 'playing' && s.following ? 'yes' : 'no';
+    say(this.badge, 'Live');
+    this.edge.hidden = !s.live || (s.following && s.phase !== 'paused');
+    say(this.edge, 'Go to live');
+    const behind = s.span.end - s.span.position;
+    say(
+      this.time,
+      s.live
+        ? s.following
+          ? ''
+          : `−${clock(behind)}`
+        : `${clock(s.span.position)} / ${clock(s.span.end)}`,
+    );
+    const show = s.live && s.latency !== undefined && s.phase === 'playing';
+    say(this.latency, show ? `${s.latency?.toFixed(1)} s behind` : '');
+  }
+
+  togglePlay(): void {
+    if (this.playback.paused) this.playback.play();
+    else this.playback.pause();
+  }
+
+  toggleMute(): void {
+    const { video } = this.playback;
+    video.muted = !video.muted;
+    if (!video.muted && video.volume === 0) video.volume = 1;
+  }
+
+  louder(by: number): void {
+    const { video } = this.playback;
+    video.volume = Math.min(1, Math.max(0, video.volume + by));
+    video.muted = video.volume === 0;
+  }
+
+  toggleFull(): void {
+    if (document.fullscreenElement) void document.exitFullscreen();
+    else void this.page.requestFullscreen?.().catch(() => undefined);
+  }
+
+  private showSound(): void {
+    const { muted, volume } = this.playback.video;
+    const silent = muted || volume === 0;
+    relabel(this.mute, silent ? 'muted' : 'sound', silent ? 'Unmute' : 'Mute');
+    this.volume.value = String(silent ? 0 : volume);
+    this.volume.style.setProperty('--share', `${(silent ? 0 : volume) * 100}%`);
+  }
+
+  private showFull(): void {
+    const on = document.fullscreenElement !== null;
+    relabel(this.full, on ? 'unfull' : 'full', on ? 'Leave full screen' : 'Full screen');
+  }
+}

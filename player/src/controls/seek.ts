@@ -1,0 +1,80 @@
+/** The bar to seek on: a recording's length, or what the live window still holds. */
+
+import type { Playback, Snapshot } from '../media/playback.ts';
+import { clock, spoken } from '../media/timing.ts';
+import { h, say } from '../page/dom.ts';
+import type { Route } from '../route.ts';
+
+/** A window shorter than this is not worth a bar. */
+const WORTH_S = 8;
+
+type Watch = Extract<Route, { page: 'watch' }>;
+
+export class SeekBar {
+  readonly element: HTMLElement;
+  private input: HTMLInputElement;
+  private tip = h('div', { class: 'tip', 'aria-hidden': 'true', hidden: true });
+  private span = { start: 0, end: 0, position: 0 };
+  private live = false;
+  private held = false;
+
+  constructor(playback: Playback, _: Watch) {
+    this.input = h('input', {
+      type: 'range',
+      'aria-label': 'Seek',
+      min: 0,
+      max: 1000,
+      step: 1,
+      value: 1000,
+      oninput: () => {
+        this.held = true;
+        this.paint(Number(this.input.value) / 1000);
+      },
+      onchange: () => {
+        this.held = false;
+        playback.seek(this.at(Number(this.input.value) / 1000));
+      },
+    });
+    this.element = h('div', { class: 'seek', hidden: true }, this.tip, this.input);
+    this.element.addEventListener('pointermove', (e) => this.hover(e));
+    this.element.addEventListener('pointerleave', () => {
+      this.tip.hidden = true;
+    });
+  }
+
+  update(s: Snapshot): void {
+    this.span = s.span;
+    this.live = s.live;
+    const length = s.span.end - s.span.start;
+    this.element.hidden = length < WORTH_S;
+    if (this.held || length <= 0) return;
+    // While following, the knob rests at the end: the few seconds of latency are not a place to seek to.
+    const share = s.live && s.following ? 1 : (s.span.position - s.span.start) / length;
+    this.input.value = String(Math.round(share * 1000));
+    this.paint(share);
+    const behind = s.span.end - s.span.position;
+    const said = s.live
+      ? s.following
+        ? 'live'
+        : `${spoken(behind)} behind live`
+      : `${spoken(s.span.position)} of ${spoken(s.span.end)}`;
+    this.input.setAttribute('aria-valuetext', said);
+  }
+
+  private at(share: number): number {
+    return this.span.start + share * (this.span.end - this.span.start);
+  }
+
+  private paint(share: number): void {
+    this.input.style.setProperty('--share', `${Math.min(1, Math.max(0, share)) * 100}%`);
+  }
+
+  private hover(e: PointerEvent): void {
+    const box = this.input.getBoundingClientRect();
+    const share = Math.min(1, Math.max(0, (e.clientX - box.left) / Math.max(box.width, 1)));
+    const to = this.at(share);
+    this.tip.hidden = false;
+    this.tip.style.setProperty('--at', `${share * 100}%`);
+    say(this.tip, this.live ? `−${clock(this.span.end - to)}` : clock(to));
+  }
+}

@@ -1,0 +1,19 @@
+/** Wiring: the address decides between the start page and the player, whose parts are then fetched side by side. */
+
+import { startPage } from './page/start.ts';
+import { route } from './route.ts';
+import { loadAframe } from './scene/scene.ts';
+
+const app = document.querySelector('#app') as HTMLElement;
+const wish = route(location.href);
+
+if (wish.page === 'watch') {
+  document.title = `${wish.name} · Panocast`;
+  const aframe = loadAframe();
+  // Whoever waits for it handles its failure; until then it must not count as unhandled.
+  aframe.catch(() => undefined);
+  const { watchPage } = await import('./page/watch.ts');
+  watchPage(app, wish, aframe);
+} else {
+  startPage(app, wish.page === 'wrong' ? wish.reason : undefined);
+}

@@ -1,0 +1,79 @@
+/**
+ * `info.json`: how the picture lies around the viewer. Read leniently: an unknown word falls back to the plain case,
+ * because a picture shown in the wrong shape is better than none.
+ */
+
+export const PROJECTIONS = [
+  'equirectangular',
+  'half-equirectangular',
+  'cubemap',
+  'eac',
+  'dual-fisheye',
+  'rectilinear',
+] as const;
+export type Projection = (typeof PROJECTIONS)[number];
+
+export const LAYOUTS = ['mono', 'top-bottom', 'side-by-side', 'right-left'] as const;
+export type StereoLayout = (typeof LAYOUTS)[number];
+
+export interface Info {
+  projection: Projection;
+  stereo: StereoLayout;
+  /** Where the picture's centre lies, degrees: yaw counter-clockwise from above, pitch up, roll clockwise. */
+  yaw: number;
+  pitch: number;
+  roll: number;
+  /** Of one lens (dual fisheye) or of the width (rectilinear), degrees; undefined means the usual one. */
+  fov: number | undefined;
+  startedAt: Date | undefined;
+  /** Undefined for anything that is not a live stream of ours. */
+  state: 'live' | 'waiting' | 'ended' | undefined;
+}
+
+export const PLAIN: Info = {
+  projection: 'equirectangular',
+  stereo: 'mono',
+  yaw: 0,
+  pitch: 0,
+  roll: 0,
+  fov: undefined,
+  startedAt: undefined,
+  state: undefined,
+};
+
+/** Understands a parsed `info.json`. */
+export function parseInfo(value: unknown): Info {
+  if (typeof value !== 'object' || value === null) return PLAIN;
+  const from = value as Record<string, unknown>;
+  const degrees = (key: string): number => {
+    const v = from[key];
+    return typeof v === 'number' && Number.isFinite(v) ? v : 0;
+  };
+  return {
+    projection: oneOf(PROJECTIONS, from['projection']) ?? 'equirectangular',
+    stereo: oneOf(LAYOUTS, from['stereo']) ?? 'mono',
+    yaw: degrees('yaw'),
+    pitch: degrees('pitch'),
+    roll: degrees('roll'),
+    fov: degrees('fov') > 0 ? degrees('fov') : undefined,
+    startedAt: date(from['started_at']),
+    state: oneOf(['live', 'waiting', 'ended'] as const, from['state']),
+  };
+}
+
+/** Whether two descriptions put the picture in the same place. */
+export function samePlace(a: Info, b: Info): boolean {
+  const keys = ['projection', 'stereo', 'yaw', 'pitch', 'roll', 'fov'] as const;
+  return keys.every((key) => a[key] === b[key]);
+}
+
+function oneOf<T extends string>(words: readonly T[], value: unknown): T | undefined {
+  return words.find((word) => word === value);
+}
+
+/** A moment as RFC 3339 text or as Unix seconds. */
+export function date(value: unknown): Date | undefined {
+  if (typeof value !== 'string' && typeof value !== 'number') return undefined;
+  const moment = new Date(typeof value === 'number' ? value * 1000 : value);
+  return Number.isNaN(moment.getTime()) ? undefined : moment;
+}

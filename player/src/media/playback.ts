@@ -1,0 +1,380 @@
+/**
+ * One stream or recording on one video element, kept playing: opens, waits, repairs, starts over.
+ *
+ * The only owner of hls.js and of the video's source. What to do is decided by the pure machines next door (`state`,
+ * `watchdog`, `quality`, `verdict`); this file carries it out and publishes one snapshot that everything else reads.
+ */
+
+import Hls, { type ErrorData } from 'hls.js';
+import { rememberBandwidth, settings, verdict } from './engine.ts';
+import { type Info, PLAIN, parseInfo } from './info.ts';
+import { json, probe } from './probe.ts';
+import { fitting, type Rung } from './quality.ts';
+import { asksAgain, type Happening, next, type Phase, patience } from './state.ts';
+import { bufferedAhead, latencyOf, nextBuffered, type Span, spanOf } from './timing.ts';
+import { Watchdog } from './watchdog.ts';
+
+/** Media errors closer together than this mean that recovering does not help. */
+const RECOVERY_REST_MS = 5000;
+/** So many rebuilds without a picture between them, and the page says that it cannot play this. */
+const MOST_REBUILDS = 3;
+
+export interface Snapshot {
+  phase: Phase;
+  reason: string | undefined;
+  info: Info;
+  live: boolean;
+  following: boolean;
+  latency: number | undefined;
+  target: number | undefined;
+  span: Span;
+  ahead: number;
+  rungs: readonly Rung[];
+  /** Index of the rung on screen; −1 while unknown. */
+  level: number;
+  /** Index the viewer chose; −1 for automatic. */
+  chosen: number;
+  cap: number;
+  bandwidth: number;
+  stalls: number;
+  dropped: number;
+  frames: number;
+  rebuilds: number;
+  joinMs: number | undefined;
+}
+
+export class Playback {
+  readonly video: HTMLVideoElement;
+  hls: Hls | undefined;
+  info: Info = PLAIN;
+  phase: Phase = 'connecting';
+  /** What was seen to be a live stream stays one, also after its playlist got an end. */
+  live = false;
+  following = true;
+  stalls = 0;
+  rebuilds = 0;
+  joinMs: number | undefined;
+  onchange: (phase: Phase, before: Phase) => void = () => undefined;
+  oninfo: (info: Info) => void = () => undefined;
+  onlevels: () => void = () => undefined;
+  /** Read for each CMCD report: a coarse heading, no personal data. */
+  headingReport: () => string = () => '0.0';
+
+  private reason: string | undefined;
+  private watchdog = new Watchdog();
+  private asking: ReturnType<typeof setTimeout> | undefined;
+  private asked = 0;
+  private recoveredAt = 0;
+  private fruitless = 0;
+  private wantsPaused = false;
+  private startedAt = performance.now();
+  private timer: ReturnType<typeof setInterval>;
+  private report: (() => void) | undefined;
+
+  constructor(
+    video: HTMLVideoElement,
+    private readonly playlist: string,
+    private readonly base: string,
+    private readonly largestTexture: () => number,
+  ) {
+    this.video = video;
+    video.addEventListener('playing', () => this.happens({ kind: 'playing' }));
+    video.addEventListener('waiting', () => this.happens({ kind: 'starved' }));
+    video.addEventListener('pause', () => {
+      if (this.wantsPaused) this.happens({ kind: 'paused' });
+    });
+    video.addEventListener('ended', () => this.over());
+    video.addEventListener('error', () => {
+      if (!this.hls) this.lost('no answer');
+    });
+    document.addEventListener('visibilitychange', () => {
+      if (!document.hidden) this.returned();
+    });
+    this.timer = setInterval(() => this.second(), 1000);
+  }
+
+  open(): void {
+    this.reason = undefined;
+    this.happens({ kind: 'open' });
+    void this.readInfo();
+    this.attach();
+  }
+
+  play(): void {
+    this.wantsPaused = false;
+    if (this.phase === 'finished') this.video.currentTime = 0;
+    this.start();
+  }
+
+  pause(): void {
+    this.wantsPaused = true;
+    this.video.pause();
+    this.following = false;
+  }
+
+  get paused(): boolean {
+    return this.video.paused;
+  }
+
+  /** Moves to a moment of media time; near the live edge means following it. */
+  seek(to: number): void {
+    const span = this.span();
+    this.following = this.live && to >= span.end - 1.5;
+    this.video.currentTime = this.following
+      ? (this.hls?.liveSyncPosition ?? to)
+      : Math.min(Math.max(to, span.start), span.end);
+  }
+
+  goLive(): void {
+    this.following = true;
+    const edge = this.hls?.liveSyncPosition;
+    if (edge !== null && edge !== undefined) this.video.currentTime = edge;
+    if (this.video.paused) this.play();
+  }
+
+  choose(level: number): void {
+    if (this.hls) this.hls.nextLevel = level;
+  }
+
+  /** Limits automatic choice; −1 lifts the limit. */
+  limit(level: number): void {
+    if (this.hls && this.hls.autoLevelCapping !== level) this.hls.autoLevelCapping = level;
+  }
+
+  span(): Span {
+    return spanOf(this.hls?.latestLevelDetails ?? null, this.video, this.live);
+  }
+
+  snapshot(): Snapshot {
+    const quality = this.video.getVideoPlaybackQuality?.();
+    const hls = this.hls;
+    return {
+      phase: this.phase,
+      reason: this.reason,
+      info: this.info,
+      live: this.live,
+      following: this.following,
+      latency: this.live ? latencyOf(hls, Date.now()) : undefined,
+      target: this.live ? (hls?.targetLatency ?? undefined) : undefined,
+      span: this.span(),
+      ahead: bufferedAhead(this.video),
+      rungs: (hls?.levels ?? []).map(({ width, height, bitrate }) => ({ width, height, bitrate })),
+      level: hls?.currentLevel ?? -1,
+      chosen: hls && !hls.autoLevelEnabled ? hls.loadLevel : -1,
+      cap: hls?.autoLevelCapping ?? -1,
+      bandwidth: hls?.bandwidthEstimate ?? 0,
+      stalls: this.stalls,
+      dropped: quality?.droppedVideoFrames ?? 0,
+      frames: quality?.totalVideoFrames ?? 0,
+      rebuilds: this.rebuilds,
+      joinMs: this.joinMs,
+    };
+  }
+
+  destroy(): void {
+    clearInterval(this.timer);
+    clearTimeout(this.asking);
+    this.detach();
+  }
+
+  private attach(): void {
+    this.detach();
+    this.watchdog.reset(performance.now() / 1000);
+    // Newer Chrome claims to play HLS by itself, and Safari's native path gives black textures: hls.js first,
+    // through ManagedMediaSource on iPhones.
+    if (Hls.isSupported()) {
+      this.attachHls();
+    } else if (this.video.canPlayType('application/vnd.apple.mpegurl')) {
+      this.video.src = this.playlist;
+      this.happens({ kind: 'media ready' });
+      this.start();
+    } else {
+      this.reason = 'This browser has no Media Source Extensions. Please use a newer one.';
+      this.happens({ kind: 'broken' });
+    }
+  }
+
+  private attachHls(): void {
+    const hls = new Hls(
+      settings(this.base, (reporter) => {
+        this.report = () => reporter.updateCustomData({ 'panocast-view': this.headingReport() });
+      }),
+    );
+    this.hls = hls;
+    const { Events } = Hls;
+    hls.on(Events.MANIFEST_PARSED, () => {
+      this.fit(hls);
+      this.onlevels();
+      this.happens({ kind: 'media ready' });
+      this.start();
+    });
+    hls.on(Events.LEVEL_UPDATED, (_, { details }) => {
+      if (details.live) this.live = true;
+      this.asked = 0;
+    });
+    hls.on(Events.FRAG_LOADING, () => this.report?.());
+    hls.on(Events.LEVELS_UPDATED, () => this.onlevels());
+    hls.on(Events.ERROR, (_, data) => this.failed(data));
+    hls.loadSource(this.playlist);
+    hls.attachMedia(this.video);
+  }
+
+  /** Drops rungs that no texture can hold. */
+  private fit(hls: Hls): void {
+    const keep = new Set(fitting(hls.levels, this.largestTexture()));
+    for (let i = hls.levels.length - 1; i >= 0; i--) if (!keep.has(i)) hls.removeLevel(i);
+  }
+
+  private detach(): void {
+    if (this.hls) rememberBandwidth(this.hls.bandwidthEstimate);
+    this.hls?.destroy();
+    this.hls = undefined;
+    this.report = undefined;
+    clearTimeout(this.asking);
+    this.asking = undefined;
+  }
+
+  private start(): void {
+    this.video.play().catch((error: unknown) => {
+      if (error instanceof DOMException && error.name === 'NotAllowedError') {
+        this.happens({ kind: 'blocked' });
+      }
+    });
+  }
+
+  private failed(data: ErrorData): void {
+    if (data.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR && !data.fatal) this.stalls += 1;
+    switch (verdict(data)) {
+      case 'leave':
+        return;
+      case 'absent':
+        return this.lost('absent');
+      case 'no answer':
+        return this.lost('no answer');
+      case 'recover media': {
+        const now = performance.now();
+        if (now - this.recoveredAt < RECOVERY_REST_MS) return this.rebuild(data.details);
+        this.recoveredAt = now;
+        this.hls?.recoverMediaError();
+        return;
+      }
+      case 'rebuild':
+        return this.rebuild(data.details);
+    }
+  }
+
+  /** Starts over from the playlist; after several fruitless times says so and asks slowly. */
+  private rebuild(cause: string): void {
+    this.rebuilds += 1;
+    this.fruitless += 1;
+    if (this.fruitless > MOST_REBUILDS) {
+      this.reason = `The player gave up on “${cause}”. Trying again in a while.`;
+      this.detach();
+      this.happens({ kind: 'broken' });
+      return this.askLater();
+    }
+    this.attach();
+  }
+
+  private over(): void {
+    const live = this.live || this.info.state !== undefined;
+    this.happens({ kind: 'over', live });
+    if (!live) return;
+    this.detach();
+    this.askLater();
+  }
+
+  private lost(why: 'absent' | 'no answer'): void {
+    this.detach();
+    this.happens({ kind: why });
+    this.askLater();
+  }
+
+  private askLater(): void {
+    clearTimeout(this.asking);
+    const wait = this.phase === 'failed' ? 15_000 : patience(this.asked++, Math.random());
+    this.asking = setTimeout(() => void this.ask(), wait);
+  }
+
+  private async ask(): Promise<void> {
+    const answer = await probe(this.playlist);
+    if (this.hls || !asksAgain(this.phase)) return;
+    if (answer === 'live' || (answer === 'ended' && this.phase !== 'ended')) {
+      this.following = true;
+      return this.open();
+    }
+    if (answer !== 'ended') this.happens({ kind: answer });
+    this.askLater();
+  }
+
+  private async readInfo(): Promise<void> {
+    const value = await json(new URL('info.json', this.base).href);
+    if (value === undefined) return;
+    this.info = parseInfo(value);
+    this.oninfo(this.info);
+  }
+
+  /** A hidden tab is throttled and falls behind; come back where the others are. */
+  private returned(): void {
+    if (!this.live || !this.following || this.wantsPaused) return;
+    const edge = this.hls?.liveSyncPosition;
+    if (typeof edge === 'number' && edge - this.video.currentTime > 1)
+      this.video.currentTime = edge;
+    if (this.video.paused && this.phase === 'playing') this.start();
+  }
+
+  private second(): void {
+    const hls = this.hls;
+    if (!hls || document.hidden) return;
+    const details = hls.latestLevelDetails;
+    const remedy = this.watchdog.check({
+      now: performance.now() / 1000,
+      wants: !this.wantsPaused && this.phase !== 'blocked' && this.phase !== 'finished',
+      live: this.live && details?.live === true,
+      following: this.following,
+      position: this.video.currentTime,
+      nextBuffered: nextBuffered(this.video),
+      ahead: bufferedAhead(this.video),
+      edge: details?.edge ?? 0,
+      latency: hls.latency,
+      target: hls.targetLatency ?? 0,
+      targetDuration: details?.targetduration ?? 2,
+    });
+    switch (remedy) {
+      case 'nothing':
+        return;
+      case 'skip gap':
+        this.video.currentTime = (nextBuffered(this.video) ?? this.video.currentTime) + 0.05;
+        return;
+      case 'go live':
+        return this.goLive();
+      case 'rebuild':
+        return this.rebuild('playback stood still');
+      case 'say quiet':
+        return this.happens({ kind: 'quiet' });
+      case 'ask':
+        void this.askMeanwhile();
+    }
+  }
+
+  /** The playlist stands still: is it gone, ended, or is it our copy that is stuck? */
+  private async askMeanwhile(): Promise<void> {
+    const answer = await probe(this.playlist);
+    if (!this.hls) return;
+    if (answer === 'ended') this.over();
+    else if (answer === 'live') this.attach();
+    else this.lost(answer);
+  }
+
+  private happens(happening: Happening): void {
+    const before = this.phase;
+    this.phase = next(before, happening);
+    if (happening.kind === 'playing') {
+      this.joinMs ??= performance.now() - this.startedAt;
+      this.fruitless = 0;
+      this.reason = undefined;
+    }
+    if (before === 'playing' && this.phase === 'buffering' && !this.video.seeking) this.stalls += 1;
+    if (this.phase !== before) this.onchange(this.phase, before);
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * Notices playback that stands still or drifts from live, and says what to do about it.
+ *
+ * hls.js repairs most things itself; this catches what it leaves: a gap it does not see, a playlist that jumped, a
+ * decoder that hangs, latency that grew by one stall after the other. Pure: one sample a second in, one remedy out.
+ */
+
+export interface Sample {
+  /** Seconds, any fixed start. */
+  now: number;
+  /** The page wants to play and the viewer did not pause. */
+  wants: boolean;
+  live: boolean;
+  /** The viewer wants the live edge, not an earlier moment. */
+  following: boolean;
+  position: number;
+  /** Start of the first buffered range that begins after the position. */
+  nextBuffered: number | undefined;
+  /** Seconds of media in hand at the position. */
+  ahead: number;
+  /** End of the playlist, media seconds; grows while the publisher publishes. */
+  edge: number;
+  latency: number;
+  target: number;
+  targetDuration: number;
+}
+
+export type Remedy = 'nothing' | 'skip gap' | 'go live' | 'rebuild' | 'say quiet' | 'ask';
+
+/** Seconds without progress before each step; hls.js gets the first word. */
+export const AFTER = { gap: 2, quiet: 6, goLive: 5, rebuild: 10, ask: 20 } as const;
+
+export class Watchdog {
+  private position = -1;
+  private movedAt = 0;
+  private edge = -1;
+  private edgeAt = 0;
+  private actedAt = Number.NEGATIVE_INFINITY;
+
+  /** Forget everything: a new attempt begins. */
+  reset(now: number): void {
+    this.position = -1;
+    this.edge = -1;
+    this.movedAt = now;
+    this.edgeAt = now;
+    this.actedAt = now;
+  }
+
+  check(s: Sample): Remedy {
+    if (s.edge > this.edge + 0.01 || s.edge < this.edge - 1) {
+      this.edge = s.edge;
+      this.edgeAt = s.now;
+    }
+    if (!s.wants || Math.abs(s.position - this.position) > 0.05) {
+      this.position = s.position;
+      this.movedAt = s.now;
+      return s.wants ? this.drift(s) : 'nothing';
+    }
+    return this.stuck(s);
+  }
+
+  private drift(s: Sample): Remedy {
+    // Catching up by speed covers one target duration; beyond that a jump is kinder than a minute of haste.
+    const limit = s.target + Math.max(3, 2 * s.targetDuration);
+    if (s.live && s.following && s.latency > limit && this.edge - s.position > limit) {
+      return this.act(s, 'go live', AFTER.goLive);
+    }
+    return 'nothing';
+  }
+
+  private stuck(s: Sample): Remedy {
+    const still = s.now - this.movedAt;
+    const silent = s.now - this.edgeAt;
+    if (still < AFTER.gap) return 'nothing';
+    if (s.ahead < 0.1 && s.nextBuffered !== undefined) return this.act(s, 'skip gap', AFTER.gap);
+    if (s.live && silent >= AFTER.quiet) {
+      return silent >= AFTER.ask ? this.act(s, 'ask', AFTER.ask) : 'say quiet';
+    }
+    if (still >= AFTER.rebuild) return this.act(s, 'rebuild', AFTER.rebuild);
+    if (s.live && s.following && still >= AFTER.goLive) return this.act(s, 'go live', AFTER.goLive);
+    return 'nothing';
+  }
+
+  /** A remedy gets time to work before the next one. */
+  private act(s: Sample, remedy: Remedy, rest: number): Remedy {
+    if (s.now - this.actedAt < rest) return 'nothing';
+    this.actedAt = s.now;
+    return remedy;
+  }
+}

@@ -1,0 +1,81 @@
+/** Builds the A-Frame scene and draws only what is new: a frame of video, a turned view, a resized window. */
+
+import type { PerspectiveCamera } from 'three';
+import type { Aframe, Entity, Scene } from './aframe.d.ts';
+import { type Look, registerLook } from './look.ts';
+import { type Picture, registerPicture } from './picture.ts';
+
+export interface Stage {
+  scene: Scene;
+  look: Look;
+  picture: Picture;
+  rig: Entity;
+  aframe: Aframe;
+  /** Draws now, in this task, so that the canvas can be read. */
+  draw(): void;
+}
+
+let loading: Promise<Aframe> | undefined;
+
+/** Loads A-Frame's bundle once, from next to our own script. */
+export function loadAframe(): Promise<Aframe> {
+  loading ??= new Promise((resolve, reject) => {
+    const script = document.createElement('script');
+    script.src = new URL(AFRAME_FILE, import.meta.url).href;
+    script.onload = () =>
+      window.AFRAME ? resolve(window.AFRAME) : reject(new Error('A-Frame did not start'));
+    script.onerror = () => reject(new Error('A-Frame could not be loaded'));
+    document.head.append(script);
+  });
+  return loading;
+}
+
+const SCENE = /* html */ `
+<a-scene embedded
+  xr-mode-ui="enabled: false"
+  device-orientation-permission-ui="enabled: false"
+  loading-screen="enabled: false"
+  keyboard-shortcuts="enterVR: false"
+  inspector="url: data:,"
+  light="defaultLightsEnabled: false"
+  renderer="antialias: false; alpha: false; highRefreshRate: true; maxCanvasWidth: 3840; maxCanvasHeight: 3840"
+  webxr="requiredFeatures: local; optionalFeatures: local-floor, layers; referenceSpaceType: local">
+  <a-entity id="rig"><a-entity id="eye" camera="near: 0.1; far: 100" look position="0 0 0"></a-entity></a-entity>
+  <a-entity id="world" panorama equirect-layer></a-entity>
+</a-scene>`;
+
+/** Puts the scene into `host` and waits until it runs. */
+export async function stage(aframe: Aframe, host: HTMLElement): Promise<Stage> {
+  registerLook(aframe);
+  registerPicture(aframe);
+  host.innerHTML = SCENE;
+  const scene = host.querySelector('a-scene') as Scene;
+  if (!scene.hasLoaded) {
+    await new Promise((resolve) => scene.addEventListener('loaded', resolve, { once: true }));
+  }
+  const eye = scene.querySelector('#eye') as Entity;
+  const world = scene.querySelector('#world') as Entity;
+  const { look } = eye.components['look'] as { look: Look };
+  const { picture } = world.components['panorama'] as { picture: Picture };
+  // The left eye's picture is what a flat screen shows of a stereo stream.
+  (eye.getObject3D('camera') as PerspectiveCamera).layers.enable(1);
+  const draw = drawWhenNeeded(scene, picture, look);
+  return { scene, look, picture, rig: scene.querySelector('#rig') as Entity, aframe, draw };
+}
+
+/** Leaves the canvas alone while nothing changed: half the work at 30 fps on a 60 Hz screen, all of it when paused. */
+function drawWhenNeeded(scene: Scene, picture: Picture, look: Look): () => void {
+  const { renderer } = scene;
+  const draw = renderer.render.bind(renderer);
+  let shown = '';
+  renderer.render = (object, camera) => {
+    const { yaw, pitch, roll, fov } = look;
+    const { width, height } = renderer.domElement;
+    const now = [yaw, pitch, roll, fov, width, height, picture.changes].join(' ');
+    const fresh = picture.tick();
+    if (!renderer.xr.isPresenting && !fresh && now === shown) return;
+    shown = now;
+    draw(object, camera);
+  };
+  return () => draw(scene.object3D, scene.camera);
+}
