@@ -7,19 +7,24 @@
 //!
 //! What this does not do: containers for delivery (cmaf), playlists (hls), sockets.
 
+mod decode;
 mod error;
 mod h264;
 mod log;
 mod nal;
 mod picture;
+mod reproject;
 mod scale;
 
 pub mod audio;
+pub mod ladder;
 pub mod video;
 
 pub use error::Error;
 pub use h264::{ENCODER_DEFAULT, ENCODERS, X264_PRESETS, available, check_available};
+pub use ladder::Ladder;
 pub use picture::{Picture, Plane, SIDE_PIXELS_MAX};
+pub use reproject::Reprojection;
 
 /// Sends FFmpeg's log to tracing. Every entry point calls it; it costs nothing the second time.
 pub fn init() {

@@ -5,45 +5,94 @@ use ffmpeg_next::{
     software::scaling::{Context, Flags},
 };
 
-use crate::{Error, Picture, error::Attempt};
+use crate::{Error, Picture, error::Attempt, picture::Pool};
+
+/// Scales to one size, and to planar 4:2:0 with 8 bits whatever comes in.
+pub(crate) struct Scaler {
+    width: u32,
+    height: u32,
+    pool: Pool,
+    context: Swscale,
+}
+
+impl Scaler {
+    pub(crate) fn new(width: u32, height: u32) -> Self {
+        Self {
+            width,
+            height,
+            pool: Pool::new(width, height),
+            context: Swscale(None),
+        }
+    }
+
+    /// `picture` in this scaler's size; the same samples where it has that already.
+    pub(crate) fn run(&mut self, picture: &Picture) -> Result<Picture, Error> {
+        let same_size = (picture.width(), picture.height()) == (self.width, self.height);
+        if same_size && picture.frame().format() == Pixel::YUV420P {
+            return picture.share();
+        }
+        let mut out = self.pool.take()?;
+        let to = (Pixel::YUV420P, self.width, self.height);
+        let flags = Flags::BICUBIC;
+        self.context.resize(picture, &mut out, to, flags)?;
+        let shared = out.share()?;
+        self.pool.give(out);
+        Ok(shared)
+    }
+}
 
 /// Changes the sample layout and keeps the size.
 pub(crate) struct Converter {
     format: Pixel,
-    context: Option<(u32, u32, Context)>,
+    context: Swscale,
 }
 
 impl Converter {
     pub(crate) fn new(format: Pixel) -> Self {
         Self {
             format,
-            context: None,
+            context: Swscale(None),
         }
     }
 
     pub(crate) fn run(&mut self, picture: &Picture) -> Result<Picture, Error> {
         let (width, height) = (picture.width(), picture.height());
-        let stale = !matches!(&self.context, Some((w, h, c))
-            if (*w, *h) == (width, height) && c.input().format == picture.frame().format());
-        let from = picture.frame().format();
-        if stale {
-            let action = || format!("convert {from:?} to {:?}", self.format);
-            let context = Context::get(
-                from,
-                width,
-                height,
-                self.format,
-                width,
-                height,
-                Flags::BILINEAR,
-            );
-            self.context = Some((width, height, context.attempt(action)?));
-        }
         let mut out = Picture::with_format(self.format, width, height)?;
-        if let Some((_, _, context)) = &mut self.context {
-            let scaled = context.run(picture.frame(), out.frame_mut());
-            scaled.attempt(|| format!("convert a picture of {width}x{height}"))?;
-        }
+        let to = (self.format, width, height);
+        self.context
+            .resize(picture, &mut out, to, Flags::BILINEAR)?;
         Ok(out)
+    }
+}
+
+/// swscale's context for the sizes and layouts last seen.
+struct Swscale(Option<Context>);
+
+// SAFETY: the context is memory of its own that is tied to no thread, and only its one owner uses it.
+unsafe impl Send for Swscale {}
+
+impl Swscale {
+    fn resize(
+        &mut self,
+        picture: &Picture,
+        out: &mut Picture,
+        to: (Pixel, u32, u32),
+        flags: Flags,
+    ) -> Result<(), Error> {
+        let from = (picture.frame().format(), picture.width(), picture.height());
+        let fits = |c: &Context| {
+            let (input, output) = (c.input(), c.output());
+            (input.format, input.width, input.height) == from
+                && (output.format, output.width, output.height) == to
+        };
+        let action = || format!("scale {from:?} to {to:?}");
+        let ready = match self.0.take().filter(fits) {
+            Some(ready) => ready,
+            None => {
+                Context::get(from.0, from.1, from.2, to.0, to.1, to.2, flags).attempt(action)?
+            }
+        };
+        let scaled = self.0.insert(ready).run(picture.frame(), out.frame_mut());
+        scaled.attempt(action)
     }
 }

@@ -1,3 +1,3 @@
 //! Tests of the parts together, on small pictures that need no file.
 
-mod blocks;
+pub(crate) mod blocks;

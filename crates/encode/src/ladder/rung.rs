@@ -1,0 +1,461 @@
+//! One rung's encoding thread, and the lane that leads to it.
+//!
+//! A run is the time between two gaps; each run has an encoder of its own, and its first picture opens a segment. A
+//! coded picture is held until the next one's decode time is known, so that durations have neither gap nor overlap.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread::Thread,
+};
+
+use media::{AccessUnit, Kind, Track};
+
+use super::{Event, OpenCoder, Options, Rung, Shared, ShedReason, cores, grid::Slot};
+use crate::{
+    Error, Picture,
+    h264::{Coded, Coder, Look},
+};
+
+/// Pictures that wait for an encoder at most. At 1920x960 each has 2.8 MB; more would only hide a slow encoder from
+/// the backlog that decides.
+pub(super) const QUEUE_PICTURES_MAX: usize = 8;
+
+/// Pixels per second above which an encoder gets a second thread, and so on. One core encodes more than that with
+/// the default preset.
+const ENCODED_PIXELS_PER_SECOND: u64 = 80_000_000;
+
+/// What a rung needs of an encoder.
+pub(crate) trait Code: Send {
+    /// The configuration record of what comes out.
+    fn config(&self) -> &media::avc::Config;
+    /// Takes a picture; `number` is above all earlier ones.
+    fn send(&mut self, picture: &Picture, number: i64, keyframe: bool) -> Result<(), Error>;
+    /// The next coded picture in decoding order, if any is ready.
+    fn receive(&mut self) -> Result<Option<Coded>, Error>;
+    /// No more pictures will come.
+    fn send_end(&mut self) -> Result<(), Error>;
+}
+
+impl Code for Coder {
+    fn config(&self) -> &media::avc::Config {
+        Coder::config(self)
+    }
+    fn send(&mut self, picture: &Picture, number: i64, keyframe: bool) -> Result<(), Error> {
+        Coder::send(self, picture, number, keyframe)
+    }
+    fn receive(&mut self) -> Result<Option<Coded>, Error> {
+        Coder::receive(self)
+    }
+    fn send_end(&mut self) -> Result<(), Error> {
+        Coder::send_end(self)
+    }
+}
+
+/// Why a run ends.
+#[derive(Debug)]
+pub(super) enum Ending {
+    Finished,
+    Overload,
+    Failed(String),
+}
+
+enum Work {
+    Picture {
+        run: u64,
+        picture: Picture,
+        slot: Slot,
+    },
+    End {
+        run: u64,
+        at: i64,
+        ending: Ending,
+    },
+}
+
+/// Something for a lane that its queue may have no room for yet.
+pub(super) struct Offer(Work);
+
+impl Offer {
+    pub(super) fn picture(picture: Picture, slot: Slot) -> Self {
+        Self(Work::Picture {
+            run: 0,
+            picture,
+            slot,
+        })
+    }
+
+    pub(super) fn end(at: i64) -> Self {
+        let ending = Ending::Finished;
+        Self(Work::End { run: 0, at, ending })
+    }
+}
+
+/// What lane and worker share. Runs count from 1; 0 is none.
+#[derive(Default)]
+struct Control {
+    /// This run and all before it were ended from outside.
+    ended_run: AtomicU64,
+    /// This run's encoder failed.
+    failed_run: AtomicU64,
+    /// Work queued or in hand.
+    depth: AtomicUsize,
+    feeder: OnceLock<Thread>,
+}
+
+/// The scaling thread's end of a rung.
+pub(super) struct Lane {
+    rung: Rung,
+    queue: mpsc::SyncSender<Work>,
+    control: Arc<Control>,
+    run: u64,
+    is_active: bool,
+}
+
+/// A lane and the worker at its other end.
+pub(super) fn lane(
+    index: usize,
+    rung: Rung,
+    options: Options,
+    shared: &Arc<Shared>,
+    open: Arc<OpenCoder>,
+) -> (Lane, Worker) {
+    let (queue, work) = mpsc::sync_channel(QUEUE_PICTURES_MAX);
+    let control = Arc::new(Control::default());
+    let threads = match options.encoder_threads {
+        0 => {
+            let wanted = rung.pixel_rate().div_ceil(ENCODED_PIXELS_PER_SECOND);
+            u8::try_from(wanted.min(cores().into())).unwrap_or(1).max(1)
+        }
+        asked => asked,
+    };
+    let worker = Worker {
+        index,
+        rung: rung.clone(),
+        threads,
+        work,
+        control: control.clone(),
+        shared: shared.clone(),
+        open,
+        active: None,
+        track: None,
+        last_run: 0,
+    };
+    let lane = Lane {
+        rung,
+        queue,
+        control,
+        run: 1,
+        is_active: true,
+    };
+    (lane, worker)
+}
+
+impl Lane {
+    pub(super) fn rung(&self) -> &Rung {
+        &self.rung
+    }
+
+    /// Who is to be woken when there is room again.
+    pub(super) fn set_feeder(&self, feeder: Thread) {
+        let _ = self.control.feeder.set(feeder);
+    }
+
+    /// The rung takes pictures.
+    pub(super) fn is_active(&self) -> bool {
+        self.is_active
+    }
+
+    /// Whether the encoder has failed since the last call; then the rung takes no more pictures.
+    pub(super) fn take_failure(&mut self) -> bool {
+        let failed = self.is_active && self.control.failed_run.load(Ordering::Acquire) == self.run;
+        self.is_active &= !failed;
+        failed
+    }
+
+    /// Queues work, or gives it back where there is no room.
+    pub(super) fn offer(&mut self, Offer(mut work): Offer) -> Option<Offer> {
+        let (Work::Picture { run, .. } | Work::End { run, .. }) = &mut work;
+        *run = self.run;
+        self.control.depth.fetch_add(1, Ordering::AcqRel);
+        match self.queue.try_send(work) {
+            Ok(()) => None,
+            Err(mpsc::TrySendError::Full(work)) => {
+                self.control.depth.fetch_sub(1, Ordering::AcqRel);
+                Some(Offer(work))
+            }
+            Err(mpsc::TrySendError::Disconnected(_)) => {
+                self.is_active = false;
+                None
+            }
+        }
+    }
+
+    /// Ends the run. What is queued is not encoded any more; at the latest it ends at `dts`.
+    pub(super) fn end(&mut self, dts: i64, ending: Ending) {
+        self.is_active = false;
+        self.control.ended_run.store(self.run, Ordering::Release);
+        // A full queue needs no message: its first picture tells where the run ends.
+        let at = dts;
+        let _ = self.offer(Offer(Work::End { run: 0, at, ending }));
+    }
+
+    /// Nothing of the last run is left in queue or encoder.
+    pub(super) fn is_idle(&self) -> bool {
+        self.control.depth.load(Ordering::Acquire) == 0
+    }
+
+    /// Begins a new run: the next picture opens a segment.
+    pub(super) fn resume(&mut self) {
+        self.run += 1;
+        self.is_active = true;
+    }
+}
+
+/// A picture given to the encoder that has not come out.
+#[derive(Clone, Copy)]
+struct Submitted {
+    number: i64,
+    slot: Slot,
+}
+
+/// A run's encoder and what is in it.
+struct Active {
+    run: u64,
+    coder: Box<dyn Code>,
+    next_number: i64,
+    /// In the order submitted: their decode times go to the coded pictures in the order these come out.
+    times: VecDeque<Submitted>,
+    /// The same, to find a coded picture's own by number. At most as many as the encoder holds.
+    shown: VecDeque<Submitted>,
+    held: Option<AccessUnit>,
+}
+
+pub(super) struct Worker {
+    index: usize,
+    rung: Rung,
+    threads: u8,
+    work: mpsc::Receiver<Work>,
+    control: Arc<Control>,
+    shared: Arc<Shared>,
+    open: Arc<OpenCoder>,
+    active: Option<Active>,
+    track: Option<Track>,
+    last_run: u64,
+}
+
+impl Worker {
+    pub(super) fn run(mut self) {
+        while let Ok(work) = self.work.recv() {
+            if self.shared.is_stopped() {
+                return;
+            }
+            match work {
+                Work::Picture { run, picture, slot } => self.picture(run, &picture, slot),
+                Work::End { run, at, ending } => self.end(run, at, ending),
+            }
+            self.control.depth.fetch_sub(1, Ordering::AcqRel);
+            if let Some(feeder) = self.control.feeder.get() {
+                feeder.unpark();
+            }
+        }
+    }
+
+    fn picture(&mut self, run: u64, picture: &Picture, slot: Slot) {
+        if self.control.ended_run.load(Ordering::Acquire) >= run {
+            return self.end(run, slot.dts, Ending::Overload);
+        }
+        if self.control.failed_run.load(Ordering::Acquire) == run {
+            return;
+        }
+        let is_open = self.active.as_ref().is_some_and(|active| active.run == run);
+        if !is_open && !slot.opens_segment {
+            return;
+        }
+        let outcome = match is_open {
+            true => Ok(()),
+            false => self.begin(run, picture, slot),
+        };
+        if let Err(error) = outcome.and_then(|()| self.encode(picture, slot)) {
+            self.fail(run, slot.dts, error.to_string());
+        }
+    }
+
+    fn begin(&mut self, run: u64, picture: &Picture, slot: Slot) -> Result<(), Error> {
+        let settings = self.rung.settings(Look::of(picture.frame()), self.threads);
+        let coder = (self.open)(&settings)?;
+        let track = Track::video(coder.config().clone());
+        let track = Track {
+            timescale: self.shared.ticks_per_second,
+            ..track
+        };
+        let rung = self.index;
+        if self.track.as_ref() != Some(&track) {
+            self.track = Some(track.clone());
+            self.shared.tell(Event::Track { rung, track });
+        }
+        if self.last_run > 0 {
+            self.shared.tell(Event::Resumed { rung, at: slot.dts });
+        }
+        self.last_run = run;
+        self.active = Some(Active {
+            run,
+            coder,
+            next_number: 0,
+            times: VecDeque::new(),
+            shown: VecDeque::new(),
+            held: None,
+        });
+        Ok(())
+    }
+
+    fn encode(&mut self, picture: &Picture, slot: Slot) -> Result<(), Error> {
+        let Some(active) = &mut self.active else {
+            return Ok(());
+        };
+        let number = active.next_number;
+        active.next_number += 1;
+        let submitted = Submitted { number, slot };
+        active.times.push_back(submitted);
+        active.shown.push_back(submitted);
+        // What was held waited for this picture's decode time.
+        if active.times.len() == 1 {
+            self.release(slot);
+        }
+        let Some(active) = &mut self.active else {
+            return Ok(());
+        };
+        active.coder.send(picture, number, slot.opens_segment)?;
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Result<(), Error> {
+        while let Some(active) = &mut self.active {
+            let Some(coded) = active.coder.receive()? else {
+                return Ok(());
+            };
+            let unit = active.place(&self.rung.encoder, coded)?;
+            let next = active.times.front().map(|submitted| submitted.slot);
+            active.held = Some(unit);
+            if let Some(next) = next {
+                self.release(next);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives out the held unit, which lasts until `next`.
+    fn release(&mut self, next: Slot) {
+        let Some(active) = &mut self.active else {
+            return;
+        };
+        let rung = self.index;
+        let end = next.hole_from.unwrap_or(next.dts);
+        let Some(held) = active.held.take() else {
+            return;
+        };
+        let unit = lasting_until(held, end);
+        self.shared.tell(Event::AccessUnit { rung, unit });
+        if let Some(from) = next.hole_from {
+            let reason = ShedReason::NothingDecoded;
+            self.shared.tell(Event::Shed { rung, from, reason });
+            self.shared.tell(Event::Resumed { rung, at: next.dts });
+        }
+    }
+
+    /// Ends a run: what is in the encoder comes out, the last of it lasting until `at`.
+    fn end(&mut self, run: u64, at: i64, ending: Ending) {
+        if self.active.as_ref().is_none_or(|active| active.run != run) {
+            return;
+        }
+        let flushed = match &mut self.active {
+            Some(active) => active.coder.send_end(),
+            None => Ok(()),
+        };
+        if let Err(error) = flushed.and_then(|()| self.drain()) {
+            return self.fail(run, at, error.to_string());
+        }
+        let rung = self.index;
+        if let Some(held) = self.active.take().and_then(|active| active.held) {
+            let unit = lasting_until(held, at);
+            self.shared.tell(Event::AccessUnit { rung, unit });
+        }
+        match ending {
+            Ending::Finished => {}
+            Ending::Overload => {
+                let reason = ShedReason::Overload;
+                self.shared.tell(Event::Shed {
+                    rung,
+                    from: at,
+                    reason,
+                });
+            }
+            Ending::Failed(reason) => {
+                self.shared.tell(Event::Failed {
+                    rung,
+                    from: at,
+                    reason,
+                });
+            }
+        }
+    }
+
+    /// The encoder cannot go on. What it still holds is lost, and the gap starts there.
+    fn fail(&mut self, run: u64, dts: i64, reason: String) {
+        let rung = self.index;
+        let mut from = dts;
+        if let Some(active) = self.active.take() {
+            from = active
+                .times
+                .front()
+                .map_or(dts, |submitted| submitted.slot.dts);
+            if let Some(held) = active.held {
+                let unit = lasting_until(held, from);
+                self.shared.tell(Event::AccessUnit { rung, unit });
+            }
+        }
+        self.last_run = run;
+        self.control.failed_run.store(run, Ordering::Release);
+        tracing::warn!(rung = self.rung.name, %reason, "rung failed");
+        self.shared.tell(Event::Failed { rung, from, reason });
+    }
+}
+
+impl Active {
+    /// Gives a coded picture its times.
+    fn place(&mut self, encoder: &str, coded: Coded) -> Result<AccessUnit, Error> {
+        let wrong = |reason: &str| Error::Configuration {
+            encoder: encoder.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let at = self
+            .shown
+            .iter()
+            .position(|submitted| submitted.number == coded.number);
+        let own = at.and_then(|at| self.shown.remove(at));
+        let (Some(own), Some(turn)) = (own, self.times.pop_front()) else {
+            return Err(wrong("it gave a picture that it was not given"));
+        };
+        if own.slot.opens_segment && !(coded.is_sync && own.number == turn.number) {
+            return Err(wrong("it made no keyframe where it was told to"));
+        }
+        Ok(AccessUnit {
+            kind: Kind::Video,
+            dts: turn.slot.dts,
+            pts: own.slot.pts,
+            duration: 1,
+            is_sync: coded.is_sync,
+            payload: coded.payload,
+        })
+    }
+}
+
+fn lasting_until(mut unit: AccessUnit, end: i64) -> AccessUnit {
+    let ticks = end.saturating_sub(unit.dts).max(1);
+    unit.duration = u32::try_from(ticks).unwrap_or(u32::MAX);
+    unit
+}
