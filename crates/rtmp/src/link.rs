@@ -228,3 +228,90 @@ impl Link {
         self.output.push_back(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A link whose handshake is over.
+    fn open() -> Link {
+        Link {
+            handshake: None,
+            ..Link::server()
+        }
+    }
+
+    fn written(messages: &[Message]) -> BytesMut {
+        let (mut writer, mut out) = (Writer::new(), BytesMut::new());
+        messages
+            .iter()
+            .for_each(|message| writer.write(2, message, &mut out));
+        out
+    }
+
+    fn answers(link: &mut Link) -> Vec<Message> {
+        let (mut reader, mut messages) = (Reader::new(), Vec::new());
+        while let Some(bytes) = link.next_output() {
+            let mut bytes = &bytes[..];
+            while let Ok(Some(message)) = reader.next_message(&mut bytes) {
+                messages.push(message);
+            }
+        }
+        assert_eq!(link.output_bytes(), 0);
+        messages
+    }
+
+    #[test]
+    fn acknowledges_the_count_of_all_bytes_modulo_2_to_the_32() {
+        let mut link = open();
+        let window = written(&[Message::control_u32(kind::WINDOW_ACK_SIZE, 10_000)]);
+        link.next_message(&mut &window[..]).unwrap();
+        let media = Message {
+            kind: kind::AUDIO,
+            ..Message::control(kind::AUDIO, vec![0; 9_000])
+        };
+        let media = written(&[media]);
+        link.next_message(&mut &media[..]).unwrap();
+        assert!(answers(&mut link).is_empty());
+        link.received = u64::from(u32::MAX) - 100;
+        link.next_message(&mut &media[..]).unwrap();
+        let count = (u64::from(u32::MAX) - 100 + media.len() as u64) as u32;
+        assert_eq!(
+            answers(&mut link),
+            [Message::control_u32(kind::ACKNOWLEDGEMENT, count)]
+        );
+        link.next_message(&mut &media[..]).unwrap();
+        assert!(answers(&mut link).is_empty());
+    }
+
+    #[test]
+    fn answers_pings_and_peer_bandwidth() {
+        let mut link = open();
+        let ping = Message::user_control(user_control::PING_REQUEST, 0xdead_beef);
+        let input = written(&[ping, Message::set_peer_bandwidth(77)]);
+        assert_eq!(link.next_message(&mut &input[..]), Ok(None));
+        let pong = Message::user_control(user_control::PING_RESPONSE, 0xdead_beef);
+        let window = Message::control_u32(kind::WINDOW_ACK_SIZE, 77);
+        assert_eq!(answers(&mut link), [pong, window]);
+    }
+
+    #[test]
+    fn control_messages_without_their_field_are_refused() {
+        let short =
+            |kind| open().next_message(&mut &written(&[Message::control(kind, vec![1])])[..]);
+        for kind in [1, 2, 5, 6] {
+            assert_eq!(short(kind), Err(Error::ControlTooShort { kind, bytes: 1 }));
+        }
+        // Nothing to answer: an acknowledgement or user control event of any length.
+        assert_eq!(short(3), Ok(None));
+        assert_eq!(short(4), Ok(None));
+    }
+
+    #[test]
+    fn what_is_no_rtmp_fails_in_the_handshake() {
+        let error = Link::server()
+            .next_message(&mut &b"GET / HTTP/1.1"[..])
+            .unwrap_err();
+        assert!(matches!(error, Error::Handshake(_)));
+    }
+}

@@ -131,6 +131,17 @@ impl Reader {
         }
     }
 
+    /// Unfinished messages, their bytes, and the memory they hold.
+    #[cfg(test)]
+    pub(super) fn unfinished(&self) -> (usize, usize, usize) {
+        let buffers = self.streams.iter().filter_map(|s| s.partial.as_ref());
+        (
+            self.partial_messages,
+            self.partial_bytes,
+            buffers.map(Vec::capacity).sum(),
+        )
+    }
+
     // === headers ===
 
     /// Reads one whole header, also where it lies across calls; gives the index of its chunk stream.

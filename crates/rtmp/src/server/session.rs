@@ -24,7 +24,6 @@ const CHUNK_BYTES: u32 = 4096;
 const TEXT_CHARS_MAX: usize = 256;
 
 /// One publisher's connection; see the [module](super) for its states and [`crate`] for how to drive it.
-#[derive(Debug)]
 pub struct Session {
     limits: Limits,
     link: Link,
@@ -38,6 +37,18 @@ pub struct Session {
     /// When the state at hand has lasted too long; `None` before the first call tells the time.
     deadline: Option<Duration>,
     media_bytes: u64,
+}
+
+impl std::fmt::Debug for Session {
+    /// Without the bytes held back, which are anyone's.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("state", &self.state)
+            .field("connect", &self.connect)
+            .field("link", &self.link)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
