@@ -1,0 +1,270 @@
+//! What viewers may see: when playlists appear, what they list, and the snapshot.
+
+use std::sync::Arc;
+
+use media::{Kind, VIDEO_TIMESCALE};
+
+use super::{Event, LISTED_TARGETS, Packager, READY_SEGMENTS, RUNG_START_MAX_MS, State};
+use crate::{
+    AudioGroup, Constants, Multivariant, Report, Snapshot, Variant,
+    rendition::{PartTarget, Rendition, Shared},
+};
+
+/// With segments this long (in ticks, 6 s for all of them) two must do: a third would keep viewers waiting for longer
+/// than the buffer it gives them is worth.
+const READY_LONG_TICKS: i64 = 6 * 360_000;
+
+/// What a rung's configured bitrate grows by before it was measured: the encoder's rate control and the container.
+const CONFIGURED_HEADROOM_PERCENT: u64 = 20;
+
+impl Packager {
+    /// Moves the window and lets playlists appear; after each closed segment.
+    pub(super) fn slide(&mut self) {
+        let whole = match self.has_video {
+            true => self.source.whole_segments,
+            false => self.audio.whole_segments,
+        };
+        let long = whole + 1 >= READY_SEGMENTS && self.window.clock() >= READY_LONG_TICKS;
+        if whole >= READY_SEGMENTS || long {
+            self.become_ready();
+        }
+        let (Some(listed), Some(retained)) =
+            (self.window.first_listed(), self.window.first_retained())
+        else {
+            return;
+        };
+        let all = [&mut self.source, &mut self.audio]
+            .into_iter()
+            .chain(&mut self.rungs);
+        for rendition in all {
+            rendition.prune(listed, retained);
+        }
+        while self.slots.front().is_some_and(|slot| slot.msn < retained) {
+            self.slots.pop_front();
+        }
+        self.admit();
+    }
+
+    /// Fixes what may never change and lets media playlists appear.
+    pub(super) fn become_ready(&mut self) {
+        if self.constants.is_some() || self.window.listed() == 0 {
+            return;
+        }
+        self.decide_part_target();
+        let constants = self.config.constants.unwrap_or_else(|| Constants {
+            target_duration: self.schedule.target_duration(),
+            part_target: match self.part_target {
+                PartTarget::Ticks(ticks) => Some(ticks),
+                PartTarget::Off | PartTarget::Undecided => None,
+            },
+        });
+        self.schedule.fix(constants.target_duration);
+        self.window
+            .at_least(constants.target_ticks() * LISTED_TARGETS);
+        let all = [&mut self.source, &mut self.audio]
+            .into_iter()
+            .chain(&mut self.rungs);
+        for rendition in all {
+            rendition.meter.fix(constants.target_duration);
+        }
+        self.constants = Some(constants);
+        self.ready_at = Some(self.window.clock());
+        self.raise(Event::Ready(constants));
+    }
+
+    /// Lists renditions in the multivariant playlist that have come up. The first one waits for all, within bounds;
+    /// later ones join. None is ever taken back: a session that uses it would end.
+    pub(super) fn admit(&mut self) {
+        let Some(ready_at) = self.ready_at else {
+            return;
+        };
+        let ended = self.state == State::Ended;
+        let up = |rendition: &Rendition| {
+            let needed = if ended { 1 } else { READY_SEGMENTS };
+            rendition.whole_segments >= needed
+        };
+        let expected = self
+            .rungs
+            .iter()
+            .chain(self.has_audio.then_some(&self.audio));
+        let all_up = expected.into_iter().all(up);
+        let waited = self.window.clock() - ready_at;
+        let patience = VIDEO_TIMESCALE.from_millis(RUNG_START_MAX_MS);
+        if !(self.multivariant_exists || all_up || ended || waited >= patience) {
+            return;
+        }
+        let leader_up = self.source.whole_segments > 0;
+        self.multivariant_exists = true;
+        let mut listed = Vec::new();
+        let all = [&mut self.source, &mut self.audio]
+            .into_iter()
+            .chain(&mut self.rungs);
+        for (index, rendition) in all.enumerate() {
+            // The leader made the playlist appear, perhaps with fewer, longer segments.
+            let leads = (index == 0 || !leader_up) && rendition.whole_segments > 0;
+            if !rendition.listed && (up(rendition) || leads) {
+                rendition.listed = true;
+                listed.push(rendition.name.clone());
+            }
+        }
+        listed
+            .into_iter()
+            .for_each(|name| self.raise(Event::Listed(name)));
+    }
+
+    /// What viewers can be told now. Cheap: segments are shared, only lists of pointers are copied.
+    pub fn snapshot(&mut self) -> Arc<Snapshot> {
+        if self.has_changed() {
+            self.changed = false;
+            let all = [&mut self.source, &mut self.audio]
+                .into_iter()
+                .chain(&mut self.rungs);
+            all.for_each(|rendition| rendition.changed = false);
+            self.revision += 1;
+            self.cached = Arc::new(self.build());
+        }
+        self.cached.clone()
+    }
+
+    fn build(&mut self) -> Snapshot {
+        let mut snapshot = Snapshot {
+            revision: self.revision,
+            epoch: self.cached.epoch.clone(),
+            constants: self.constants,
+            ended: self.state == State::Ended,
+            immersive: self.config.immersive,
+            renditions: Vec::new(),
+            multivariant: None,
+        };
+        let Some(constants) = self.constants else {
+            return snapshot;
+        };
+        let reports = self.reports();
+        let shared = Shared {
+            epoch: snapshot.epoch.clone(),
+            constants,
+            reports,
+            ended: snapshot.ended,
+        };
+        let endings = self.endings();
+        let all = [&mut self.source]
+            .into_iter()
+            .chain(&mut self.rungs)
+            .chain([&mut self.audio]);
+        for (rendition, ending) in all.zip(endings) {
+            if rendition.is_visible() {
+                snapshot
+                    .renditions
+                    .push(Arc::new(rendition.snapshot(&shared, ending)));
+            }
+        }
+        snapshot.multivariant = self.multivariant().map(Arc::new);
+        snapshot
+    }
+
+    /// Which renditions' open segments are expected to end with the parts they have; in the order of the snapshot.
+    fn endings(&self) -> Vec<bool> {
+        let ends = |rendition: &Rendition| {
+            let Some(end) = rendition.end() else {
+                return false;
+            };
+            match rendition.kind {
+                Kind::Video => match self.slot(rendition.cursor).and_then(|slot| slot.end) {
+                    Some(known) => end >= known.dts,
+                    None => self.schedule.expects_cut_by(end),
+                },
+                Kind::Audio => {
+                    let end = self.audio_end_time();
+                    match self.slot(rendition.cursor).and_then(|slot| slot.end) {
+                        Some(known) => end >= known.time,
+                        None => self.schedule.expects_cut_by(end - self.delay),
+                    }
+                }
+            }
+        };
+        let all = [&self.source]
+            .into_iter()
+            .chain(&self.rungs)
+            .chain([&self.audio]);
+        all.map(ends).collect()
+    }
+
+    fn reports(&self) -> Arc<[Report]> {
+        let all = [&self.source]
+            .into_iter()
+            .chain(&self.rungs)
+            .chain([&self.audio]);
+        let listed = all.filter(|rendition| rendition.listed);
+        listed.filter_map(Rendition::report).collect()
+    }
+
+    fn multivariant(&self) -> Option<Multivariant> {
+        if !self.multivariant_exists {
+            return None;
+        }
+        let config = self.audio.track().and_then(|track| track.aac());
+        let audio = self.audio.listed.then(|| AudioGroup {
+            rendition: self.audio.name.clone(),
+            channels: config.map_or(2, |config| config.channels()),
+        });
+        let sound = [
+            self.audio.meter.bandwidth().unwrap_or(0),
+            self.audio.meter.average().unwrap_or(0),
+        ];
+        let sound = if audio.is_some() { sound } else { [0, 0] };
+        let codecs = self
+            .audio
+            .track()
+            .filter(|_| audio.is_some())
+            .map(|track| track.rfc6381());
+        let limits = [None].into_iter().chain(self.specs.iter().map(Some));
+        let pictures = [&self.source].into_iter().chain(&self.rungs).zip(limits);
+        let mut variants: Vec<Variant> = pictures
+            .filter(|(rendition, _)| rendition.listed)
+            .filter_map(|(rendition, spec)| {
+                let configured = spec.map_or(0, |spec| {
+                    spec.bitrate
+                        .saturating_mul(100 + CONFIGURED_HEADROOM_PERCENT)
+                        / 100
+                });
+                let track = rendition.track()?;
+                let config = track.avc()?;
+                let both = [Some(track.rfc6381()), codecs.clone()];
+                Some(Variant {
+                    rendition: rendition.name.clone(),
+                    bandwidth: rendition.meter.bandwidth().unwrap_or(configured) + sound[0],
+                    average_bandwidth: rendition.meter.average().unwrap_or(configured) + sound[1],
+                    codecs: both.into_iter().flatten().collect::<Vec<_>>().join(","),
+                    resolution: Some((config.width(), config.height())),
+                    frame_rate: self.frame_rate(),
+                })
+            })
+            .collect();
+        variants.sort_by_key(|variant| std::cmp::Reverse(variant.bandwidth));
+        if variants.is_empty() {
+            variants.extend(audio.as_ref().map(|audio| Variant {
+                rendition: audio.rendition.clone(),
+                bandwidth: sound[0],
+                average_bandwidth: sound[1],
+                codecs: codecs.unwrap_or_default(),
+                resolution: None,
+                frame_rate: None,
+            }));
+        }
+        Some(Multivariant {
+            audio: audio.filter(|_| variants.iter().any(|v| v.resolution.is_some())),
+            variants,
+            immersive: self.config.immersive,
+        })
+    }
+
+    fn frame_rate(&self) -> Option<f64> {
+        (self.frame > 0).then(|| f64::from(VIDEO_TIMESCALE.rate()) / self.frame as f64)
+    }
+
+    /// Bytes of everything that can be fetched.
+    pub fn retained_bytes(&self) -> u64 {
+        let all = [&self.source, &self.audio].into_iter().chain(&self.rungs);
+        all.map(Rendition::retained_bytes).sum()
+    }
+}

@@ -1,0 +1,588 @@
+//! The one machine that turns a stream's access units into renditions that agree with each other.
+//!
+//! ```text
+//!            source video --> cut schedule --> slots: number, start, end, discontinuity, wall time
+//!                                                | one per segment, shared by all
+//!        +--------------+-----------------+------+
+//!        v              v                 v
+//!     `source`        rungs            `audio`
+//!   cut at the slot   same decode      cut at the first frame at or after the slot's
+//!   itself            times            presentation time, held until the video has passed it
+//! ```
+//!
+//! What is missing becomes a gap, so that every rendition numbers every segment alike:
+//!
+//! - a rung that is lost, or more than [`RUNG_LAG_MAX_MS`] behind, gets gaps until it comes back with a sync sample at a
+//!   segment start;
+//! - sound more than [`AUDIO_LAG_MAX_MS`] behind the pictures gets a gap;
+//! - when the source's pictures stand still while sound goes on for [`VIDEO_STALL_MAX_MS`], sound drives the cut and
+//!   pictures get gaps until the next sync sample.
+//!
+//! Callers guarantee what [`media::AccessUnit`] promises: decode times grow within a track, also across
+//! discontinuities, and both tracks share one zero.
+
+mod audio;
+mod listing;
+mod rungs;
+mod slot;
+mod video;
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use media::{AccessUnit, Immersive, Kind, Track, VIDEO_TIMESCALE};
+
+pub(crate) use slot::{Anchor, Edge, Slot};
+
+use crate::{
+    Constants, Error, Snapshot,
+    cut::Schedule,
+    part,
+    rendition::{PartTarget, Rendition},
+    window::Window,
+};
+
+/// Sound ahead of the pictures by this much means that the pictures stand still. Longer than a frame of any live
+/// source (1 fps), shorter than what the shortest target duration allows one frame to last.
+pub const VIDEO_STALL_MAX_MS: i64 = 2_000;
+
+/// While pictures stand still, sound is published with this delay, so that pictures that come back in time still open
+/// their segment at their own time.
+const STALL_HOLD_MS: i64 = 500;
+
+/// Sound this far behind the pictures is given up for the segment at hand: encoders interleave within a second.
+pub const AUDIO_LAG_MAX_MS: i64 = 3_000;
+
+/// A rung this far behind the source is given up for the segment at hand: a player on it would run dry anyway, while
+/// its other rungs go on.
+pub const RUNG_LAG_MAX_MS: i64 = 6_000;
+
+/// A rung that is this late for the first multivariant playlist is left out of it, and listed once it has come up.
+pub const RUNG_START_MAX_MS: i64 = 10_000;
+
+/// Whole segments a rendition must have before a multivariant playlist lists it: players start up to three segments
+/// before the end, and one that finds fewer waits a whole target duration (hls.js) or gives up.
+pub const READY_SEGMENTS: u64 = 3;
+
+/// Held audio units: 20 s at 48 kHz, more than any encoder's interleaving and than the longest wait for a keyframe
+/// that is worth keeping sound for.
+pub const AUDIO_HELD_MAX: usize = 1_000;
+
+/// A segment never grows past this many bytes: ten seconds at 50 Mb/s, far beyond what a part of a sane stream needs.
+pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+
+/// Rungs of one stream; every rung costs an encoder.
+pub const RUNGS_MAX: usize = 16;
+
+/// Events nobody has pulled yet; the oldest go first.
+const EVENTS_MAX: usize = 256;
+
+/// The name of the pass-through rendition.
+pub const SOURCE: &str = "source";
+/// The name of the audio rendition.
+pub const AUDIO: &str = "audio";
+
+/// How a stream is packaged.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// A segment ends at the first sync sample after this much; 1 s to 10 s.
+    pub segment_target: Duration,
+    /// A part lasts about this much; `None` for no parts. 0.1 s to the segment target.
+    pub part_target: Option<Duration>,
+    /// Playlists list at least this much, and at least six segments; up to 6 h.
+    pub window: Duration,
+    /// Names the run in every media URL.
+    pub epoch: String,
+    /// The first segment's number: wall time in seconds, or what the other origin says.
+    pub first_msn: u64,
+    /// Discontinuities before the first segment.
+    pub first_discontinuity_sequence: u64,
+    /// Projection and stereo layout.
+    pub immersive: Immersive,
+    /// Target durations to adopt from the origin that already carries the stream; `None` to choose.
+    pub constants: Option<Constants>,
+}
+
+impl Config {
+    fn check(&self) -> Result<(), Error> {
+        let range = |name, value, min, max| match (min..=max).contains(&value) {
+            true => Ok(()),
+            false => Err(Error::Config {
+                name,
+                value,
+                min,
+                max,
+            }),
+        };
+        let second = Duration::from_secs(1);
+        let longest = second * crate::cut::PROVISIONAL_SECONDS_MAX as u32;
+        range("segment_target", self.segment_target, second, longest)?;
+        if let Some(part) = self.part_target {
+            range("part_target", part, second / 10, self.segment_target)?;
+        }
+        range("window", self.window, Duration::ZERO, second * 6 * 3600)
+    }
+}
+
+/// The source's tracks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tracks {
+    /// Pictures.
+    pub video: Option<Track>,
+    /// Sound.
+    pub audio: Option<Track>,
+}
+
+/// A rung of the ladder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RungSpec {
+    /// The rendition's name, the last folder of its URL.
+    pub name: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Configured maximum in bits per second: what the multivariant playlist says until something is measured.
+    pub bitrate: u64,
+}
+
+/// What pushing a source unit did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// The unit opens a segment: encoders must make theirs an IDR, and no other.
+    pub opens_segment: bool,
+}
+
+/// Something an operator may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The first playlist exists; these never change again.
+    Ready(Constants),
+    /// The multivariant playlist lists this rendition from now on.
+    Listed(Arc<str>),
+    /// No keyframe came in time: this segment starts without one. Shorten the encoder's keyframe interval.
+    LateSync {
+        /// The segment.
+        msn: u64,
+    },
+    /// A rendition has a gap.
+    Gap {
+        /// The rendition.
+        rendition: Arc<str>,
+        /// The segment.
+        msn: u64,
+    },
+    /// The source's pictures stand still; sound goes on.
+    VideoStalled {
+        /// First segment without pictures.
+        msn: u64,
+    },
+    /// The source's pictures are back.
+    VideoResumed {
+        /// First segment with pictures.
+        msn: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// `start` has not been called.
+    Idle,
+    /// Tracks known; dropping until the leading track's first sync sample.
+    AwaitingSync,
+    /// A segment is open.
+    Cutting,
+    /// The source's pictures stand still; sound drives the cut.
+    Stalled,
+    /// The stream is over; the window is final.
+    Ended,
+}
+
+/// See the [module documentation](self).
+#[derive(Debug)]
+pub struct Packager {
+    config: Config,
+    state: State,
+    schedule: Schedule,
+    part_target: PartTarget,
+    constants: Option<Constants>,
+    window: Window,
+    /// Open last, closed ones as long as any rendition may still need them.
+    slots: VecDeque<Slot>,
+    next_msn: u64,
+    discontinuities: u64,
+    /// The next segment comes after a discontinuity.
+    discontinuity: bool,
+    anchor: Option<Anchor>,
+    source: Rendition,
+    rungs: Vec<Rendition>,
+    specs: Vec<RungSpec>,
+    audio: Rendition,
+    has_video: bool,
+    has_audio: bool,
+    /// Where the next picture's decode time should be.
+    video_end: i64,
+    /// The last picture's duration.
+    frame: i64,
+    /// Presentation minus decode time of the last sync sample.
+    delay: i64,
+    /// Sound not yet passed by the pictures.
+    held: VecDeque<AccessUnit>,
+    /// The media clock when the source became ready.
+    ready_at: Option<i64>,
+    multivariant_exists: bool,
+    events: VecDeque<Event>,
+    revision: u64,
+    changed: bool,
+    cached: Arc<Snapshot>,
+}
+
+impl Packager {
+    /// A packager that waits for [`Packager::start`].
+    pub fn new(config: Config) -> Result<Self, Error> {
+        config.check()?;
+        let target = VIDEO_TIMESCALE.ticks(config.segment_target);
+        let mut schedule = Schedule::new(target);
+        let mut window = Window::new(VIDEO_TIMESCALE.ticks(config.window));
+        let mut part_target = match config.part_target {
+            Some(_) => PartTarget::Undecided,
+            None => PartTarget::Off,
+        };
+        if let Some(constants) = config.constants {
+            schedule.fix(constants.target_duration);
+            window.at_least(constants.target_ticks() * LISTED_TARGETS);
+            part_target = constants
+                .part_target
+                .map_or(PartTarget::Off, PartTarget::Ticks);
+        }
+        let cached = Arc::new(Snapshot {
+            revision: 0,
+            epoch: config.epoch.as_str().into(),
+            constants: None,
+            ended: false,
+            immersive: config.immersive,
+            renditions: Vec::new(),
+            multivariant: None,
+        });
+        Ok(Self {
+            state: State::Idle,
+            schedule,
+            part_target,
+            constants: None,
+            window,
+            slots: VecDeque::new(),
+            next_msn: config.first_msn,
+            discontinuities: config.first_discontinuity_sequence,
+            discontinuity: false,
+            anchor: None,
+            source: Rendition::new(SOURCE, Kind::Video),
+            rungs: Vec::new(),
+            specs: Vec::new(),
+            audio: Rendition::new(AUDIO, Kind::Audio),
+            has_video: false,
+            has_audio: false,
+            video_end: 0,
+            frame: 0,
+            delay: 0,
+            held: VecDeque::new(),
+            ready_at: None,
+            multivariant_exists: false,
+            events: VecDeque::new(),
+            revision: 0,
+            changed: false,
+            cached,
+            config,
+        })
+    }
+
+    /// The source's tracks are known and its ladder is planned. Rung tracks follow with [`Packager::rung_track`].
+    pub fn start(&mut self, sources: Tracks, rungs: Vec<RungSpec>) -> Result<(), Error> {
+        if self.state != State::Idle {
+            return Err(Error::State("has started already"));
+        }
+        for rung in rungs {
+            self.add_rung(rung)?;
+        }
+        self.set_sources(sources)
+    }
+
+    /// Adds a rung while the stream runs; returns its index. The multivariant playlist lists it once it has come up.
+    pub fn add_rung(&mut self, spec: RungSpec) -> Result<usize, Error> {
+        if self.rungs.len() == RUNGS_MAX {
+            return Err(Error::TooManyRungs { limit: RUNGS_MAX });
+        }
+        let mut rung = Rendition::new(&spec.name, Kind::Video);
+        rung.cursor = self.slots.front().map_or(self.next_msn, |slot| slot.msn);
+        if let Some(constants) = self.constants {
+            rung.meter.fix(constants.target_duration);
+        }
+        self.rungs.push(rung);
+        self.specs.push(spec);
+        Ok(self.rungs.len() - 1)
+    }
+
+    fn set_sources(&mut self, sources: Tracks) -> Result<(), Error> {
+        let Tracks { video, audio } = sources;
+        check_kind(video.as_ref(), Kind::Video)?;
+        check_kind(audio.as_ref(), Kind::Audio)?;
+        if video.is_none() && audio.is_none() {
+            return Err(Error::NoTracks);
+        }
+        self.has_video = video.is_some();
+        self.has_audio = audio.is_some();
+        self.source.set_track(video);
+        self.audio.set_track(audio);
+        self.state = State::AwaitingSync;
+        self.anchor = None;
+        Ok(())
+    }
+
+    /// Takes a unit of the source. `wall` is the time now in microseconds since 1970; what is given with the first unit
+    /// of a timeline becomes its EXT-X-PROGRAM-DATE-TIME, everything after follows media time.
+    pub fn push_source(&mut self, unit: AccessUnit, wall: i64) -> Result<Pushed, Error> {
+        match self.state {
+            State::Idle => return Err(Error::State("has not started")),
+            State::Ended => return Err(Error::State("has ended")),
+            _ => {}
+        }
+        check_unit(&unit)?;
+        match unit.kind {
+            Kind::Video => self.push_video(unit, wall),
+            Kind::Audio => self.push_audio(unit, wall),
+        }
+    }
+
+    /// The publisher is gone for now: closes the open segment so that viewers get all there is.
+    pub fn interrupt(&mut self) {
+        if !matches!(self.state, State::Cutting | State::Stalled) {
+            return;
+        }
+        self.release_audio(i64::MAX);
+        let end = self.current_end();
+        let empty = self
+            .slots
+            .back()
+            .is_some_and(|open| end.dts <= open.start.dts);
+        if self.state == State::Stalled && empty {
+            // Opened without anything to put in it yet: its number goes to the next.
+            self.slots.pop_back();
+            self.next_msn -= 1;
+        }
+        self.close_slot(end);
+        self.settle_audio(true);
+        self.schedule.interrupt();
+        self.state = State::AwaitingSync;
+    }
+
+    /// The source starts a new timeline: other tracks, a jump in time, or a publisher that came back. Every rendition
+    /// gets the discontinuity at the same segment.
+    pub fn discontinuity(&mut self, sources: Tracks) -> Result<(), Error> {
+        match self.state {
+            State::Idle => return Err(Error::State("has not started")),
+            State::Ended => return Err(Error::State("has ended")),
+            _ => {}
+        }
+        self.interrupt();
+        self.held.clear();
+        self.discontinuity = !self.slots.is_empty();
+        self.set_sources(sources)
+    }
+
+    /// The stream is over. Flush the ladder into [`Packager::push_rung`] first: what is missing now becomes a gap.
+    pub fn end(&mut self) {
+        if matches!(self.state, State::Idle | State::Ended) {
+            self.state = State::Ended;
+            return;
+        }
+        self.interrupt();
+        self.settle_rungs(true);
+        self.state = State::Ended;
+        self.become_ready();
+        self.admit();
+        self.changed = true;
+    }
+
+    /// The next thing worth knowing.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Whether [`Packager::snapshot`] would differ from the last one.
+    pub fn has_changed(&self) -> bool {
+        let mut all = [&self.source, &self.audio].into_iter().chain(&self.rungs);
+        self.changed || all.any(|rendition| rendition.changed)
+    }
+
+    /// The number that the next segment will get: what a successor must at least start at.
+    pub fn next_msn(&self) -> u64 {
+        self.next_msn
+    }
+
+    /// Discontinuities so far, those before the run included.
+    pub fn discontinuity_sequence(&self) -> u64 {
+        self.discontinuities
+    }
+
+    /// Fixed once the first playlist exists.
+    pub fn constants(&self) -> Option<Constants> {
+        self.constants
+    }
+
+    fn raise(&mut self, event: Event) {
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn slot(&self, msn: u64) -> Option<&Slot> {
+        let first = self.slots.front()?.msn;
+        self.slots
+            .get(usize::try_from(msn.checked_sub(first)?).ok()?)
+    }
+
+    /// Where the open segment would end if it ended now.
+    fn current_end(&self) -> Edge {
+        let Some(open) = self.slots.back() else {
+            return Edge { dts: 0, time: 0 };
+        };
+        let delay = open.start.time - open.start.dts;
+        let dts = match self.state {
+            State::Cutting if self.has_video => self.video_end,
+            _ => (self.audio_end_time() - delay).max(open.start.dts),
+        };
+        Edge {
+            dts,
+            time: dts + delay,
+        }
+    }
+
+    /// Media time that has passed, in ticks: all closed segments and what the open one has.
+    fn media_clock(&self) -> i64 {
+        let open = self.slots.back().filter(|slot| slot.end.is_none());
+        let elapsed = open.map_or(0, |open| self.current_end().dts - open.start.dts);
+        self.window.clock() + elapsed
+    }
+
+    /// Opens the next segment at `start`.
+    fn open_slot(&mut self, start: Edge, wall: i64, has_video: bool) -> u64 {
+        let anchor = *self.anchor.get_or_insert_with(|| {
+            // Never before the end of what came before: a publisher's clock may run ahead of ours.
+            let floor = self
+                .slots
+                .back()
+                .map(|slot| slot.program_date_time(slot.end_time()));
+            Anchor {
+                time: start.time,
+                micros: floor.map_or(wall, |floor| wall.max(floor)),
+            }
+        });
+        let discontinuity = std::mem::take(&mut self.discontinuity);
+        let msn = self.next_msn;
+        self.next_msn += 1;
+        self.slots.push_back(Slot {
+            msn,
+            start,
+            end: None,
+            closed_at: 0,
+            discontinuity,
+            discontinuity_sequence: self.discontinuities,
+            anchor,
+            has_video,
+            has_audio: self.has_audio,
+        });
+        self.discontinuities += u64::from(discontinuity);
+        msn
+    }
+
+    /// Closes the open segment at `end`, in every rendition that has all of it.
+    fn close_slot(&mut self, end: Edge) {
+        let Some(slot) = self.slots.back_mut().filter(|slot| slot.end.is_none()) else {
+            return;
+        };
+        let end = Edge {
+            dts: end.dts.max(slot.start.dts + 1),
+            time: end.time.max(slot.start.time + 1),
+        };
+        slot.end = Some(end);
+        slot.closed_at = self.window.clock() + slot.length();
+        let slot = slot.clone();
+        self.schedule.close(end.dts);
+        self.decide_part_target();
+        let before = self.source.whole_segments;
+        if self.has_video || before > 0 {
+            self.source.finish(&slot, self.part_target);
+            if before > 0 && self.source.whole_segments == before {
+                self.note_gap(SOURCE.into(), slot.msn);
+            }
+        }
+        self.window.push(slot.msn, slot.length());
+        self.settle_audio(false);
+        self.settle_rungs(false);
+        self.slide();
+        self.changed = true;
+    }
+
+    fn note_gap(&mut self, rendition: Arc<str>, msn: u64) {
+        self.raise(Event::Gap { rendition, msn });
+    }
+
+    /// The first segment has shown its frame durations.
+    fn decide_part_target(&mut self) {
+        let (PartTarget::Undecided, Some(configured)) = (self.part_target, self.config.part_target)
+        else {
+            return;
+        };
+        let leader = if self.has_video {
+            &self.source
+        } else {
+            &self.audio
+        };
+        let timescale = leader
+            .track()
+            .map_or(VIDEO_TIMESCALE, |track| track.timescale);
+        let durations = leader.pending_durations();
+        let ticks = part::target(configured, self.config.segment_target, timescale, durations);
+        self.part_target = PartTarget::Ticks(ticks);
+        let all = [&mut self.source, &mut self.audio]
+            .into_iter()
+            .chain(&mut self.rungs);
+        for rendition in all {
+            // A chunk that cannot be written marks its segment as lost.
+            let _ = rendition.make_parts(self.part_target);
+        }
+    }
+}
+
+/// Playlists list at least this many target durations: one more than CAN-SKIP-UNTIL, or no delta would ever be shorter.
+const LISTED_TARGETS: i64 = 7;
+
+fn check_kind(track: Option<&Track>, expected: Kind) -> Result<(), Error> {
+    match track.map(Track::kind) {
+        Some(actual) if actual != expected => Err(Error::Kind { actual, expected }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what could not be written later.
+fn check_unit(unit: &AccessUnit) -> Result<(), Error> {
+    let offset = unit.pts.checked_sub(unit.dts);
+    let reason = if unit.dts < 0 {
+        "its decode time is negative"
+    } else if unit.dts > i64::MAX / 4 {
+        "its decode time is beyond any broadcast"
+    } else if offset.is_none_or(|offset| i32::try_from(offset).is_err()) {
+        "its composition offset does not fit 32 bits"
+    } else if unit.duration == 0 {
+        "it has no duration"
+    } else if unit.payload.len() as u64 > SEGMENT_BYTES_MAX {
+        "it is larger than a segment may be"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Unit {
+        kind: unit.kind,
+        dts: unit.dts,
+        reason,
+    })
+}

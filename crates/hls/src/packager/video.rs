@@ -1,0 +1,140 @@
+//! The source's pictures: they decide where segments start.
+
+use media::{AccessUnit, VIDEO_TIMESCALE};
+
+use super::{Edge, Event, Packager, Pushed, SEGMENT_BYTES_MAX, State, VIDEO_STALL_MAX_MS};
+use crate::{Error, cut::Verdict};
+
+/// A hole in the pictures longer than this is a new timeline rather than a row of gaps.
+const HOLE_MAX_MS: i64 = 10_000;
+
+impl Packager {
+    pub(super) fn push_video(&mut self, mut unit: AccessUnit, wall: i64) -> Result<Pushed, Error> {
+        if !self.has_video {
+            return Ok(Pushed::default());
+        }
+        let running = matches!(self.state, State::Cutting | State::Stalled);
+        if running && unit.dts < self.video_end {
+            return Err(Error::Unit {
+                kind: unit.kind,
+                dts: unit.dts,
+                reason: "its decode time is not after the one before",
+            });
+        }
+        let stall = VIDEO_TIMESCALE.from_millis(VIDEO_STALL_MAX_MS);
+        if i64::from(unit.duration) > stall {
+            // What follows so late is a hole, not a frame of that length: no segment could hold it.
+            unit.duration = u32::try_from(self.frame.max(1)).unwrap_or(u32::MAX);
+        }
+        if self.state == State::Cutting && unit.dts - self.video_end > stall {
+            self.stall();
+        }
+        let opened = match self.state {
+            State::Cutting => self.continue_video(&unit, wall)?,
+            State::Stalled => match self.resume_video(&unit, wall)? {
+                true => true,
+                false => return Ok(Pushed::default()),
+            },
+            _ if unit.is_sync => {
+                self.open_video(&unit, wall)?;
+                true
+            }
+            _ => return Ok(Pushed::default()),
+        };
+        if unit.is_sync {
+            self.schedule.note_sync(unit.dts);
+        }
+        self.frame = i64::from(unit.duration);
+        self.video_end = unit.dts + self.frame;
+        self.source.append(unit, self.part_target)?;
+        self.release_audio(self.video_end);
+        self.settle_audio(false);
+        self.settle_rungs(false);
+        Ok(Pushed {
+            opens_segment: opened,
+        })
+    }
+
+    /// A unit while a segment is open: does it open the next one?
+    fn continue_video(&mut self, unit: &AccessUnit, wall: i64) -> Result<bool, Error> {
+        let full = self.source.open_bytes() + unit.payload.len() as u64 > SEGMENT_BYTES_MAX;
+        let verdict = self
+            .schedule
+            .judge(unit.dts, i64::from(unit.duration), unit.is_sync);
+        if verdict == Verdict::Continue && !full {
+            return Ok(false);
+        }
+        self.close_slot(self.edge(unit));
+        let msn = self.open_video(unit, wall)?;
+        if !unit.is_sync {
+            self.raise(Event::LateSync { msn });
+        }
+        Ok(true)
+    }
+
+    /// Where a unit stands when it opens a segment.
+    fn edge(&self, unit: &AccessUnit) -> Edge {
+        // A unit in the middle of a GOP may be shown after later ones: the usual delay tells where its time begins.
+        let delay = match unit.is_sync {
+            true => unit.pts - unit.dts,
+            false => self.delay,
+        };
+        Edge {
+            dts: unit.dts,
+            time: unit.dts + delay,
+        }
+    }
+
+    fn open_video(&mut self, unit: &AccessUnit, wall: i64) -> Result<u64, Error> {
+        let start = self.edge(unit);
+        self.delay = start.time - start.dts;
+        let msn = self.open_slot(start, wall, true);
+        self.schedule.open(unit.dts, unit.is_sync);
+        self.state = State::Cutting;
+        if let Some(slot) = self.slots.back() {
+            self.source.open(slot, unit, &self.config.immersive)?;
+        }
+        Ok(msn)
+    }
+
+    /// The pictures stand still: ends their segment where they ended and lets sound drive the cut.
+    pub(super) fn stall(&mut self) {
+        let end = self.current_end();
+        self.close_slot(end);
+        self.schedule.interrupt();
+        let msn = self.open_slot(end, 0, false);
+        self.state = State::Stalled;
+        self.raise(Event::VideoStalled { msn });
+    }
+
+    /// A picture after a stall: resumes where it is a sync sample that sound has not passed yet.
+    fn resume_video(&mut self, unit: &AccessUnit, wall: i64) -> Result<bool, Error> {
+        let hole = unit.dts - self.video_end;
+        if hole > VIDEO_TIMESCALE.from_millis(HOLE_MAX_MS) && !self.has_audio {
+            // Nothing was published meanwhile: no row of gaps can tell viewers more than one discontinuity does.
+            self.slots.pop_back();
+            self.next_msn -= 1;
+            self.discontinuity = true;
+            self.anchor = None;
+            self.state = State::AwaitingSync;
+            if unit.is_sync {
+                self.open_video(unit, wall)?;
+            }
+            return Ok(unit.is_sync);
+        }
+        let start = self.edge(unit);
+        let passed = self.audio_end_time();
+        let behind = self
+            .slots
+            .back()
+            .is_none_or(|slot| start.dts <= slot.start.dts);
+        if !unit.is_sync || behind || start.time < passed {
+            return Ok(false);
+        }
+        self.fill_stall(start.dts);
+        self.close_slot(start);
+        let msn = self.open_video(unit, wall)?;
+        self.raise(Event::VideoResumed { msn });
+        Ok(true)
+    }
+}

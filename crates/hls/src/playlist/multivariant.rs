@@ -1,0 +1,79 @@
+//! Tags of the multivariant playlist (bis §4.4.6).
+
+use std::fmt::Write as _;
+
+use media::{Immersive, Projection, StereoLayout};
+
+use crate::{AudioGroup, Variant};
+
+/// The one audio group's id.
+const AUDIO_GROUP: &str = "audio";
+
+/// REQ-VIDEO-LAYOUT for pictures that need more than a flat screen; `None` where the draft has no word for them.
+pub(crate) fn video_layout(immersive: &Immersive) -> Option<String> {
+    let channels = match immersive.stereo {
+        StereoLayout::Mono => "CH-MONO",
+        _ => "CH-STEREO",
+    };
+    let projection = match immersive.projection {
+        Projection::Equirectangular => "PROJ-EQUI",
+        Projection::HalfEquirectangular => "PROJ-HEQU",
+        Projection::Rectilinear if immersive.stereo != StereoLayout::Mono => "PROJ-RECT",
+        _ => return None,
+    };
+    Some(format!("{channels}/{projection}"))
+}
+
+/// EXT-X-SESSION-DATA: what a player that does not parse boxes needs to put the picture around the viewer. Quoted
+/// strings cannot hold JSON, so each value has its own tag; `info.json` has them all.
+pub(crate) fn session_data(out: &mut String, immersive: &Immersive) {
+    let values = [
+        ("projection", immersive.projection.name().to_owned()),
+        ("stereo", immersive.stereo.name().to_owned()),
+        ("yaw", immersive.orientation.yaw.to_string()),
+    ];
+    for (name, value) in values {
+        let _ = writeln!(
+            out,
+            "#EXT-X-SESSION-DATA:DATA-ID=\"org.panocast.{name}\",VALUE=\"{value}\""
+        );
+    }
+}
+
+/// EXT-X-MEDIA of the audio group.
+pub(crate) fn audio(out: &mut String, audio: &AudioGroup, base: &str) {
+    let _ = writeln!(
+        out,
+        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{AUDIO_GROUP}\",NAME=\"Audio\",DEFAULT=YES,\
+         AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"{base}{}/index.m3u8\"",
+        audio.channels, audio.rendition
+    );
+}
+
+/// EXT-X-STREAM-INF and the URI.
+pub(crate) fn stream_inf(
+    out: &mut String,
+    variant: &Variant,
+    has_audio: bool,
+    layout: Option<&str>,
+    base: &str,
+) {
+    let _ = write!(
+        out,
+        "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"",
+        variant.bandwidth, variant.average_bandwidth, variant.codecs
+    );
+    if let Some((width, height)) = variant.resolution {
+        let _ = write!(out, ",RESOLUTION={width}x{height}");
+    }
+    if let Some(rate) = variant.frame_rate {
+        let _ = write!(out, ",FRAME-RATE={rate:.3}");
+    }
+    if has_audio {
+        let _ = write!(out, ",AUDIO=\"{AUDIO_GROUP}\"");
+    }
+    if let Some(layout) = layout {
+        let _ = write!(out, ",REQ-VIDEO-LAYOUT=\"{layout}\"");
+    }
+    let _ = writeln!(out, "\n{base}{}/index.m3u8", variant.rendition);
+}

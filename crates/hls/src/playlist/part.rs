@@ -1,0 +1,47 @@
+//! Low-latency tags: parts, the hint of the next one, reports of the other renditions (bis §4.4.4.9, §4.4.5.3, §4.4.5.4).
+
+use std::fmt::Write as _;
+
+use super::text::Seconds;
+use crate::{Hint, Report, Segment};
+
+/// EXT-X-PART for every part of a segment.
+pub(crate) fn parts(out: &mut String, segment: &Segment, epoch: &str) {
+    for (index, part) in segment.parts.iter().enumerate() {
+        let _ = write!(
+            out,
+            "#EXT-X-PART:DURATION={},URI=\"{epoch}/{}.{index}.m4s\"",
+            Seconds(segment.timescale.seconds(part.duration)),
+            segment.msn
+        );
+        if part.independent {
+            out.push_str(",INDEPENDENT=YES");
+        }
+        if part.gap {
+            out.push_str(",GAP=YES");
+        }
+        out.push('\n');
+    }
+}
+
+/// EXT-X-PRELOAD-HINT.
+pub(crate) fn preload_hint(out: &mut String, hint: Hint, epoch: &str) {
+    let _ = writeln!(
+        out,
+        "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{epoch}/{}.{}.m4s\"",
+        hint.msn, hint.part
+    );
+}
+
+/// EXT-X-RENDITION-REPORT.
+pub(crate) fn rendition_report(out: &mut String, report: &Report) {
+    let _ = write!(
+        out,
+        "#EXT-X-RENDITION-REPORT:URI=\"../{}/index.m3u8\",LAST-MSN={}",
+        report.name, report.last_msn
+    );
+    if let Some(part) = report.last_part {
+        let _ = write!(out, ",LAST-PART={part}");
+    }
+    out.push('\n');
+}

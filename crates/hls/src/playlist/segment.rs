@@ -1,0 +1,35 @@
+//! Tags of one segment (bis §4.4.4).
+
+use std::fmt::Write as _;
+
+use super::text::{DateTime, Seconds};
+use crate::Segment;
+
+/// What must stand before a segment's first part: EXT-X-DISCONTINUITY, EXT-X-MAP where it changes, and
+/// EXT-X-PROGRAM-DATE-TIME on every segment, so that no player has to add up durations.
+pub(crate) fn lead(out: &mut String, segment: &Segment, epoch: &str, with_map: bool) {
+    if segment.discontinuity {
+        out.push_str("#EXT-X-DISCONTINUITY\n");
+    }
+    if let (true, Some(init)) = (with_map, &segment.init) {
+        let _ = writeln!(out, "#EXT-X-MAP:URI=\"{epoch}/init-{}.mp4\"", init.index);
+    }
+    let _ = writeln!(
+        out,
+        "#EXT-X-PROGRAM-DATE-TIME:{}",
+        DateTime(segment.program_date_time)
+    );
+}
+
+/// EXT-X-GAP, EXTINF and the URI.
+pub(crate) fn media(out: &mut String, segment: &Segment, epoch: &str) {
+    if segment.gap {
+        out.push_str("#EXT-X-GAP\n");
+    }
+    let _ = writeln!(
+        out,
+        "#EXTINF:{},\n{epoch}/{}.m4s",
+        Seconds(segment.seconds()),
+        segment.msn
+    );
+}

@@ -1,0 +1,183 @@
+//! Blocking playlist reload (bis §6.2.5.2): what a request with delivery directives gets, decided without waiting.
+//!
+//! The HTTP side asks [`decide`] again after each change until the answer is not [`Decision::Wait`], or answers 503 once
+//! [`crate::Constants::block_limit`] has passed.
+
+use crate::MediaSnapshot;
+
+/// How many segments past the last one may be asked for.
+const AHEAD_MAX: u64 = 2;
+
+/// How old segments may be left out of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// `_HLS_skip=YES`.
+    Yes,
+    /// `_HLS_skip=v2`: date ranges too (we publish none).
+    V2,
+}
+
+/// The `_HLS_` parameters of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Directives {
+    /// `_HLS_msn`.
+    pub msn: Option<u64>,
+    /// `_HLS_part`.
+    pub part: Option<u64>,
+    /// `_HLS_skip`.
+    pub skip: Option<Skip>,
+}
+
+impl Directives {
+    /// Reads a query string (without `?`). Parameters of other names are nobody's business here, and unknown `_HLS_`
+    /// ones belong to newer protocol versions: both are ignored.
+    pub fn parse(query: &str) -> Result<Self, BadRequest> {
+        let mut directives = Self::default();
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match name {
+                "_HLS_msn" => directives.msn = Some(number(value)?),
+                "_HLS_part" => directives.part = Some(number(value)?),
+                "_HLS_skip" => {
+                    directives.skip = match value {
+                        "YES" => Some(Skip::Yes),
+                        "v2" => Some(Skip::V2),
+                        _ => return Err(BadRequest::Skip),
+                    }
+                }
+                _ => {}
+            }
+        }
+        if directives.part.is_some() && directives.msn.is_none() {
+            return Err(BadRequest::PartWithoutMsn);
+        }
+        Ok(directives)
+    }
+}
+
+fn number(value: &str) -> Result<u64, BadRequest> {
+    // `u64::from_str` would take a sign.
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let parsed = if digits { value.parse().ok() } else { None };
+    parsed.ok_or(BadRequest::Number)
+}
+
+/// Why a request is answered with 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadRequest {
+    /// Not a decimal integer.
+    #[error("cannot read _HLS_msn or _HLS_part: not a decimal integer")]
+    Number,
+    /// Neither YES nor v2.
+    #[error("cannot read _HLS_skip: use YES or v2")]
+    Skip,
+    /// A part of which segment?
+    #[error("cannot use _HLS_part without _HLS_msn")]
+    PartWithoutMsn,
+    /// So far ahead that the client must be confused.
+    #[error("cannot wait for segment {msn}: the last one is {last}")]
+    SegmentTooFarAhead {
+        /// Asked for.
+        msn: u64,
+        /// Last complete segment.
+        last: u64,
+    },
+    /// So far ahead that the client must be confused.
+    #[error("cannot wait for part {part} of segment {msn}: it is too far ahead")]
+    PartTooFarAhead {
+        /// The segment asked for.
+        msn: u64,
+        /// The part asked for.
+        part: u64,
+    },
+}
+
+/// What to do with a playlist request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Answer with the playlist as it is.
+    Now,
+    /// Hold the request until the playlist has this segment, or this part of it.
+    Wait {
+        /// The segment.
+        msn: u64,
+        /// The part; `None` for the whole segment.
+        part: Option<u64>,
+    },
+    /// Answer 400.
+    BadRequest(BadRequest),
+}
+
+/// Decides on a request for the playlist of `media`.
+pub fn decide(directives: &Directives, media: &MediaSnapshot) -> Decision {
+    // "the Server MUST ignore" blocking directives once the playlist is final: there is nothing to wait for.
+    if media.is_ended() {
+        return Decision::Now;
+    }
+    let Some(msn) = directives.msn else {
+        return match directives.part {
+            Some(_) => Decision::BadRequest(BadRequest::PartWithoutMsn),
+            None => Decision::Now,
+        };
+    };
+    let Some(last) = media.last_msn() else {
+        return Decision::Now;
+    };
+    if msn > last.saturating_add(AHEAD_MAX) {
+        return Decision::BadRequest(BadRequest::SegmentTooFarAhead { msn, last });
+    }
+    match directives
+        .part
+        .filter(|_| media.constants().part_target.is_some())
+    {
+        None if msn <= last => Decision::Now,
+        None => Decision::Wait { msn, part: None },
+        Some(part) => decide_part(media, msn, part, last),
+    }
+}
+
+fn decide_part(media: &MediaSnapshot, msn: u64, part: u64, last: u64) -> Decision {
+    // "If the client asks for a Part Index greater than that of the final Partial Segment of the Parent Segment, the
+    // Server MUST treat the request as one for Part Index 0 of the following Parent Segment."
+    let (msn, part) = if msn == last {
+        let parts = media
+            .listed()
+            .last()
+            .map_or(0, |segment| segment.parts.len() as u64);
+        if part < parts {
+            (msn, part)
+        } else {
+            (msn + 1, 0)
+        }
+    } else {
+        (msn, part)
+    };
+    if msn <= last {
+        return Decision::Now;
+    }
+    let present = match media.open() {
+        Some(open) if open.msn == msn => open.parts.len() as u64,
+        Some(open) if open.msn > msn => return Decision::Now,
+        _ => 0,
+    };
+    if part < present {
+        return Decision::Now;
+    }
+    if part + 1 > present + advance_limit(media) {
+        return Decision::BadRequest(BadRequest::PartTooFarAhead { msn, part });
+    }
+    Decision::Wait {
+        msn,
+        part: Some(part),
+    }
+}
+
+/// The Advance Part Limit: three parts, or three seconds' worth where parts are shorter than a second.
+fn advance_limit(media: &MediaSnapshot) -> u64 {
+    let seconds = media.constants().part_target_seconds().unwrap_or(1.0);
+    if seconds >= 1.0 {
+        3
+    } else {
+        (3.0 / seconds.max(0.01)).ceil() as u64
+    }
+}

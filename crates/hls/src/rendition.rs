@@ -1,0 +1,503 @@
+//! One rendition's open segment and its closed ones: access units in, parts and segments out.
+//!
+//! It is told where segments start and end ([`Slot`]); it decides only where parts end. A segment that cannot be whole
+//! becomes a gap, so that numbers stay in step with the other renditions.
+
+use std::sync::Arc;
+
+use media::{AccessUnit, Immersive, Kind, Timescale, Track, VIDEO_TIMESCALE};
+
+use crate::{
+    Hint, Init, MediaSnapshot, Part, Segment,
+    bandwidth::Meter,
+    packager::Slot,
+    part,
+    snapshot::{Constants, Listing, Report},
+};
+
+/// Sound that starts or ends this far inside its segment was missing there; less is the remainder of a frame.
+const BROKEN_OFF_MS: i64 = 100;
+
+/// Whether and where parts end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PartTarget {
+    /// No parts: a segment is one chunk.
+    Off,
+    /// Not before the first segment has shown its frame durations; units wait.
+    Undecided,
+    /// In ticks of the video timescale.
+    Ticks(i64),
+}
+
+/// What all renditions' snapshots share.
+pub(crate) struct Shared {
+    pub epoch: Arc<str>,
+    pub constants: Constants,
+    pub reports: Arc<[Report]>,
+    pub ended: bool,
+}
+
+/// The open segment.
+#[derive(Debug)]
+struct Open {
+    slot: Slot,
+    init: Arc<Init>,
+    parts: Vec<Part>,
+    /// Units that do not make a part yet.
+    pending: Vec<AccessUnit>,
+    bytes: u64,
+    /// Presentation time of its first unit, in ticks of the video timescale.
+    first_time: i64,
+    start: i64,
+    end: i64,
+    independent: bool,
+    /// Units are missing: it will be a gap.
+    broken: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Rendition {
+    pub name: Arc<str>,
+    pub kind: Kind,
+    /// The segment it is filling, or waits to fill.
+    pub cursor: u64,
+    /// The encoder behind it sends nothing until further notice.
+    pub lost: bool,
+    pub meter: Meter,
+    /// Whole segments made, for admission to the multivariant playlist.
+    pub whole_segments: u64,
+    /// Listed in the multivariant playlist, for good.
+    pub listed: bool,
+    track: Option<Track>,
+    init: Option<Arc<Init>>,
+    open: Option<Open>,
+    closed: Arc<Listing>,
+    /// The end of the last unit taken, in its own ticks; of this track only.
+    reached: Option<i64>,
+    /// What viewers see of the open segment, while it is up to date.
+    cached: Option<Arc<Segment>>,
+    /// Viewers would see something new.
+    pub changed: bool,
+}
+
+impl Rendition {
+    pub fn new(name: &str, kind: Kind) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            cursor: 0,
+            lost: false,
+            meter: Meter::new(),
+            whole_segments: 0,
+            listed: false,
+            track: None,
+            init: None,
+            open: None,
+            closed: Arc::default(),
+            reached: None,
+            cached: None,
+            changed: false,
+        }
+    }
+
+    /// The track that the next segment will hold.
+    pub fn set_track(&mut self, track: Option<Track>) {
+        if self.track != track {
+            self.track = track;
+            self.init = None;
+            self.reached = None;
+        }
+    }
+
+    pub fn track(&self) -> Option<&Track> {
+        self.track.as_ref()
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The end of what it holds of the open segment, in its own ticks.
+    pub fn end(&self) -> Option<i64> {
+        self.open.as_ref().map(|open| open.end)
+    }
+
+    /// The end of the last unit it took, in its own ticks; `None` before the first of a track.
+    pub fn reached(&self) -> Option<i64> {
+        self.reached
+    }
+
+    /// Bytes in the open segment.
+    pub fn open_bytes(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.bytes)
+    }
+
+    /// The open segment lost units; it becomes a gap when it closes.
+    pub fn mark_broken(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.broken = true;
+        }
+    }
+
+    /// Durations of the units that wait for a part.
+    pub fn pending_durations(&self) -> impl Iterator<Item = u32> + Clone + '_ {
+        let pending = self.open.iter().flat_map(|open| &open.pending);
+        pending.map(|unit| unit.duration)
+    }
+
+    fn timescale(&self) -> Timescale {
+        self.track
+            .as_ref()
+            .map_or(VIDEO_TIMESCALE, |track| track.timescale)
+    }
+
+    /// Opens the segment of `slot` with `first`; the unit itself is appended separately.
+    pub fn open(
+        &mut self,
+        slot: &Slot,
+        first: &AccessUnit,
+        immersive: &Immersive,
+    ) -> Result<(), cmaf::Error> {
+        let init = self.current_init(immersive)?;
+        // Pictures start where the segment starts, on every rung; sound up to a frame later.
+        let first_time = match self.kind {
+            Kind::Video => slot.start.time,
+            Kind::Audio => self.timescale().rescale(first.pts, VIDEO_TIMESCALE),
+        };
+        self.cursor = slot.msn;
+        self.lost = false;
+        self.open = Some(Open {
+            slot: slot.clone(),
+            init,
+            parts: Vec::new(),
+            pending: Vec::new(),
+            bytes: 0,
+            first_time,
+            start: first.dts,
+            end: first.dts,
+            independent: first.is_sync,
+            broken: false,
+        });
+        Ok(())
+    }
+
+    /// Adds a unit to the open segment and makes the parts it completes.
+    pub fn append(&mut self, unit: AccessUnit, part_target: PartTarget) -> Result<(), cmaf::Error> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        open.end = unit.dts.saturating_add(i64::from(unit.duration));
+        self.reached = Some(open.end);
+        open.bytes += unit.payload.len() as u64;
+        open.pending.push(unit);
+        self.make_parts(part_target)
+    }
+
+    /// Makes every part that is complete.
+    pub fn make_parts(&mut self, part_target: PartTarget) -> Result<(), cmaf::Error> {
+        let PartTarget::Ticks(target) = part_target else {
+            return Ok(());
+        };
+        let timescale = self.timescale();
+        while let Some(open) = &mut self.open {
+            // The last part of a full house takes all the rest.
+            if open.parts.len() + 1 >= part::PARTS_MAX {
+                break;
+            }
+            let Some(count) = part::finished(&open.pending, timescale, target) else {
+                break;
+            };
+            self.flush(count)?;
+        }
+        Ok(())
+    }
+
+    /// Turns the first `count` pending units into a part.
+    fn flush(&mut self, count: usize) -> Result<(), cmaf::Error> {
+        let (Some(open), Some(track)) = (&mut self.open, &self.track) else {
+            return Ok(());
+        };
+        let rest = open.pending.split_off(count.min(open.pending.len()));
+        let units = std::mem::replace(&mut open.pending, rest);
+        if units.is_empty() {
+            return Ok(());
+        }
+        let sequence = part::sequence(open.slot.msn, open.parts.len());
+        let bytes = cmaf::chunk(track, sequence, &units).inspect_err(|_| open.broken = true)?;
+        open.parts.push(Part {
+            bytes,
+            duration: units.iter().map(|unit| i64::from(unit.duration)).sum(),
+            independent: units.iter().any(|unit| unit.is_sync),
+            gap: false,
+        });
+        self.cached = None;
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Closes the segment of `slot`, whole or as a gap, and moves on to the next.
+    ///
+    /// Before its first whole segment a rendition lists nothing, so then a gap only moves it on.
+    pub fn finish(&mut self, slot: &Slot, part_target: PartTarget) {
+        self.cursor = slot.msn + 1;
+        self.cached = None;
+        self.changed = true;
+        // A chunk that cannot be written marks the segment broken.
+        while self
+            .open
+            .as_ref()
+            .is_some_and(|open| !open.pending.is_empty())
+        {
+            if self.flush(cmaf::sample_count_max()).is_err() {
+                break;
+            }
+        }
+        let open = self.open.take();
+        let whole = open
+            .as_ref()
+            .is_some_and(|open| !open.broken && !open.parts.is_empty());
+        if !whole && self.closed.segments.is_empty() {
+            return;
+        }
+        let timescale = self.timescale();
+        let length = VIDEO_TIMESCALE.rescale(slot.length(), timescale);
+        let segment = match open {
+            Some(open) if whole => {
+                let duration = self.duration(&open, slot, length);
+                let segment = build(open, duration, timescale);
+                let ticks = timescale.rescale(segment.duration, VIDEO_TIMESCALE);
+                self.meter.push(segment.byte_length(), ticks);
+                self.whole_segments += 1;
+                segment
+            }
+            open => {
+                self.meter.gap();
+                gap(open, slot, length, timescale, part_target)
+            }
+        };
+        Arc::make_mut(&mut self.closed)
+            .segments
+            .push(Arc::new(segment));
+    }
+
+    /// EXTINF: pictures last until the next segment's first; sound lasts its own samples, unless it set in late or broke
+    /// off early. Then it lasts as long as its share of the segment, so that playlists do not drift apart.
+    fn duration(&self, open: &Open, slot: &Slot, length: i64) -> i64 {
+        if self.kind == Kind::Video {
+            return length;
+        }
+        let timescale = self.timescale();
+        let own = open.end - open.start;
+        let cover = VIDEO_TIMESCALE.rescale(slot.end_time() - open.lead_in(), timescale);
+        let broken = cover - own > timescale.from_millis(BROKEN_OFF_MS);
+        if broken { cover } else { own }
+    }
+
+    /// Drops what is neither listed nor fetchable any more.
+    pub fn prune(&mut self, first_listed: u64, first_retained: u64) {
+        let segments = &self.closed.segments;
+        let index = segments.partition_point(|segment| segment.msn < first_listed);
+        let gone = segments.partition_point(|segment| segment.msn < first_retained);
+        if gone > 0 || index != self.closed.first_listed {
+            let closed = Arc::make_mut(&mut self.closed);
+            closed.segments.drain(..gone);
+            closed.first_listed = index - gone.min(index);
+            self.changed = true;
+        }
+    }
+
+    /// Bytes it holds: fetchable segments, and what waits for its part.
+    pub fn retained_bytes(&self) -> u64 {
+        let closed = self
+            .closed
+            .segments
+            .iter()
+            .map(|segment| segment.byte_length());
+        closed.sum::<u64>() + self.open_bytes()
+    }
+
+    /// Whether its playlist has anything to list.
+    pub fn is_visible(&self) -> bool {
+        self.closed.segments.len() > self.closed.first_listed
+    }
+
+    /// How far it is.
+    pub fn report(&self) -> Option<Report> {
+        let open = self.open.as_ref().filter(|open| !open.parts.is_empty());
+        let (last_msn, parts) = match (open, self.closed.segments.last()) {
+            (Some(open), _) => (open.slot.msn, open.parts.len()),
+            (None, Some(last)) => (last.msn, last.parts.len()),
+            (None, None) => return None,
+        };
+        Some(Report {
+            name: self.name.clone(),
+            last_msn,
+            last_part: (parts as u64).checked_sub(1),
+        })
+    }
+
+    /// The part that comes next; `ending` where the open segment is expected to end with the parts it has.
+    pub fn hint(&self, ending: bool) -> Hint {
+        match &self.open {
+            Some(open) if ending && open.pending.is_empty() && !open.parts.is_empty() => Hint {
+                msn: open.slot.msn + 1,
+                part: 0,
+            },
+            Some(open) => Hint {
+                msn: open.slot.msn,
+                part: open.parts.len() as u64,
+            },
+            None => Hint {
+                msn: self.cursor,
+                part: 0,
+            },
+        }
+    }
+
+    /// The state that viewers see.
+    pub fn snapshot(&mut self, shared: &Shared, ending: bool) -> MediaSnapshot {
+        let timescale = self.timescale();
+        let open = self.open.as_ref().filter(|open| !open.parts.is_empty());
+        if let (None, Some(open)) = (&self.cached, open) {
+            self.cached = Some(Arc::new(grown(open, timescale)));
+        }
+        let with_parts = shared.constants.part_target.is_some() && !shared.ended;
+        MediaSnapshot {
+            name: self.name.clone(),
+            kind: self.kind,
+            epoch: shared.epoch.clone(),
+            constants: shared.constants,
+            listing: self.closed.clone(),
+            open: self.cached.clone().filter(|_| with_parts),
+            hint: with_parts.then(|| self.hint(ending)),
+            reports: shared.reports.clone(),
+            ended: shared.ended,
+        }
+    }
+
+    fn current_init(&mut self, immersive: &Immersive) -> Result<Arc<Init>, cmaf::Error> {
+        if let Some(init) = &self.init {
+            return Ok(init.clone());
+        }
+        let track = self
+            .track
+            .clone()
+            .ok_or(cmaf::Error::Empty("an init segment"))?;
+        let bytes = cmaf::init_segment(&track, immersive)?;
+        let known = self
+            .closed
+            .segments
+            .iter()
+            .filter_map(|segment| segment.init.as_ref());
+        let mut index = hash(&bytes);
+        for init in known {
+            if init.bytes == bytes {
+                index = init.index;
+                break;
+            }
+            // One in four thousand million; two configurations still must not share a URL.
+            if init.index == index {
+                index = index.wrapping_add(1);
+            }
+        }
+        let init = Arc::new(Init {
+            index,
+            bytes,
+            track,
+        });
+        self.init = Some(init.clone());
+        Ok(init)
+    }
+}
+
+/// A whole segment.
+fn build(open: Open, duration: i64, timescale: Timescale) -> Segment {
+    let program_date_time = open.program_date_time();
+    Segment {
+        msn: open.slot.msn,
+        parts: open.parts,
+        duration,
+        timescale,
+        program_date_time,
+        discontinuity: open.slot.discontinuity,
+        discontinuity_sequence: open.slot.discontinuity_sequence,
+        init: Some(open.init),
+        independent: open.independent,
+        gap: false,
+    }
+}
+
+/// The open segment as far as its parts go.
+fn grown(open: &Open, timescale: Timescale) -> Segment {
+    Segment {
+        msn: open.slot.msn,
+        parts: open.parts.clone(),
+        duration: open.parts.iter().map(|part| part.duration).sum(),
+        timescale,
+        program_date_time: open.program_date_time(),
+        discontinuity: open.slot.discontinuity,
+        discontinuity_sequence: open.slot.discontinuity_sequence,
+        init: Some(open.init.clone()),
+        independent: open.independent,
+        gap: false,
+    }
+}
+
+/// A lost segment; parts already published stay, the rest is filled with gaps.
+fn gap(
+    open: Option<Open>,
+    slot: &Slot,
+    length: i64,
+    timescale: Timescale,
+    part_target: PartTarget,
+) -> Segment {
+    let (mut parts, init, independent) = match open {
+        Some(open) => (open.parts, Some(open.init), open.independent),
+        None => (Vec::new(), None, true),
+    };
+    if let PartTarget::Ticks(target) = part_target {
+        let target = (VIDEO_TIMESCALE.rescale(target, timescale)).max(1);
+        let mut left = length - parts.iter().map(|part| part.duration).sum::<i64>();
+        while left > 0 && parts.len() < part::PARTS_MAX {
+            parts.push(Part {
+                bytes: bytes::Bytes::new(),
+                duration: left.min(target),
+                independent: false,
+                gap: true,
+            });
+            left -= target;
+        }
+    }
+    Segment {
+        msn: slot.msn,
+        parts,
+        duration: length,
+        timescale,
+        program_date_time: slot.program_date_time(slot.start.time),
+        discontinuity: slot.discontinuity,
+        discontinuity_sequence: slot.discontinuity_sequence,
+        init,
+        independent,
+        gap: true,
+    }
+}
+
+impl Open {
+    /// The presentation time its share of the segment starts at: its first unit's, unless that one came late.
+    fn lead_in(&self) -> i64 {
+        let start = self.slot.start.time;
+        let late = self.first_time - start > VIDEO_TIMESCALE.from_millis(BROKEN_OFF_MS);
+        if late { start } else { self.first_time }
+    }
+
+    fn program_date_time(&self) -> i64 {
+        self.slot.program_date_time(self.lead_in())
+    }
+}
+
+/// FNV-1a, 32 bits: names init segments by content. Not a security measure; collisions are resolved where it is used.
+fn hash(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
+}

@@ -1,0 +1,315 @@
+//! What viewers can be told at one instant: immutable, cheap to build for each part, shared by every HTTP task.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use media::{Immersive, Kind, VIDEO_TIMESCALE};
+
+use crate::{Init, Segment};
+
+/// What must never change while a stream runs, nor between origins that carry it: players stop for good when it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Constants {
+    /// EXT-X-TARGETDURATION, in seconds.
+    pub target_duration: u64,
+    /// PART-TARGET in ticks of the video timescale; `None` without parts.
+    pub part_target: Option<i64>,
+}
+
+impl Constants {
+    /// EXT-X-TARGETDURATION in ticks of the video timescale.
+    pub fn target_ticks(&self) -> i64 {
+        let seconds = i64::try_from(self.target_duration).unwrap_or(i64::MAX / 1_000_000);
+        seconds.saturating_mul(i64::from(VIDEO_TIMESCALE.rate()))
+    }
+
+    /// PART-TARGET in seconds.
+    pub fn part_target_seconds(&self) -> Option<f64> {
+        self.part_target.map(|ticks| VIDEO_TIMESCALE.seconds(ticks))
+    }
+
+    /// How long a playlist request may be held: three target durations (bis §6.2.5.2), but below the 10 s after which
+    /// hls.js gives up by default. Then 503.
+    pub fn block_limit(&self) -> Duration {
+        Duration::from_secs(self.target_duration.saturating_mul(3)).min(BLOCK_MAX)
+    }
+}
+
+/// The longest a request is held, whatever the target duration.
+pub const BLOCK_MAX: Duration = Duration::from_secs(9);
+
+/// A place in a playlist: the newest part listed, or the next one to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Media Sequence Number.
+    pub msn: u64,
+    /// Part index within it.
+    pub part: u64,
+}
+
+/// The part that EXT-X-PRELOAD-HINT names.
+pub type Hint = Position;
+
+/// How far one rendition is: EXT-X-RENDITION-REPORT of all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The rendition.
+    pub name: Arc<str>,
+    /// LAST-MSN: the newest segment listed, complete or not.
+    pub last_msn: u64,
+    /// LAST-PART: the newest part of it; `None` without parts.
+    pub last_part: Option<u64>,
+}
+
+/// The answer to "may I have this?".
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lookup<T> {
+    /// Here it is.
+    Found(T),
+    /// It is the next thing to come: hold the request, at most [`Constants::block_limit`].
+    Pending,
+    /// It never existed, was lost, or is gone.
+    Missing,
+}
+
+/// Closed segments that can be fetched, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listing {
+    pub segments: Vec<Arc<Segment>>,
+    /// Index of the first that playlists list; those before it are only fetchable.
+    pub first_listed: usize,
+}
+
+/// One rendition at one instant.
+#[derive(Clone, Debug)]
+pub struct MediaSnapshot {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: Kind,
+    pub(crate) epoch: Arc<str>,
+    pub(crate) constants: Constants,
+    pub(crate) listing: Arc<Listing>,
+    pub(crate) open: Option<Arc<Segment>>,
+    pub(crate) hint: Option<Hint>,
+    pub(crate) reports: Arc<[Report]>,
+    pub(crate) ended: bool,
+}
+
+impl MediaSnapshot {
+    /// `source`, `audio` or a rung's name: the last folder of its URL.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Pictures or sound.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The run, part of every media URL.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// Target duration and part target.
+    pub fn constants(&self) -> Constants {
+        self.constants
+    }
+
+    /// The stream is over: the playlist is final.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Closed segments that the playlist lists, oldest first.
+    pub fn listed(&self) -> &[Arc<Segment>] {
+        let all = &self.listing.segments;
+        all.get(self.listing.first_listed..).unwrap_or(&[])
+    }
+
+    /// Closed segments that can be fetched, listed or not, oldest first.
+    pub fn retained(&self) -> &[Arc<Segment>] {
+        &self.listing.segments
+    }
+
+    /// The segment that still grows, once it has a part.
+    pub fn open(&self) -> Option<&Arc<Segment>> {
+        self.open.as_ref()
+    }
+
+    /// The part that comes next.
+    pub fn hint(&self) -> Option<Hint> {
+        self.hint
+    }
+
+    /// The last closed segment's number.
+    pub fn last_msn(&self) -> Option<u64> {
+        self.listing.segments.last().map(|segment| segment.msn)
+    }
+
+    /// A closed segment, while it is fetchable. A gap is missing; a segment still growing is pending.
+    pub fn segment(&self, msn: u64) -> Lookup<&Arc<Segment>> {
+        if let Some(segment) = self.closed(msn) {
+            return if segment.gap {
+                Lookup::Missing
+            } else {
+                Lookup::Found(segment)
+            };
+        }
+        match self.last_msn() {
+            Some(last) if !self.ended && msn == last.saturating_add(1) => Lookup::Pending,
+            _ => Lookup::Missing,
+        }
+    }
+
+    /// A part, while it is fetchable. The next part of the open segment, or the first of the one after, is pending.
+    pub fn part(&self, msn: u64, part: u64) -> Lookup<Bytes> {
+        let index = usize::try_from(part).unwrap_or(usize::MAX);
+        let open = self.open.as_ref().filter(|open| open.msn == msn);
+        if let Some(segment) = self.closed(msn).or(open) {
+            match segment.parts.get(index) {
+                Some(part) if part.gap => return Lookup::Missing,
+                Some(part) => return Lookup::Found(part.bytes.clone()),
+                None => {}
+            }
+        }
+        match self.is_next(Position { msn, part }) && self.constants.part_target.is_some() {
+            true => Lookup::Pending,
+            false => Lookup::Missing,
+        }
+    }
+
+    /// An init segment of this rendition, while anything fetchable needs it.
+    pub fn init(&self, index: u32) -> Option<&Arc<Init>> {
+        let open = self.open.iter();
+        let mut all = open.chain(self.listing.segments.iter().rev());
+        all.find_map(|segment| segment.init.as_ref().filter(|init| init.index == index))
+    }
+
+    fn closed(&self, msn: u64) -> Option<&Arc<Segment>> {
+        let first = self.listing.segments.first()?.msn;
+        let index = usize::try_from(msn.checked_sub(first)?).ok()?;
+        self.listing.segments.get(index)
+    }
+
+    fn is_next(&self, place: Position) -> bool {
+        if self.ended {
+            return false;
+        }
+        let next = match (&self.open, self.last_msn()) {
+            (Some(open), _) => Position {
+                msn: open.msn,
+                part: open.parts.len() as u64,
+            },
+            (None, Some(last)) => Position {
+                msn: last.saturating_add(1),
+                part: 0,
+            },
+            (None, None) => return false,
+        };
+        let after = Position {
+            msn: next.msn.saturating_add(1),
+            part: 0,
+        };
+        place == next || (place == after && self.hint == Some(after))
+    }
+}
+
+/// One variant stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variant {
+    /// The rendition of its pictures, or of its sound where there are no pictures.
+    pub rendition: Arc<str>,
+    /// Peak bits per second, sound included.
+    pub bandwidth: u64,
+    /// Average bits per second, sound included.
+    pub average_bandwidth: u64,
+    /// RFC 6381 strings of pictures and sound.
+    pub codecs: String,
+    /// Width and height in pixels.
+    pub resolution: Option<(u32, u32)>,
+    /// Frames per second.
+    pub frame_rate: Option<f64>,
+}
+
+/// The one audio group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AudioGroup {
+    /// Its rendition.
+    pub rendition: Arc<str>,
+    /// Channels.
+    pub channels: u8,
+}
+
+/// All that a multivariant playlist says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Multivariant {
+    /// Variants, in the order listed.
+    pub variants: Vec<Variant>,
+    /// Sound that all variants with pictures share.
+    pub audio: Option<AudioGroup>,
+    /// Projection and stereo layout.
+    pub immersive: Immersive,
+}
+
+/// A stream at one instant.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub(crate) revision: u64,
+    pub(crate) epoch: Arc<str>,
+    pub(crate) constants: Option<Constants>,
+    pub(crate) ended: bool,
+    pub(crate) immersive: Immersive,
+    pub(crate) renditions: Vec<Arc<MediaSnapshot>>,
+    pub(crate) multivariant: Option<Arc<Multivariant>>,
+}
+
+impl Snapshot {
+    /// Grows with each change that a viewer could see.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The run, part of every media URL.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// Known once the first playlist exists.
+    pub fn constants(&self) -> Option<Constants> {
+        self.constants
+    }
+
+    /// The stream is over.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Projection and stereo layout.
+    pub fn immersive(&self) -> Immersive {
+        self.immersive
+    }
+
+    /// Renditions whose playlists can be fetched: the source, rungs in the order given, audio.
+    pub fn renditions(&self) -> &[Arc<MediaSnapshot>] {
+        &self.renditions
+    }
+
+    /// The rendition `name`, once its playlist can be fetched.
+    pub fn media(&self, name: &str) -> Option<&Arc<MediaSnapshot>> {
+        self.renditions.iter().find(|media| &*media.name == name)
+    }
+
+    /// What the multivariant playlist says, once it can be fetched.
+    pub fn multivariant(&self) -> Option<&Arc<Multivariant>> {
+        self.multivariant.as_ref()
+    }
+
+    /// Bytes of everything fetchable.
+    pub fn retained_bytes(&self) -> u64 {
+        let segments = self.renditions.iter().flat_map(|media| {
+            let open = media.open.iter();
+            media.listing.segments.iter().chain(open)
+        });
+        segments.map(|segment| segment.byte_length()).sum()
+    }
+}

@@ -1,0 +1,241 @@
+//! A simulated broadcast: pictures, sound and rungs pushed into a packager in the order an origin would see them.
+
+#![allow(dead_code)] // Each test binary uses its own part.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use hls::{Config, Packager, RungSpec, Tracks};
+use media::{AccessUnit, Immersive, Kind, Timescale, Track, VIDEO_TIMESCALE, aac, avc};
+
+/// Sunday 2026-11-01, 12:00:00 UTC in seconds since 1970.
+pub const WALL: u64 = 1_793_534_400;
+
+pub fn video_track(level: u8) -> Track {
+    let sps: &[u8] = &[
+        0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0x1b, 0x01, 0x10, 0x00, 0x00, 0x03,
+        0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0xc0, 0xf1, 0x83, 0x19, 0x60,
+    ];
+    let pps: &[u8] = &[0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0];
+    let mut record = vec![1, 0x64, 0, level, 0xff, 0xe1];
+    record.extend((sps.len() as u16).to_be_bytes());
+    record.extend(sps);
+    record.push(1);
+    record.extend((pps.len() as u16).to_be_bytes());
+    record.extend(pps);
+    Track::video(avc::Config::parse(Bytes::from(record)).unwrap())
+}
+
+pub fn audio_track(rate: u32) -> Track {
+    Track::audio(aac::Config::lc(rate, 2).unwrap())
+}
+
+pub fn config() -> Config {
+    Config {
+        segment_target: Duration::from_secs(2),
+        part_target: Some(Duration::from_millis(500)),
+        window: Duration::from_secs(60),
+        epoch: "e1".into(),
+        first_msn: WALL,
+        first_discontinuity_sequence: 0,
+        immersive: Immersive::default(),
+        constants: None,
+    }
+}
+
+pub fn rung(name: &str, bitrate: u64) -> RungSpec {
+    RungSpec {
+        name: name.into(),
+        width: 1280,
+        height: 640,
+        bitrate,
+    }
+}
+
+/// What the simulated source sends.
+pub struct Source {
+    /// Ticks per frame.
+    pub frame: u32,
+    /// Sync samples, by frame number since the start of the timeline.
+    pub is_sync: Box<dyn Fn(u64) -> bool>,
+    /// Reordering delay in frames.
+    pub b_frames: i64,
+    /// Payload bytes of frame n.
+    pub size: Box<dyn Fn(u64) -> usize>,
+    pub audio_rate: Option<u32>,
+    /// Frames by which rung encoders lag.
+    pub rung_lag: usize,
+}
+
+impl Source {
+    pub fn regular(fps: u32, gop: u64) -> Self {
+        Self {
+            frame: VIDEO_TIMESCALE.rate() / fps,
+            is_sync: Box::new(move |frame| frame % gop == 0),
+            b_frames: 0,
+            size: Box::new(|_| 100),
+            audio_rate: Some(48_000),
+            rung_lag: 5,
+        }
+    }
+
+    pub fn tracks(&self) -> Tracks {
+        Tracks {
+            video: Some(video_track(0x1f)),
+            audio: self.audio_rate.map(audio_track),
+        }
+    }
+}
+
+/// A packager and what is on its way to it.
+pub struct Broadcast {
+    pub packager: Packager,
+    pub source: Source,
+    pub rungs: usize,
+    /// Frames of this timeline.
+    pub frame: u64,
+    /// Decode time of the next picture.
+    pub dts: i64,
+    /// Decode time of the next sound, in its own timescale.
+    pub audio_dts: i64,
+    in_flight: Vec<VecDeque<AccessUnit>>,
+    /// Rungs that send nothing.
+    pub mute: Vec<bool>,
+    pub audio_mute: bool,
+    pub opened: Vec<i64>,
+}
+
+impl Broadcast {
+    pub fn new(config: Config, source: Source, rungs: &[RungSpec]) -> Self {
+        let mut packager = Packager::new(config).unwrap();
+        packager.start(source.tracks(), rungs.to_vec()).unwrap();
+        for index in 0..rungs.len() {
+            packager.rung_track(index, video_track(0x1e)).unwrap();
+        }
+        Self {
+            packager,
+            source,
+            rungs: rungs.len(),
+            frame: 0,
+            dts: 0,
+            audio_dts: 0,
+            in_flight: vec![VecDeque::new(); rungs.len()],
+            mute: vec![false; rungs.len()],
+            audio_mute: false,
+            opened: Vec::new(),
+        }
+    }
+
+    pub fn timescale(&self) -> Timescale {
+        Timescale::new(self.source.audio_rate.unwrap_or(48_000)).unwrap()
+    }
+
+    /// One picture, the sound beside it, and what the rungs have ready by then.
+    pub fn step(&mut self) {
+        self.step_audio();
+        let unit = self.picture();
+        let wall = (WALL * 1_000_000) as i64 + VIDEO_TIMESCALE.rescale(self.dts, micros());
+        let pushed = self.packager.push_source(unit.clone(), wall).unwrap();
+        if pushed.opens_segment {
+            self.opened.push(unit.dts);
+        }
+        for rung in 0..self.rungs {
+            let mut coded = unit.clone();
+            coded.is_sync = pushed.opens_segment;
+            coded.payload = Bytes::from(vec![7; unit.payload.len() / (rung + 2)]);
+            let Some(queue) = self.in_flight.get_mut(rung) else {
+                continue;
+            };
+            queue.push_back(coded);
+            while queue.len() > self.source.rung_lag {
+                let coded = queue.pop_front().unwrap();
+                if !self.mute[rung] {
+                    self.packager.push_rung(rung, coded).unwrap();
+                }
+            }
+        }
+        self.dts += i64::from(self.source.frame);
+        self.frame += 1;
+    }
+
+    pub fn step_audio(&mut self) {
+        let Some(rate) = self.source.audio_rate else {
+            return;
+        };
+        let timescale = Timescale::new(rate).unwrap();
+        while timescale.rescale(self.audio_dts, VIDEO_TIMESCALE) < self.dts {
+            let unit = AccessUnit {
+                kind: Kind::Audio,
+                dts: self.audio_dts,
+                pts: self.audio_dts,
+                duration: 1024,
+                is_sync: true,
+                payload: Bytes::from_static(&[1; 40]),
+            };
+            if !self.audio_mute {
+                self.packager.push_source(unit, 0).unwrap();
+            }
+            self.audio_dts += 1024;
+        }
+    }
+
+    fn picture(&self) -> AccessUnit {
+        let is_sync = (self.source.is_sync)(self.frame);
+        // A plain I P B B pattern: every third picture is shown late.
+        let delay = match (self.source.b_frames, is_sync || self.frame % 3 == 1) {
+            (0, _) => 0,
+            (b_frames, true) => b_frames,
+            (_, false) => 0,
+        };
+        AccessUnit {
+            kind: Kind::Video,
+            dts: self.dts,
+            pts: self.dts + delay * i64::from(self.source.frame),
+            duration: self.source.frame,
+            is_sync,
+            payload: Bytes::from(vec![3; (self.source.size)(self.frame)]),
+        }
+    }
+
+    pub fn run(&mut self, frames: u64) {
+        for _ in 0..frames {
+            self.step();
+        }
+    }
+
+    pub fn run_seconds(&mut self, seconds: u64) {
+        let frames = seconds * u64::from(VIDEO_TIMESCALE.rate()) / u64::from(self.source.frame);
+        self.run(frames);
+    }
+
+    /// Everything the rungs still hold.
+    pub fn flush_rungs(&mut self) {
+        for rung in 0..self.rungs {
+            while let Some(coded) = self.in_flight[rung].pop_front() {
+                if !self.mute[rung] {
+                    self.packager.push_rung(rung, coded).unwrap();
+                }
+            }
+        }
+    }
+
+    /// The publisher is back after `gap` of media time.
+    pub fn discontinuity(&mut self, source: Source, gap: Duration) {
+        self.packager.discontinuity(source.tracks()).unwrap();
+        self.flush_rungs();
+        self.dts += VIDEO_TIMESCALE.ticks(gap);
+        let timescale = Timescale::new(source.audio_rate.unwrap_or(48_000)).unwrap();
+        self.audio_dts = VIDEO_TIMESCALE.rescale(self.dts, timescale);
+        self.frame = 0;
+        self.source = source;
+    }
+
+    pub fn end(&mut self) {
+        self.flush_rungs();
+        self.packager.end();
+    }
+}
+
+pub fn micros() -> Timescale {
+    Timescale::new(1_000_000).unwrap()
+}
