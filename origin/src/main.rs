@@ -1,2 +1,45 @@
-//! `panocast-origin`.
-fn main() {}
+//! `panocast-origin`: the origin on its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use origin::{App, Config};
+use service::{
+    Clock,
+    cli::{self, Common},
+    interruption, log,
+};
+
+/// RTMP in, aligned HLS out.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+}
+
+fn main() -> ExitCode {
+    cli::exit(start(&Arguments::parse().common))
+}
+
+fn start(common: &Common) -> anyhow::Result<()> {
+    let file = common.load()?;
+    let config = Config::load(&file)?;
+    let log: log::Config = file.section("log")?;
+    log.filter()?;
+    if common.check_config {
+        common.say_usable();
+        return Ok(());
+    }
+    log::init(&log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let clock = Clock::real();
+        let (trigger, notices) =
+            interruption::source(interruption::Metadata::off(), true, clock.clone());
+        let app = App::build(config, None, clock).await?;
+        app.run(trigger, notices).await
+    })
+}

@@ -1,0 +1,260 @@
+//! Config to a running origin: build binds every listener, run serves until told to end.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use http::{Method, StatusCode};
+use serde_json::Value;
+use service::{
+    Clock,
+    admin::{self, Call, Plane, Reply, Routes},
+    drain,
+    http::{Limits, Server, serve},
+    interruption::{Source, Trigger},
+    metrics::Registry as MetricsRegistry,
+    notify,
+    readiness::Readiness,
+};
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::{
+    config::Config,
+    http::Http,
+    ingest::Ingest,
+    metrics::Metrics,
+    recording::Recording,
+    registry::{Registry, TICK},
+    stream::Environment,
+};
+
+/// After the publishers have been sent away, answers in flight get this long; blocked requests end by themselves.
+const HTTP_GRACE: Duration = Duration::from_secs(10);
+
+/// With a deadline, sealing starts this long before it: uploads of open parts take seconds.
+const SEAL_BEFORE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Without a deadline, sealing takes at most this long: what is left is finished by the next start.
+const SEAL_MAX: Duration = Duration::from_secs(60);
+
+/// Where an origin listens, with the ports the system chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Publishers.
+    pub rtmp: SocketAddr,
+    /// Edges and viewers.
+    pub http: SocketAddr,
+    /// Operators.
+    pub admin: SocketAddr,
+}
+
+/// A built origin: every address is bound, nothing is served yet.
+pub struct App {
+    config: Arc<Config>,
+    clock: Clock,
+    rtmp: TcpListener,
+    http: TcpListener,
+    admin: admin::Bound,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    metrics_registry: MetricsRegistry,
+    metrics: Metrics,
+    recording: Option<Recording>,
+    registry: Arc<Registry>,
+    addresses: Addresses,
+}
+
+impl App {
+    /// Binds what `config` names. Fails early: an origin that cannot do what it was told does not start.
+    pub async fn build(config: Config, recording: Option<Recording>, clock: Clock) -> Result<Self> {
+        encode::init();
+        let rtmp = bind(config.rtmp_listen, "rtmp_listen").await?;
+        let http = bind(config.http_listen, "http_listen").await?;
+        let admin = admin::bind(admin::Config {
+            listen: config.admin_listen,
+            token: config.admin_token.clone(),
+        })?;
+        let tls = config
+            .tls
+            .as_ref()
+            .map(service::http::TlsConfig::build)
+            .transpose()?;
+        let addresses = Addresses {
+            rtmp: rtmp.local_addr()?,
+            http: http.local_addr()?,
+            admin: admin.address(),
+        };
+        let metrics_registry = MetricsRegistry::new();
+        let metrics = Metrics::new(&metrics_registry);
+        let environment = Environment {
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            recording: recording.clone(),
+        };
+        let config = Arc::new(config);
+        let registry = Arc::new(Registry::new(Arc::clone(&config), environment));
+        Ok(Self {
+            config,
+            clock,
+            rtmp,
+            http,
+            admin,
+            tls,
+            metrics_registry,
+            metrics,
+            recording,
+            registry,
+            addresses,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The streams, for whoever runs in the same process.
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
+    }
+
+    /// Serves until `notices` says to end; `trigger` lets the admin listener say it.
+    pub async fn run(self, trigger: Trigger, mut notices: Source) -> Result<()> {
+        let (signal, watch) = drain::channel();
+        let readiness = Readiness::new();
+        let plane = Plane {
+            registry: self.metrics_registry.clone(),
+            readiness: readiness.clone(),
+            drain: trigger,
+            routes: routes(&self.registry),
+        };
+        self.warn_when_open();
+        let _admin = self.admin.start(plane)?;
+        let ingest = Ingest {
+            registry: Arc::clone(&self.registry),
+            publish: Arc::new(self.config.publish.clone()),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            connections_max: self.config.max_connections,
+        };
+        let (ingest_signal, ingest_watch) = drain::channel();
+        let ingest = tokio::spawn(ingest.serve(self.rtmp, ingest_watch));
+        let server = Server {
+            limits: Limits::default(),
+            tls: self.tls,
+            metrics: Some(service::http::Metrics::new(
+                &self.metrics_registry,
+                "origin",
+            )),
+            clock: self.clock.clone(),
+        };
+        let handler = Http::new(Arc::clone(&self.registry), self.metrics.clone());
+        let handle = move |request, peer| {
+            let handler = handler.clone();
+            async move { handler.handle(request, peer).await }
+        };
+        let http = tokio::spawn(serve(self.http, server, handle, watch));
+        let ticker = tokio::spawn(tick(Arc::clone(&self.registry), self.clock.clone()));
+        let Addresses {
+            rtmp,
+            http: web,
+            admin,
+        } = self.addresses;
+        info!(%rtmp, http = %web, %admin, "origin serves");
+        notify::systemd("READY=1");
+
+        let (cause, deadline) = notices.interrupted(|| readiness.set_weight(50)).await;
+        readiness.unmet("drain", cause.to_string());
+        notify::systemd("STOPPING=1");
+        info!(%cause, "origin drains");
+        if let Some(deadline) = deadline {
+            // Publishers stay as long as the machine does: their encoders have nowhere better to go before that.
+            self.clock
+                .sleep_until(deadline.saturating_sub(SEAL_BEFORE_DEADLINE))
+                .await;
+        }
+        ingest_signal.close();
+        self.registry.seal_all();
+        let sealed = async {
+            if let Some(recording) = &self.recording {
+                recording.settled().await;
+            }
+        };
+        if tokio::time::timeout(SEAL_MAX, sealed).await.is_err() {
+            warn!("recordings are not uploaded yet; the next start goes on with them");
+        }
+        signal.leave();
+        signal.close();
+        let _ = tokio::time::timeout(HTTP_GRACE, http).await;
+        ticker.abort();
+        ingest.abort();
+        info!("origin ended");
+        Ok(())
+    }
+
+    fn warn_when_open(&self) {
+        if self.config.publish.keys.is_empty() && !self.addresses.rtmp.ip().is_loopback() {
+            warn!(
+                address = %self.addresses.rtmp,
+                "anybody who reaches this address may publish: set [origin.publish] keys"
+            );
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; choose another {key} or stop who listens there")
+    })
+}
+
+async fn tick(registry: Arc<Registry>, clock: Clock) {
+    loop {
+        clock.sleep(TICK).await;
+        registry.tick();
+    }
+}
+
+fn routes(registry: &Arc<Registry>) -> Routes {
+    let (all, one, kicked) = (
+        Arc::clone(registry),
+        Arc::clone(registry),
+        Arc::clone(registry),
+    );
+    Routes::new()
+        .add(Method::GET, "/api/streams", move |_: Call| {
+            let list: Vec<Value> = all.streams().iter().map(|stream| stream.report()).collect();
+            async move { Reply::json(&list) }
+        })
+        .add(Method::GET, "/api/streams/{stream}", move |call: Call| {
+            let found = call
+                .params
+                .first()
+                .and_then(|name| one.find(name))
+                .map(|stream| stream.report());
+            async move { found.map_or_else(no_such_stream, |report| Reply::json(&report)) }
+        })
+        .add(
+            Method::DELETE,
+            "/api/streams/{stream}/publisher",
+            move |call: Call| {
+                let found = call.params.first().and_then(|name| kicked.find(name));
+                let reply = match found {
+                    Some(stream) if stream.kick("an operator ended this publish") => {
+                        Reply::json(&serde_json::json!({ "kicked": stream.name() }))
+                    }
+                    Some(_) => {
+                        Reply::problem(StatusCode::CONFLICT, "the stream has no publisher now")
+                    }
+                    None => no_such_stream(),
+                };
+                async move { reply }
+            },
+        )
+}
+
+fn no_such_stream() -> Reply {
+    Reply::problem(
+        StatusCode::NOT_FOUND,
+        "no such stream; GET /api/streams lists them",
+    )
+}

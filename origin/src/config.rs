@@ -1,0 +1,349 @@
+//! The `[origin]` section of the config file: text to typed, checked values. Nothing reads a setting elsewhere.
+//!
+//! Every key has a default, so that an empty file is a working origin on one machine. `deploy/config/origin.toml` shows
+//! each key with its default, unit and cost, and a test holds it equal to what stands here.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+use media::{Immersive, Orientation, Projection, StereoLayout};
+use serde::Deserialize;
+use service::config::{Bitrate, ByteSize, Duration, Error, File, Secret};
+
+use crate::auth::{Keys, OnConflict};
+
+/// Rungs in a ladder beyond this help nobody and cost a decoder's worth of CPU each.
+pub const LADDER_RUNGS_MAX: usize = 8;
+
+/// `[origin]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where publishers connect.
+    pub rtmp_listen: SocketAddr,
+    /// Where edges fetch.
+    pub http_listen: SocketAddr,
+    /// Where operators and probes look.
+    pub admin_listen: SocketAddr,
+    /// Bearer token of the admin listener; demanded beyond loopback.
+    pub admin_token: Option<Secret>,
+    /// Record every stream into the ingest store.
+    pub record: bool,
+    /// The other origin's HTTP address, if there are two.
+    pub peer: Option<String>,
+    /// What the two origins show each other.
+    pub peer_secret: Option<Secret>,
+    /// This origin wins ties against its peer.
+    pub primary: bool,
+    /// Streams at once.
+    pub max_streams: usize,
+    /// Publishers and would-be publishers at once.
+    pub max_connections: usize,
+    /// TLS for the HTTP listener.
+    pub tls: Option<service::http::TlsConfig>,
+    /// Who may publish.
+    pub publish: Publish,
+    /// Segments, parts, window.
+    pub hls: Hls,
+    /// Transcoded rungs; empty means pass-through only.
+    pub ladder: Vec<Rung>,
+    /// Threads for decoding and encoding; 0 lets the encoder choose.
+    pub ladder_threads: usize,
+    /// How pictures lie on the sphere.
+    pub immersive: ImmersiveConfig,
+    /// What differs for single streams.
+    pub streams: BTreeMap<String, StreamOverride>,
+    /// The recorder's local side.
+    pub recorder: RecorderConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rtmp_listen: SocketAddr::from(([0, 0, 0, 0], 1935)),
+            http_listen: SocketAddr::from(([0, 0, 0, 0], 8081)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            admin_token: None,
+            record: true,
+            peer: None,
+            peer_secret: None,
+            primary: true,
+            max_streams: 64,
+            max_connections: 1024,
+            tls: None,
+            publish: Publish::default(),
+            hls: Hls::default(),
+            ladder: default_ladder(),
+            ladder_threads: 0,
+            immersive: ImmersiveConfig::default(),
+            streams: BTreeMap::new(),
+            recorder: RecorderConfig::default(),
+        }
+    }
+}
+
+/// `[origin.publish]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Publish {
+    /// Stream name to secret; empty means anybody may publish.
+    pub keys: Keys,
+    /// What happens when a second publisher with a valid key arrives.
+    pub on_conflict: OnConflict,
+    /// How long a stream waits for its encoder to come back before it ends.
+    pub reconnect_window: Duration,
+    /// A publisher that sends no media for this long is dropped.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Publish {
+    fn default() -> Self {
+        Self {
+            keys: Keys::new(),
+            on_conflict: OnConflict::default(),
+            reconnect_window: seconds(60),
+            idle_timeout: seconds(10),
+        }
+    }
+}
+
+/// `[origin.hls]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hls {
+    /// Segments are cut at the first keyframe this long after the last cut.
+    pub segment_target: Duration,
+    /// Longest part.
+    pub part_target: Duration,
+    /// What a live playlist lists.
+    pub window: Duration,
+    /// Publish low-latency playlists (parts, blocking reload).
+    pub low_latency: bool,
+}
+
+impl Default for Hls {
+    fn default() -> Self {
+        Self {
+            segment_target: seconds(2),
+            part_target: Duration(std::time::Duration::from_millis(500)),
+            window: seconds(60),
+            low_latency: true,
+        }
+    }
+}
+
+/// One `[[origin.ladder]]` entry.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Rung {
+    /// Picture width in pixels; the height follows the source's shape.
+    pub width: u32,
+    /// Average video bitrate.
+    pub bitrate: Bitrate,
+    /// Frame rate bound.
+    pub max_fps: Option<u32>,
+    /// Encoder preset.
+    pub preset: Option<String>,
+    /// FFmpeg's name of the encoder.
+    pub encoder: Option<String>,
+}
+
+fn default_ladder() -> Vec<Rung> {
+    let rung = |width, kilobits: u64| Rung {
+        width,
+        bitrate: Bitrate(kilobits * 1000),
+        max_fps: None,
+        preset: None,
+        encoder: None,
+    };
+    vec![rung(1920, 5800), rung(960, 2300), rung(480, 500)]
+}
+
+/// `[origin.immersive]`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImmersiveConfig {
+    /// Sphere to picture.
+    pub projection: Projection,
+    /// Eyes to frame.
+    pub stereo: StereoLayout,
+    /// Where the picture's centre lies, degrees.
+    pub yaw: f64,
+    /// The same, up and down.
+    pub pitch: f64,
+    /// The same, tilt.
+    pub roll: f64,
+}
+
+impl From<ImmersiveConfig> for Immersive {
+    fn from(config: ImmersiveConfig) -> Self {
+        Immersive {
+            projection: config.projection,
+            stereo: config.stereo,
+            orientation: Orientation {
+                yaw: config.yaw,
+                pitch: config.pitch,
+                roll: config.roll,
+            },
+        }
+    }
+}
+
+/// `[origin.streams.<name>]`: what differs for one stream.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StreamOverride {
+    /// Replaces `[origin.immersive]`.
+    pub immersive: Option<ImmersiveConfig>,
+    /// Replaces `[[origin.ladder]]`.
+    pub ladder: Option<Vec<Rung>>,
+    /// Replaces `record`.
+    pub record: Option<bool>,
+}
+
+/// `[origin.recorder]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecorderConfig {
+    /// Where open recordings wait until the store has confirmed them.
+    pub spool: PathBuf,
+    /// Most disk the spool may take; the oldest confirmed data goes first.
+    pub quota: ByteSize,
+}
+
+impl Default for RecorderConfig {
+    fn default() -> Self {
+        Self {
+            spool: PathBuf::from("var/spool"),
+            quota: ByteSize(20 << 30),
+        }
+    }
+}
+
+/// What holds for one stream after its overrides.
+#[derive(Clone, Debug)]
+pub struct StreamConfig {
+    /// Publish rules.
+    pub publish: Publish,
+    /// Segments, parts, window.
+    pub hls: Hls,
+    /// Rungs.
+    pub ladder: Vec<Rung>,
+    /// Threads for them.
+    pub ladder_threads: usize,
+    /// How pictures lie on the sphere.
+    pub immersive: Immersive,
+    /// Whether it is recorded.
+    pub record: bool,
+}
+
+impl Config {
+    /// Reads and checks the section.
+    pub fn load(file: &File) -> Result<Self, Error> {
+        let config: Self = file.section("origin")?;
+        config.check(file)?;
+        Ok(config)
+    }
+
+    /// Checks what types alone cannot; the message names the place, the key, the value and the remedy.
+    fn check(&self, file: &File) -> Result<(), Error> {
+        let hls = &self.hls;
+        let (segment, part, window) = (
+            hls.segment_target.0.as_secs_f64(),
+            hls.part_target.0.as_secs_f64(),
+            hls.window.0.as_secs_f64(),
+        );
+        let refuse = |key: &str, reason: String| Err(file.reject(&format!("origin.{key}"), reason));
+        if !(1.0..=10.0).contains(&segment) {
+            return refuse(
+                "hls.segment_target",
+                format!("= {segment}s is outside 1s to 10s; 2s suits a GOP of 1s or 2s"),
+            );
+        }
+        if !(0.1..=segment / 2.0).contains(&part) {
+            return refuse(
+                "hls.part_target",
+                format!("= {part}s is outside 100ms to half of segment_target; 500ms is usual"),
+            );
+        }
+        if !(segment * 6.0..=3600.0).contains(&window) {
+            return refuse(
+                "hls.window",
+                format!("= {window}s is outside 6 segments to 1h; 60s is usual"),
+            );
+        }
+        if self.publish.reconnect_window.0.as_secs() > 1800 {
+            return refuse(
+                "publish.reconnect_window",
+                "is longer than 30m; choose 0s to 30m".into(),
+            );
+        }
+        if self.peer.is_some() != self.peer_secret.is_some() {
+            return refuse(
+                "peer",
+                "and peer_secret belong together; set both or neither".into(),
+            );
+        }
+        if !self.admin_listen.ip().is_loopback() && self.admin_token.is_none() {
+            return refuse(
+                "admin_listen",
+                format!(
+                    "= {} is not loopback; set admin_token too",
+                    self.admin_listen
+                ),
+            );
+        }
+        let special = self.streams.iter().filter_map(|(name, stream)| {
+            stream
+                .ladder
+                .as_ref()
+                .map(|ladder| (format!("streams.{name}.ladder"), ladder))
+        });
+        for (key, ladder) in std::iter::once(("ladder".to_owned(), &self.ladder)).chain(special) {
+            if let Some(reason) = ladder_fault(ladder) {
+                return refuse(&key, reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// What holds for `stream`.
+    pub fn stream(&self, stream: &str) -> StreamConfig {
+        let special = self.streams.get(stream);
+        let immersive = special.and_then(|s| s.immersive).unwrap_or(self.immersive);
+        StreamConfig {
+            publish: self.publish.clone(),
+            hls: self.hls.clone(),
+            ladder: special
+                .and_then(|s| s.ladder.clone())
+                .unwrap_or_else(|| self.ladder.clone()),
+            ladder_threads: self.ladder_threads,
+            immersive: immersive.into(),
+            record: special.and_then(|s| s.record).unwrap_or(self.record),
+        }
+    }
+}
+
+fn ladder_fault(ladder: &[Rung]) -> Option<String> {
+    if ladder.len() > LADDER_RUNGS_MAX {
+        return Some(format!(
+            "has {} rungs, the limit is {LADDER_RUNGS_MAX}; remove some",
+            ladder.len()
+        ));
+    }
+    ladder.iter().find_map(|rung| {
+        if !(64..=8192).contains(&rung.width) {
+            Some(format!("has width = {}, outside 64 to 8192", rung.width))
+        } else if rung.bitrate.0 < 50_000 {
+            Some(format!(
+                "has bitrate = {}, under 50k; write \"500k\" or \"2.3M\"",
+                rung.bitrate
+            ))
+        } else {
+            None
+        }
+    })
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration(std::time::Duration::from_secs(count))
+}

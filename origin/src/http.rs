@@ -1,0 +1,301 @@
+//! The public side: URLs to bytes of a stream's snapshot, blocking where the protocol says so.
+//!
+//! ```text
+//! request -> route -> stream -> view --[ Now ]--> answer
+//!                                \--[ Wait ]--> the rendition's next part --> look again
+//! ```
+//!
+//! Everything served is immutable and shared; a waiting viewer costs one task asleep on its rendition's channel and is
+//! woken once per part. What this does not do: page and VOD (the edge serves them), authorisation, TLS policy.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use hls::{
+    Lookup,
+    reload::{Decision, Directives, decide},
+};
+use http::{HeaderValue, Method, StatusCode, header};
+use serde_json::json;
+use service::http::{CacheControl, Content, Peer, Request, Response, preflight, text};
+use tokio::sync::watch;
+
+use crate::{
+    metrics::Metrics,
+    registry::Registry,
+    route::{Media, Route, route},
+    stream::{Stream, View},
+};
+
+/// How long caches may keep an error: long enough to absorb a herd, too short for anybody to notice.
+const ERROR_LIFETIME: CacheControl = CacheControl::max_age(1);
+
+/// How long caches may keep lists and stream facts.
+const FACTS_LIFETIME: CacheControl = CacheControl::max_age(1);
+
+/// Answers viewers and edges.
+#[derive(Clone)]
+pub struct Http {
+    registry: Arc<Registry>,
+    metrics: Metrics,
+}
+
+impl Http {
+    /// A handler over `registry`.
+    pub fn new(registry: Arc<Registry>, metrics: Metrics) -> Self {
+        Self { registry, metrics }
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, request: Request, _peer: Peer) -> Response {
+        let (kind, response) = self.answer(&request).await;
+        let class = match response.status().as_u16() {
+            200..300 => "2xx",
+            304 => "304",
+            300..500 => "4xx",
+            _ => "5xx",
+        };
+        self.metrics
+            .requests
+            .with_label_values(&[kind, class])
+            .inc();
+        response
+    }
+
+    async fn answer(&self, request: &Request) -> (&'static str, Response) {
+        match *request.method() {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return ("other", preflight()),
+            _ => {
+                let mut refused = text(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "only GET, HEAD and OPTIONS are served",
+                );
+                let allow = HeaderValue::from_static("GET, HEAD, OPTIONS");
+                refused.headers_mut().insert(header::ALLOW, allow);
+                return ("other", refused);
+            }
+        }
+        let Some(route) = route(request.uri().path()) else {
+            return ("other", not_found("no such page; streams are under /hls/"));
+        };
+        match route {
+            Route::Index => ("facts", json_answer(request, &self.index())),
+            Route::Multivariant { stream, spatial } => {
+                ("multivariant", self.multivariant(request, stream, spatial))
+            }
+            Route::Info { stream } => ("facts", self.info(request, stream)),
+            Route::Playlist { stream, rendition } => {
+                ("playlist", self.playlist(request, stream, rendition).await)
+            }
+            Route::Media {
+                stream,
+                rendition,
+                epoch,
+                media,
+            } => (
+                media.kind(),
+                self.media(request, stream, rendition, epoch, media).await,
+            ),
+        }
+    }
+
+    fn index(&self) -> serde_json::Value {
+        let streams = self.registry.streams();
+        let live = streams
+            .iter()
+            .filter(|stream| stream.is_watchable())
+            .map(|stream| {
+                let name = stream.name();
+                json!({
+                    "name": name,
+                    "url": format!("/hls/{name}.m3u8"),
+                    "started_at": stream.started_at(),
+                    "info": format!("/hls/{name}/info.json"),
+                })
+            });
+        live.collect()
+    }
+
+    fn info(&self, request: &Request, stream: &str) -> Response {
+        match self.registry.find(stream) {
+            Some(stream) => json_answer(request, &stream.info()),
+            None => not_found("no such stream"),
+        }
+    }
+
+    fn multivariant(&self, request: &Request, stream: &str, spatial: bool) -> Response {
+        let content = self
+            .registry
+            .find(stream)
+            .and_then(|stream| stream.multivariant(spatial));
+        match content {
+            Some(content) => content.respond(request.method(), request.headers()),
+            None => not_found("no such stream, or it is not ready yet"),
+        }
+    }
+
+    fn view(
+        &self,
+        stream: &str,
+        rendition: &str,
+    ) -> Option<(Arc<Stream>, watch::Receiver<Arc<View>>)> {
+        let stream = self.registry.find(stream)?;
+        let view = stream.view(rendition)?;
+        Some((stream, view))
+    }
+
+    async fn playlist(&self, request: &Request, stream: &str, rendition: &str) -> Response {
+        let directives = match Directives::parse(request.uri().query().unwrap_or_default()) {
+            Ok(directives) => directives,
+            Err(error) => return text(StatusCode::BAD_REQUEST, error.to_string()),
+        };
+        let Some((_stream, mut views)) = self.view(stream, rendition) else {
+            return not_found("no such rendition, or it is not ready yet");
+        };
+        let limit = views.borrow().media().constants().block_limit();
+        let blocking = directives.msn.is_some();
+        let answer = self
+            .watch(&mut views, limit, |view| {
+                match decide(&directives, view.media()) {
+                    Decision::Now => {
+                        let content = view.playlist(directives.skip, blocking);
+                        Some(content.respond(request.method(), request.headers()))
+                    }
+                    Decision::Wait { .. } => None,
+                    Decision::BadRequest(error) => {
+                        Some(text(StatusCode::BAD_REQUEST, error.to_string()))
+                    }
+                }
+            })
+            .await;
+        answer.unwrap_or_else(|| unavailable("the stream made no progress in time"))
+    }
+
+    async fn media(
+        &self,
+        request: &Request,
+        stream: &str,
+        rendition: &str,
+        epoch: &str,
+        media: Media,
+    ) -> Response {
+        let Some((_stream, mut views)) = self.view(stream, rendition) else {
+            return not_found("no such rendition, or it is not ready yet");
+        };
+        let limit = views.borrow().media().constants().block_limit();
+        let answer = self
+            .watch(&mut views, limit, |view| {
+                let snapshot = view.media();
+                if snapshot.epoch() != epoch {
+                    return Some(not_found("this run of the stream is over"));
+                }
+                match find(snapshot, media) {
+                    Lookup::Found(content) => {
+                        Some(content.respond(request.method(), request.headers()))
+                    }
+                    Lookup::Pending => None,
+                    Lookup::Missing => {
+                        Some(not_found("never published, or no longer in the window"))
+                    }
+                }
+            })
+            .await;
+        // It was announced and did not come: as if it had never been (rfc8216bis, EXT-X-PRELOAD-HINT).
+        answer.unwrap_or_else(|| not_found("announced, but not published in time"))
+    }
+
+    /// Looks at each new view until `look` has an answer; `None` after `limit`, or when the stream is gone.
+    async fn watch<T>(
+        &self,
+        views: &mut watch::Receiver<Arc<View>>,
+        limit: Duration,
+        mut look: impl FnMut(&View) -> Option<T>,
+    ) -> Option<T> {
+        let first = Arc::clone(&views.borrow_and_update());
+        if let Some(found) = look(&first) {
+            return Some(found);
+        }
+        drop(first);
+        let _waiting = Waiting::new(&self.metrics);
+        let wait = async {
+            while views.changed().await.is_ok() {
+                let view = Arc::clone(&views.borrow_and_update());
+                if let Some(found) = look(&view) {
+                    return Some(found);
+                }
+            }
+            None
+        };
+        tokio::time::timeout(limit, wait).await.ok().flatten()
+    }
+}
+
+/// Counts a blocked request while it waits.
+struct Waiting<'a>(&'a Metrics);
+
+impl<'a> Waiting<'a> {
+    fn new(metrics: &'a Metrics) -> Self {
+        metrics.blocked.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.blocked.dec();
+    }
+}
+
+fn find(snapshot: &hls::MediaSnapshot, media: Media) -> Lookup<Content> {
+    let content = |chunks: Vec<Bytes>| {
+        let kind = match snapshot.kind() {
+            media::Kind::Video => "video/mp4",
+            media::Kind::Audio => "audio/mp4",
+        };
+        Content::new(chunks, kind)
+            .with_etag(&media.tag(snapshot.epoch()))
+            .with_header(header::CACHE_CONTROL, CacheControl::immutable().to_header())
+    };
+    match media {
+        Media::Init(index) => match snapshot.init(index) {
+            Some(init) => Lookup::Found(content(vec![init.bytes.clone()])),
+            None => Lookup::Missing,
+        },
+        Media::Segment(msn) => match snapshot.segment(msn) {
+            Lookup::Found(segment) => Lookup::Found(content(segment.pieces().cloned().collect())),
+            Lookup::Pending => Lookup::Pending,
+            Lookup::Missing => Lookup::Missing,
+        },
+        Media::Part(msn, part) => match snapshot.part(msn, part) {
+            Lookup::Found(bytes) => Lookup::Found(content(vec![bytes])),
+            Lookup::Pending => Lookup::Pending,
+            Lookup::Missing => Lookup::Missing,
+        },
+    }
+}
+
+fn json_answer(request: &Request, value: &serde_json::Value) -> Response {
+    let bytes = Bytes::from(value.to_string());
+    let tag = service::http::etag_of(&bytes);
+    Content::new([bytes], "application/json")
+        .with_etag(&tag)
+        .with_header(header::CACHE_CONTROL, FACTS_LIFETIME.to_header())
+        .respond(request.method(), request.headers())
+}
+
+fn not_found(words: &str) -> Response {
+    let mut response = text(StatusCode::NOT_FOUND, words);
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, ERROR_LIFETIME.to_header());
+    response
+}
+
+fn unavailable(words: &str) -> Response {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, words);
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}

@@ -1,0 +1,152 @@
+//! Every metric of the origin, defined once. `docs/ref/metrics.md` lists the same names; a test compares.
+
+use service::metrics::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+
+/// Handles to the origin's metrics; clones share them.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Open RTMP connections.
+    pub connections: IntGauge,
+    refused: IntCounterVec,
+    /// Bytes of audio and video received.
+    pub ingest_bytes: IntCounter,
+    /// Damaged FLV tags skipped.
+    pub damaged_tags: IntCounter,
+    /// Live streams.
+    pub streams: IntGauge,
+    /// Discontinuities by reason.
+    pub discontinuities: IntCounterVec,
+    /// Ingest bitrate by stream.
+    pub ingest_bitrate: IntGaugeVec,
+    /// Ingest frame rate by stream.
+    pub ingest_frame_rate: GaugeVec,
+    /// GOP length by stream.
+    pub ingest_gop: GaugeVec,
+    /// Ingest jitter by stream.
+    pub ingest_jitter: GaugeVec,
+    /// Bytes of media held in RAM by stream.
+    pub window_bytes: IntGaugeVec,
+    /// 1 while a rung is shed, by stream and rung.
+    pub rung_shed: IntGaugeVec,
+    /// Times a rung was shed, by stream and rung.
+    pub rung_sheds: IntCounterVec,
+    /// Access units not recorded because the recorder was behind.
+    pub recorder_dropped: IntCounter,
+    /// HTTP requests by kind and status class.
+    pub requests: IntCounterVec,
+    /// Requests that wait for a part or playlist now.
+    pub blocked: IntGauge,
+    /// Violations our own playlists would be charged with, by rule.
+    pub violations: IntCounterVec,
+}
+
+impl Metrics {
+    /// Defines them.
+    pub fn new(registry: &Registry) -> Self {
+        let stream = &["stream"];
+        let rung = &["stream", "rung"];
+        Self {
+            connections: registry.gauge(
+                "origin_rtmp_connections",
+                "connections",
+                "Open RTMP connections.",
+            ),
+            refused: registry.counter_vec(
+                "origin_rtmp_refused_total",
+                "connections",
+                "RTMP connections refused or ended for bad input.",
+                &["reason"],
+            ),
+            ingest_bytes: registry.counter(
+                "origin_ingest_bytes_total",
+                "bytes",
+                "Audio, video and script bytes received from publishers.",
+            ),
+            damaged_tags: registry.counter(
+                "origin_ingest_damaged_total",
+                "tags",
+                "Damaged FLV tags skipped.",
+            ),
+            streams: registry.gauge(
+                "origin_streams",
+                "streams",
+                "Streams that have a publisher now.",
+            ),
+            discontinuities: registry.counter_vec(
+                "origin_discontinuities_total",
+                "discontinuities",
+                "Timeline breaks announced to viewers.",
+                &["stream", "reason"],
+            ),
+            ingest_bitrate: registry.gauge_vec(
+                "origin_ingest_bits_per_second",
+                "bits per second",
+                "Bitrate received, averaged over 5 s.",
+                stream,
+            ),
+            ingest_frame_rate: registry.gauge_f64_vec(
+                "origin_ingest_frames_per_second",
+                "frames per second",
+                "Video access units received, averaged over 5 s.",
+                stream,
+            ),
+            ingest_gop: registry.gauge_f64_vec(
+                "origin_ingest_gop_seconds",
+                "seconds",
+                "Time between the last two keyframes received.",
+                stream,
+            ),
+            ingest_jitter: registry.gauge_f64_vec(
+                "origin_ingest_jitter_milliseconds",
+                "milliseconds",
+                "Mean difference between arrival spacing and timestamp spacing of video.",
+                stream,
+            ),
+            window_bytes: registry.gauge_vec(
+                "origin_window_bytes",
+                "bytes",
+                "Media held in memory for viewers.",
+                stream,
+            ),
+            rung_shed: registry.gauge_vec(
+                "origin_rung_shed",
+                "rungs",
+                "1 while a rung is shed.",
+                rung,
+            ),
+            rung_sheds: registry.counter_vec(
+                "origin_rung_sheds_total",
+                "rungs",
+                "Times a rung was shed because the machine could not keep up.",
+                rung,
+            ),
+            recorder_dropped: registry.counter(
+                "origin_recorder_dropped_total",
+                "access units",
+                "Access units not recorded because the disk was behind.",
+            ),
+            requests: registry.counter_vec(
+                "origin_requests_total",
+                "requests",
+                "HTTP requests answered.",
+                &["kind", "status"],
+            ),
+            blocked: registry.gauge(
+                "origin_blocked_requests",
+                "requests",
+                "Requests waiting for media now.",
+            ),
+            violations: registry.counter_vec(
+                "origin_playlist_violations_total",
+                "violations",
+                "Rules that our own playlists broke, as the conformance checks see it.",
+                &["rule"],
+            ),
+        }
+    }
+
+    /// The counter of refusals for `reason`: `connections`, `publish` or `protocol`.
+    pub fn refused(&self, reason: &str) -> IntCounter {
+        self.refused.with_label_values(&[reason])
+    }
+}

@@ -1,0 +1,321 @@
+//! Every published stream to one recording in the ingest store, while it runs and whatever dies meanwhile.
+//!
+//! ```text
+//! Handle::push ──bounded queue──► writer thread ──► spool/<recording>/00001.part …   each a piece of the upload
+//!                                     │                   │ sealed, flushed to disk
+//!                                     └──► journal        ▼
+//!                                            ▲── confirmed ── uploader task ──► multipart upload, sidecar, complete
+//!                                                                   └──► event to the queue, then the spool goes
+//! ```
+//!
+//! A recording is one fragmented MP4 per session, at source quality, of any length: `recordings/<stream>/<started at>-
+//! <epoch>.mp4`. Beside it stands a sidecar (`….json`) with the projection and a keyframe index, written before the MP4
+//! appears. A part of the upload holds whole chunks, so that what a crash leaves behind is playable up to its last
+//! chunk; the journal says what the store confirmed, and the next start goes on from there.
+//!
+//! The live path is never slowed: [`Handle::push`] does not wait, and what the disk cannot take in time is dropped up
+//! to the next keyframe, counted and named in the sidecar. What this does not do: decide what a session is.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    time::SystemTime,
+};
+
+use jobs::Queue;
+use media::{AccessUnit, Immersive, Track};
+use service::backoff::Backoff;
+use store::Store;
+use tokio::sync::{Notify, Semaphore, watch};
+
+mod chunks;
+mod journal;
+mod quota;
+mod sidecar;
+mod spool;
+mod upload;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use sidecar::{Keyframes, SIDECAR_VERSION, Sidecar, TrackSummary};
+
+use quota::Quota;
+use spool::Spooled;
+
+/// Messages that may wait for the writer thread: about 10 s of 60 fps video with audio. A disk that stands still
+/// longer than that loses data whatever we do.
+const WAITING_MAX: usize = 1 << 10;
+
+/// Bytes that may wait for the writer thread: 10 s of the fattest source in use (50 Mb/s).
+const WAITING_BYTES_MAX: u64 = 64 << 20;
+
+/// Parts of all recordings that are sent at once: bounds memory to some 4 × 8 MiB and leaves the network to viewers.
+const SENDING_MAX: usize = 4;
+
+/// Bytes of a part when an upload begins; 8 MiB is what S3's own tools use. Later parts grow, see `spool::part_target`.
+pub const PART_BYTES: u64 = 8 << 20;
+
+/// How the recorder works.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where recordings wait until the store has confirmed them; survives a restart.
+    pub spool: PathBuf,
+    /// Most disk the spool may take. Confirmed parts go first; with none left, new data is dropped.
+    pub quota: u64,
+    /// Bytes of the first parts. At least [`store::PART_BYTES_MIN`].
+    pub part_bytes: u64,
+    /// Where recordings go.
+    pub store: Arc<dyn Store>,
+    /// Who is told of a finished recording; `None` where the store tells by itself, as S3 does.
+    pub announce: Option<Arc<dyn Queue>>,
+    /// How long to wait between attempts at a store or queue that fails.
+    pub backoff: Backoff,
+}
+
+/// What is recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Meta {
+    /// The stream's name.
+    pub stream: String,
+    /// When its session began.
+    pub started_at: SystemTime,
+    /// The run's name, as in media URLs.
+    pub epoch: String,
+    /// How the picture lies on the sphere.
+    pub immersive: Immersive,
+}
+
+/// Why a recording cannot begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The spool cannot be used.
+    #[error("cannot use spool {path}: {source}; give the process this folder")]
+    Spool {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Parts smaller than the store takes.
+    #[error("cannot upload parts of {0} bytes: the least is {least}", least = store::PART_BYTES_MIN)]
+    PartBytes(u64),
+}
+
+/// How one recording is doing.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Status {
+    /// The stream's name.
+    pub stream: String,
+    /// The recording's key in the store.
+    pub key: String,
+    /// Whether its session still runs.
+    pub live: bool,
+    /// Bytes written so far.
+    pub bytes: u64,
+    /// Bytes the store has confirmed.
+    pub confirmed_bytes: u64,
+    /// Access units that could not be recorded.
+    pub dropped_units: u64,
+    /// The last failure of the store or the disk, while it lasts.
+    pub failing: Option<String>,
+}
+
+/// Records streams. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    quota: Quota,
+    sending: Semaphore,
+    runtime: tokio::runtime::Handle,
+    recordings: Mutex<Vec<Arc<Spooled>>>,
+    /// Recordings that are not yet stored and announced.
+    open: watch::Sender<usize>,
+    stored: AtomicU64,
+}
+
+impl Shared {
+    fn recordings(&self) -> MutexGuard<'_, Vec<Arc<Spooled>>> {
+        self.recordings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a spooled recording under way to the store.
+    fn upload(self: &Arc<Self>, spooled: Arc<Spooled>) {
+        self.recordings().push(spooled.clone());
+        self.open.send_modify(|open| *open += 1);
+        let shared = self.clone();
+        self.runtime.spawn(async move {
+            upload::run(&shared, &spooled).await;
+            shared.recordings().retain(|other| !Arc::ptr_eq(other, &spooled));
+            shared.stored.fetch_add(1, Ordering::Relaxed);
+            shared.open.send_modify(|open| *open -= 1);
+        });
+    }
+}
+
+impl Recorder {
+    /// Opens the spool and goes on with whatever an earlier process left in it.
+    pub async fn open(config: Config) -> Result<Self, Error> {
+        if config.part_bytes < store::PART_BYTES_MIN {
+            return Err(Error::PartBytes(config.part_bytes));
+        }
+        let quota = Quota::new(config.quota);
+        let shared = Arc::new(Shared {
+            quota,
+            sending: Semaphore::new(SENDING_MAX),
+            runtime: tokio::runtime::Handle::current(),
+            recordings: Mutex::default(),
+            open: watch::channel(0).0,
+            stored: AtomicU64::new(0),
+            config,
+        });
+        let recover = {
+            let shared = shared.clone();
+            move || spool::recover(&shared.config.spool, &shared.quota)
+        };
+        let left = match tokio::task::spawn_blocking(recover).await {
+            Ok(left) => left?,
+            Err(error) => {
+                let source = io::Error::other(error);
+                return Err(Error::Spool { path: shared.config.spool.clone(), source });
+            }
+        };
+        for spooled in left {
+            tracing::info!(recording = spooled.key(), "going on with a recording left behind");
+            shared.upload(Arc::new(spooled));
+        }
+        Ok(Self { shared })
+    }
+
+    /// Begins a recording. Nothing is written before [`Handle::init`] and a first access unit.
+    pub fn start(&self, meta: Meta) -> Handle {
+        let (sender, receiver) = sync_channel(WAITING_MAX);
+        let waiting_bytes = Arc::new(AtomicU64::new(0));
+        let dropped = Arc::new(AtomicU64::new(0));
+        let stream = meta.stream.clone();
+        let writer =
+            writer::Writer::new(self.shared.clone(), meta, waiting_bytes.clone(), dropped.clone());
+        let started = std::thread::Builder::new()
+            .name(format!("record-{stream}"))
+            .spawn(move || writer.run(&receiver));
+        if let Err(error) = started {
+            tracing::error!(stream, %error, "cannot record: no thread for the writer");
+        }
+        Handle { sender, waiting_bytes, dropped, stream }
+    }
+
+    /// How recordings that are not yet in the store are doing.
+    pub fn status(&self) -> Vec<Status> {
+        self.shared.recordings().iter().map(|spooled| spooled.status()).collect()
+    }
+
+    /// Recordings stored since this process began.
+    pub fn stored(&self) -> u64 {
+        self.shared.stored.load(Ordering::Relaxed)
+    }
+
+    /// Bytes the spool takes on the disk.
+    pub fn spooled_bytes(&self) -> u64 {
+        self.shared.quota.used()
+    }
+
+    /// Ends when every finished recording is in the store and announced. For a drain: the caller sets the deadline,
+    /// and what did not make it is taken up by the next start.
+    pub async fn settled(&self) {
+        // The sender lives in `shared`, which we hold.
+        let _ = self.shared.open.subscribe().wait_for(|open| *open == 0).await;
+    }
+}
+
+/// What the writer thread is told.
+enum Message {
+    Init(Vec<Track>),
+    Unit(AccessUnit),
+    Discontinuity,
+    /// Media was lost before this point.
+    Gap,
+    Finish(Arc<Notify>),
+}
+
+/// One recording under way. No call waits. Dropping it ends the recording as [`Handle::finish`] does.
+#[derive(Debug)]
+pub struct Handle {
+    sender: SyncSender<Message>,
+    waiting_bytes: Arc<AtomicU64>,
+    dropped: Arc<AtomicU64>,
+    stream: String,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Message")
+    }
+}
+
+impl Handle {
+    /// The tracks from now on. The same tracks again change nothing (an encoder that came back); others end this
+    /// recording's file and begin another, because one MP4 describes its tracks once.
+    pub fn init(&self, tracks: &[Track]) {
+        self.tell(Message::Init(tracks.to_vec()));
+    }
+
+    /// Takes an access unit, or drops it when the disk is too slow; then it drops on up to the next keyframe.
+    pub fn push(&self, unit: &AccessUnit) {
+        let bytes = unit.payload.len() as u64;
+        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::AcqRel);
+        let fits = waiting + bytes <= WAITING_BYTES_MAX;
+        if fits && self.sender.try_send(Message::Unit(unit.clone())).is_ok() {
+            return;
+        }
+        self.waiting_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        if self.dropped.fetch_add(1, Ordering::AcqRel) == 0 {
+            tracing::warn!(stream = self.stream, "the spool's disk is too slow: recording has a gap");
+        }
+        // Best effort: without it the writer sees the gap in the times.
+        let _ = self.sender.try_send(Message::Gap);
+    }
+
+    /// The media after this does not follow from the media before.
+    pub fn discontinuity(&self) {
+        self.tell(Message::Discontinuity);
+    }
+
+    /// Access units that could not be recorded so far.
+    pub fn dropped_units(&self) -> u64 {
+        self.dropped.load(Ordering::Acquire)
+    }
+
+    /// Ends the recording. The returned signal fires once all of it is in the spool, where it outlives the process;
+    /// [`Recorder::settled`] waits for the store.
+    pub fn finish(self) -> Arc<Notify> {
+        let written = Arc::new(Notify::new());
+        self.tell(Message::Finish(written.clone()));
+        written
+    }
+
+    fn tell(&self, message: Message) {
+        match self.sender.try_send(message) {
+            Ok(()) => {}
+            // Few and small, but order matters: a control message waits on a thread of its own rather than be lost.
+            Err(TrySendError::Full(message)) => {
+                let sender = self.sender.clone();
+                std::thread::spawn(move || drop(sender.send(message)));
+            }
+            Err(TrySendError::Disconnected(_)) => {
+                tracing::error!(stream = self.stream, "the recording's writer is gone");
+            }
+        }
+    }
+}

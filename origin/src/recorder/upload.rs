@@ -1,0 +1,236 @@
+//! The task that takes one recording from the spool to the store, then tells the queue.
+//!
+//! Every step may be repeated, because each may have happened without its answer or its journal line: a part is sent
+//! again under its number, an upload the store no longer knows is either complete already or begun anew, an event
+//! that is sent twice makes one asset. The task has no deadline of its own: it waits and tries again until the
+//! process ends, and the next process goes on.
+
+use std::time::SystemTime;
+
+use jobs::event::{ObjectCreated, Sequencer, object_created};
+use store::{Label, Store, UploadId};
+
+use super::{
+    Shared,
+    journal::{Entry, Sealed},
+    spool::Spooled,
+};
+
+/// A sidecar is small: 12 h of keyframes have under 1 MiB.
+const SIDECAR_LABEL: Label =
+    Label { content_type: Some("application/json"), cache_control: None };
+const RECORDING_LABEL: Label = Label { content_type: Some("video/mp4"), cache_control: None };
+
+/// Keys tried when another recording already has the name: a twin origin that recorded the same session.
+const NAMES_MAX: u32 = 8;
+
+/// What to do next.
+enum Step {
+    Wait,
+    Create,
+    Send(Sealed, bool),
+    Complete,
+    Announce,
+    Remove,
+}
+
+/// Runs until the recording is stored, announced and gone from the spool.
+pub(super) async fn run(shared: &Shared, spooled: &Spooled) {
+    let mut waits = shared.config.backoff.start();
+    loop {
+        let done = match next(spooled) {
+            Step::Wait => {
+                spooled.changed.notified().await;
+                continue;
+            }
+            Step::Create => create(shared, spooled).await,
+            Step::Send(part, is_first) => send(shared, spooled, &part, is_first).await,
+            Step::Complete => complete(shared, spooled).await,
+            Step::Announce => announce(shared, spooled).await,
+            Step::Remove => match remove(shared, spooled).await {
+                Ok(()) => return,
+                Err(error) => Err(error),
+            },
+        };
+        match done {
+            Ok(()) => {
+                waits.reset();
+                spooled.state().failing = None;
+            }
+            Err(error) => {
+                let wait = waits.next().unwrap_or(shared.config.backoff.longest);
+                let (recording, seconds) = (spooled.key(), wait.as_secs_f64());
+                tracing::warn!(recording, %error, seconds, "recording waits for the store");
+                spooled.state().failing = Some(error);
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+}
+
+fn next(spooled: &Spooled) -> Step {
+    let state = spooled.state();
+    if state.announced {
+        return Step::Remove;
+    }
+    if state.stored.is_some() {
+        return Step::Announce;
+    }
+    if state.parts.is_empty() {
+        return if state.closed { Step::Remove } else { Step::Wait };
+    }
+    if state.upload.is_none() {
+        return Step::Create;
+    }
+    let last_sent = state.confirmed.last().map_or(0, |part| part.number);
+    let next = state.parts.iter().find(|part| part.number > last_sent && spooled.has_part(part.number));
+    match next {
+        Some(part) => Step::Send(part.clone(), state.confirmed.is_empty()),
+        None if state.closed => Step::Complete,
+        None => Step::Wait,
+    }
+}
+
+async fn create(shared: &Shared, spooled: &Spooled) -> Result<(), String> {
+    let made = shared.config.store.create_upload(spooled.key(), RECORDING_LABEL).await;
+    let upload = made.map_err(|error| error.to_string())?;
+    record(spooled, Entry::Upload(upload))
+}
+
+async fn send(shared: &Shared, spooled: &Spooled, part: &Sealed, first: bool) -> Result<(), String> {
+    let Some(upload) = upload_of(spooled) else { return Ok(()) };
+    let permit = shared.sending.acquire().await;
+    let bytes = spooled.part_bytes(part.number, first).map_err(|error| error.to_string())?;
+    let sent = shared.config.store.put_part(spooled.key(), &upload, part.number, bytes).await;
+    drop(permit);
+    match sent {
+        Ok(sent) => {
+            record(spooled, Entry::Confirmed(sent))?;
+            shared.quota.confirmed(spooled.part_path(part.number), part.size);
+            Ok(())
+        }
+        Err(error) => Err(lost_or(shared, spooled, error).await),
+    }
+}
+
+async fn complete(shared: &Shared, spooled: &Spooled) -> Result<(), String> {
+    let Some(upload) = upload_of(spooled) else { return Ok(()) };
+    let store = &*shared.config.store;
+    let confirmed = spooled.state().confirmed.clone();
+    let bytes: u64 = confirmed.iter().map(|part| part.size).sum();
+    // A twin may have stored the same session; then ours is only worth keeping when it is longer.
+    match store.head(spooled.key()).await {
+        Ok(other) if other.size >= bytes => {
+            tracing::info!(recording = spooled.key(), "already stored, by us or by a twin");
+            abandon(store, spooled, &upload).await?;
+            return record(spooled, Entry::Stored(spooled.key().to_owned()));
+        }
+        Ok(_) => return store_beside(shared, spooled, &upload).await,
+        Err(error) if error.is_not_found() => {}
+        Err(error) => return Err(error.to_string()),
+    }
+    put_sidecar(store, spooled, spooled.key()).await?;
+    match store.complete_upload(spooled.key(), &upload, &confirmed).await {
+        Ok(()) => record(spooled, Entry::Stored(spooled.key().to_owned())),
+        Err(error) => Err(lost_or(shared, spooled, error).await),
+    }
+}
+
+/// The name is taken by a shorter recording of the same session, which may be in use: ours gets a name of its own.
+async fn store_beside(shared: &Shared, spooled: &Spooled, old: &UploadId) -> Result<(), String> {
+    let store = &*shared.config.store;
+    let stem = spooled.key().trim_end_matches(".mp4");
+    for n in 1..=NAMES_MAX {
+        let key = format!("{stem}-twin{n}.mp4");
+        match store.head(&key).await {
+            Ok(_) => continue,
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.to_string()),
+        }
+        copy(store, spooled, &key).await?;
+        abandon(store, spooled, old).await?;
+        return record(spooled, Entry::Stored(key));
+    }
+    Err(format!("cannot store the recording: {NAMES_MAX} of the same session are there"))
+}
+
+/// Sends every part again under another key. Parts that were shed come from nowhere: then the rest is kept.
+async fn copy(store: &dyn Store, spooled: &Spooled, key: &str) -> Result<(), String> {
+    let fail = |error: store::Error| error.to_string();
+    let upload = store.create_upload(key, RECORDING_LABEL).await.map_err(fail)?;
+    let parts = spooled.state().parts.clone();
+    let mut sent = Vec::new();
+    for part in parts.iter().filter(|part| spooled.has_part(part.number)) {
+        let bytes = spooled.part_bytes(part.number, sent.is_empty()).map_err(|e| e.to_string())?;
+        sent.push(store.put_part(key, &upload, part.number, bytes).await.map_err(fail)?);
+    }
+    put_sidecar(store, spooled, key).await?;
+    store.complete_upload(key, &upload, &sent).await.map_err(fail)
+}
+
+async fn put_sidecar(store: &dyn Store, spooled: &Spooled, key: &str) -> Result<(), String> {
+    let name = format!("{}.json", key.trim_end_matches(".mp4"));
+    let text = serde_json::to_vec(&spooled.sidecar()).map_err(|error| error.to_string())?;
+    store.put(&name, text.into(), SIDECAR_LABEL).await.map_err(|error| error.to_string())
+}
+
+async fn abandon(store: &dyn Store, spooled: &Spooled, upload: &UploadId) -> Result<(), String> {
+    store.abort_upload(spooled.key(), upload).await.map_err(|error| error.to_string())
+}
+
+async fn announce(shared: &Shared, spooled: &Spooled) -> Result<(), String> {
+    let Some(queue) = &shared.config.announce else {
+        return record(spooled, Entry::Announced);
+    };
+    let Some(key) = spooled.state().stored.clone() else { return Ok(()) };
+    let object = shared.config.store.head(&key).await.map_err(|error| error.to_string())?;
+    let nanos = object.modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let event = ObjectCreated {
+        bucket: shared.config.store.url().to_owned(),
+        key,
+        size: Some(object.size),
+        etag: Some(object.etag),
+        version_id: None,
+        sequencer: Some(Sequencer::new(&format!("{:018X}", nanos.as_nanos()))),
+    };
+    let body = object_created(&event, object.modified);
+    queue.send(&[body]).await.map_err(|error| error.to_string())?;
+    record(spooled, Entry::Announced)
+}
+
+async fn remove(shared: &Shared, spooled: &Spooled) -> Result<(), String> {
+    let upload = upload_of(spooled).filter(|_| spooled.is_empty());
+    if let Some(upload) = upload {
+        abandon(&*shared.config.store, spooled, &upload).await?;
+    }
+    spooled.remove(&shared.quota).map_err(|error| format!("cannot empty the spool: {error}"))
+}
+
+/// The store no longer knows the upload: either it was completed and the answer lost, or it expired and begins anew.
+async fn lost_or(shared: &Shared, spooled: &Spooled, error: store::Error) -> String {
+    if !matches!(error, store::Error::UploadGone { .. }) {
+        return error.to_string();
+    }
+    let (closed, bytes) = {
+        let state = spooled.state();
+        (state.closed, state.confirmed.iter().map(|part| part.size).sum::<u64>())
+    };
+    let stored = async { shared.config.store.head(spooled.key()).await };
+    let result = match stored.await {
+        Ok(object) if closed && object.size == bytes => {
+            record(spooled, Entry::Stored(spooled.key().to_owned()))
+        }
+        Ok(_) => create(shared, spooled).await,
+        Err(gone) if gone.is_not_found() => create(shared, spooled).await,
+        Err(error) => Err(error.to_string()),
+    };
+    result.err().unwrap_or_else(|| error.to_string())
+}
+
+fn upload_of(spooled: &Spooled) -> Option<UploadId> {
+    spooled.state().upload.clone()
+}
+
+fn record(spooled: &Spooled, entry: Entry) -> Result<(), String> {
+    spooled.record(entry).map_err(|error| format!("cannot write the journal: {error}"))
+}

@@ -1,0 +1,424 @@
+//! A stream's state behind its lock: who publishes, how the clock runs, and the run that viewers see.
+//!
+//! ```text
+//! Idle --first access unit--> Live --publisher leaves--> Waiting --same or next publisher--> Live
+//!                                                           \--reconnect window passes--> Ended --next publisher--> Live
+//! ```
+//!
+//! While waiting, every URL goes on answering; a publisher that comes back goes on in the same run behind one
+//! discontinuity. After the window the playlists get their end, and the next publisher starts a new run whose numbers
+//! lie above everything served.
+
+use std::{
+    sync::{Arc, Weak},
+    time::{Duration, SystemTime},
+};
+
+use flv::Event;
+use hls::{Snapshot, Tracks};
+use media::{Immersive, Timeline, Track, timeline};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tracing::{error, info};
+
+use super::{
+    Environment, Publisher, Stream,
+    health::Health,
+    run::{Run, Start},
+    unix_micros,
+};
+use crate::{clock_text::rfc3339, config::StreamConfig, epoch};
+
+/// How long an ended run's playlists and segments stay: its window and as much again, so that viewers who lag see
+/// the end. Counted in windows.
+const LINGER_WINDOWS: u32 = 2;
+
+/// One publisher's connection.
+#[derive(Debug)]
+pub struct Session {
+    id: u64,
+    /// Who.
+    pub publisher: Publisher,
+    /// Since when.
+    pub since: SystemTime,
+    kick: watch::Sender<Option<String>>,
+    health: Health,
+    damaged: u64,
+    metadata: Option<flv::Metadata>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Core {
+    name: String,
+    config: StreamConfig,
+    environment: Environment,
+    myself: Weak<Stream>,
+    session: Option<Session>,
+    sessions: u64,
+    timeline: Timeline,
+    /// What this session's publisher has announced.
+    announced: Tracks,
+    run: Option<Run>,
+    /// When the last publisher left.
+    left_at: Option<Duration>,
+    /// When the run ended.
+    ended_at: Option<Duration>,
+}
+
+impl Core {
+    /// Nobody publishes, nothing runs.
+    pub fn new(
+        name: &str,
+        config: StreamConfig,
+        environment: Environment,
+        myself: Weak<Stream>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            config,
+            environment,
+            myself,
+            session: None,
+            sessions: 0,
+            timeline: Timeline::new(),
+            announced: Tracks::default(),
+            run: None,
+            left_at: None,
+            ended_at: None,
+        }
+    }
+
+    /// The publisher, if there is one.
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// Whether `id` is the publisher's session.
+    pub fn is_session(&self, id: u64) -> bool {
+        self.session
+            .as_ref()
+            .is_some_and(|session| session.id == id)
+    }
+
+    /// Gives the place to a new publisher; whoever had it is told to go.
+    pub fn open_session(
+        &mut self,
+        publisher: Publisher,
+        kick: watch::Sender<Option<String>>,
+    ) -> u64 {
+        self.kick(&format!(
+            "another publisher took over this stream, from {}",
+            publisher.address
+        ));
+        let id = self.sessions;
+        self.sessions += 1;
+        let since = self.environment.clock.wall();
+        let health = Health::default();
+        self.session = Some(Session {
+            id,
+            publisher,
+            since,
+            kick,
+            health,
+            damaged: 0,
+            metadata: None,
+        });
+        self.left_at = None;
+        self.announced = Tracks::default();
+        if self.run.as_ref().is_some_and(|run| !run.is_ending()) {
+            self.timeline.resume();
+            self.drain_timeline(since);
+        } else {
+            self.timeline = Timeline::new();
+        }
+        id
+    }
+
+    /// The publisher `id` is gone.
+    pub fn close_session(&mut self, id: u64, now: Duration) {
+        if !self.is_session(id) {
+            return;
+        }
+        self.session = None;
+        self.left_at = Some(now);
+        self.timeline.flush();
+        self.drain_timeline(self.environment.clock.wall());
+        if let Some(run) = &mut self.run {
+            run.interrupt();
+        }
+        if self.config.publish.reconnect_window.0.is_zero() {
+            self.end();
+        }
+    }
+
+    /// Tells the publisher to go; `false` when there is none.
+    pub fn kick(&mut self, reason: &str) -> bool {
+        let Some(session) = &self.session else {
+            return false;
+        };
+        info!(stream = self.name, reason, address = %session.publisher.address, "publisher is sent away");
+        session.kick.send_replace(Some(reason.to_owned()));
+        let id = session.id;
+        self.close_session(id, self.environment.clock.now());
+        true
+    }
+
+    /// Takes what the publisher sent.
+    pub fn push(&mut self, event: Event, now: Duration, wall: SystemTime) {
+        match event {
+            Event::VideoConfig(config) => {
+                let declared = self
+                    .session
+                    .as_ref()
+                    .and_then(|session| session.metadata.as_ref())
+                    .and_then(declared_rate);
+                self.timeline.set_video(&config, declared);
+                self.announced.video = Some(Track::video(config));
+            }
+            Event::AudioConfig(config) => {
+                self.timeline.set_audio(&config);
+                self.announced.audio = Some(Track::audio(config));
+            }
+            Event::AccessUnit(arrival) => {
+                if let Some(session) = &mut self.session {
+                    session.health.record(&arrival, now);
+                }
+                self.timeline.push(arrival, now);
+            }
+            Event::Metadata(metadata) => {
+                if let Some(session) = &mut self.session {
+                    info!(stream = self.name, ?metadata, "metadata");
+                    session.metadata = Some(metadata);
+                }
+            }
+            _ => {}
+        }
+        self.drain_timeline(wall);
+    }
+
+    /// Counts a damaged tag.
+    pub fn note_damaged(&mut self, id: u64) {
+        if let Some(session) = self.session.as_mut().filter(|session| session.id == id) {
+            session.damaged += 1;
+        }
+    }
+
+    /// Takes what a ladder told.
+    pub fn run(&mut self) -> Option<&mut Run> {
+        self.run.as_mut()
+    }
+
+    /// Looks at the clock.
+    pub fn tick(&mut self) {
+        let now = self.environment.clock.now();
+        let window = self.config.publish.reconnect_window.0;
+        if self
+            .left_at
+            .is_some_and(|left| now.saturating_sub(left) >= window)
+        {
+            self.end();
+        }
+        if self.ended_at.is_none() && self.run.as_ref().is_some_and(Run::is_ended) {
+            self.ended_at = Some(now);
+        }
+        self.export(now);
+    }
+
+    /// Ends the run, if one is open.
+    pub fn end(&mut self) {
+        self.left_at = None;
+        match &mut self.run {
+            Some(run) => run.end(),
+            // A publisher came and went without a single access unit.
+            None => self.ended_at = Some(self.environment.clock.now()),
+        }
+    }
+
+    /// Whether the run has got its end.
+    pub fn is_ended(&self) -> bool {
+        self.run.as_ref().is_some_and(Run::is_ended)
+    }
+
+    /// Whether nothing of this stream need be served any more.
+    pub fn is_over(&self) -> bool {
+        let linger = if self.run.is_some() {
+            self.config.hls.window.0 * LINGER_WINDOWS
+        } else {
+            Duration::ZERO
+        };
+        let now = self.environment.clock.now();
+        self.session.is_none()
+            && self
+                .ended_at
+                .is_some_and(|ended| now.saturating_sub(ended) >= linger)
+    }
+
+    /// When the run started.
+    pub fn started_at(&self) -> Option<SystemTime> {
+        self.run.as_ref().map(Run::started)
+    }
+
+    /// How the picture lies on the sphere.
+    pub fn immersive(&self) -> Immersive {
+        self.config.immersive
+    }
+
+    /// Changes that for the next run.
+    pub fn set_immersive(&mut self, immersive: Immersive) {
+        self.config.immersive = immersive;
+    }
+
+    /// `live`, `waiting` for its publisher, or `ended`.
+    pub fn state_name(&self) -> &'static str {
+        match (&self.run, &self.session) {
+            (Some(run), _) if run.is_ended() => "ended",
+            (Some(_), Some(_)) => "live",
+            _ => "waiting",
+        }
+    }
+
+    /// The newest snapshot.
+    pub fn snapshot(&mut self) -> Option<Arc<Snapshot>> {
+        self.run.as_mut().map(Run::snapshot)
+    }
+
+    /// The newest snapshot, if viewers have not seen it.
+    pub fn changed_snapshot(&mut self) -> Option<Arc<Snapshot>> {
+        self.run.as_mut().and_then(Run::changed_snapshot)
+    }
+
+    /// For `/api/streams`.
+    pub fn report(&mut self) -> Value {
+        let now = self.environment.clock.now();
+        let publisher = self.session.as_ref().map(|session| {
+            json!({
+                "address": session.publisher.address.to_string(),
+                "encoder": session.publisher.encoder,
+                "since": rfc3339(session.since),
+                "health": session.health.figures(now),
+                "damaged_tags": session.damaged,
+            })
+        });
+        json!({
+            "name": self.name,
+            "state": self.state_name(),
+            "publisher": publisher,
+            "sessions": self.sessions,
+            "tracks": tracks_report(&self.announced),
+            "timeline": self.timeline.stats(),
+            "immersive": {
+                "projection": self.config.immersive.projection,
+                "stereo": self.config.immersive.stereo,
+                "orientation": self.config.immersive.orientation,
+            },
+            "run": self.run.as_mut().map(Run::report),
+        })
+    }
+
+    fn drain_timeline(&mut self, wall: SystemTime) {
+        while let Some(event) = self.timeline.next() {
+            match event {
+                timeline::Event::AccessUnit(unit) => {
+                    if self.run.as_ref().is_none_or(Run::is_ending) && !self.start_run(wall) {
+                        return;
+                    }
+                    if let Some(run) = &mut self.run {
+                        run.push(unit, wall);
+                    }
+                }
+                timeline::Event::Discontinuity { reason } => {
+                    if let Some(run) = self.run.as_mut().filter(|run| !run.is_ending()) {
+                        run.discontinuity(self.announced.clone(), reason.name());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts a run whose numbers lie above everything served before; `false` when it cannot start.
+    fn start_run(&mut self, wall: SystemTime) -> bool {
+        let seconds = u64::try_from(unix_micros(wall) / 1_000_000).unwrap_or(0);
+        let (next_msn, discontinuities) = self.run.as_ref().map_or((0, 0), Run::numbers);
+        let start = Start {
+            epoch: epoch::name(wall),
+            first_msn: seconds.max(next_msn),
+            first_discontinuity_sequence: seconds.max(discontinuities + 1),
+            constants: None,
+        };
+        let place = (self.name.as_str(), self.myself.clone());
+        match Run::start(
+            start,
+            &self.config,
+            self.announced.clone(),
+            self.environment.clone(),
+            place,
+        ) {
+            Ok(run) => {
+                self.run = Some(run);
+                self.ended_at = None;
+                true
+            }
+            Err(error) => {
+                error!(stream = self.name, %error, "cannot start a run");
+                self.kick("the server cannot package this stream; see its log");
+                false
+            }
+        }
+    }
+
+    fn export(&mut self, now: Duration) {
+        let metrics = &self.environment.metrics;
+        let label = &[self.name.as_str()];
+        let figures = self
+            .session
+            .as_ref()
+            .map(|session| session.health.figures(now))
+            .unwrap_or_default();
+        let rate = i64::try_from(figures.bitrate_bps).unwrap_or(i64::MAX);
+        metrics.ingest_bitrate.with_label_values(label).set(rate);
+        metrics
+            .ingest_frame_rate
+            .with_label_values(label)
+            .set(figures.frame_rate);
+        metrics
+            .ingest_gop
+            .with_label_values(label)
+            .set(figures.gop_seconds);
+        metrics
+            .ingest_jitter
+            .with_label_values(label)
+            .set(figures.jitter_ms);
+        if let Some(run) = &mut self.run {
+            let bytes = i64::try_from(run.snapshot().retained_bytes()).unwrap_or(i64::MAX);
+            metrics.window_bytes.with_label_values(label).set(bytes);
+        }
+    }
+}
+
+fn declared_rate(metadata: &flv::Metadata) -> Option<(u32, u32)> {
+    let rate = metadata
+        .frame_rate
+        .filter(|rate| (1.0..=240.0).contains(rate))?;
+    // Encoders write 29.97 for 30000/1001; the timeline knows which rates exist.
+    Some(((rate * 1000.0).round() as u32, 1000))
+}
+
+fn tracks_report(tracks: &Tracks) -> Value {
+    let video = tracks
+        .video
+        .as_ref()
+        .and_then(|track| Some((track, track.avc()?)))
+        .map(|(track, config)| {
+            json!({
+                "codec": track.rfc6381(),
+                "width": config.width(),
+                "height": config.height(),
+                "frame_rate": config.frame_rate().map(|(n, d)| f64::from(n) / f64::from(d)),
+            })
+        });
+    let audio = tracks.audio.as_ref().and_then(|track| Some((track, track.aac()?))).map(|(track, config)| {
+        json!({ "codec": track.rfc6381(), "sample_rate": config.sample_rate(), "channels": config.channels() })
+    });
+    json!({ "video": video, "audio": audio })
+}

@@ -1,0 +1,511 @@
+//! One run of a stream: from its first access unit to its end, under one epoch and one numbering.
+//!
+//! It joins the packager with the ladder: source units go to both, rung units come back from the ladder's threads,
+//! and the cut that the packager makes in the source is the keyframe that the ladder forces.
+
+use std::{
+    sync::{Arc, Weak},
+    time::SystemTime,
+};
+
+use encode::ladder::{self, Rung as LadderRung, RungConfig};
+use hls::{Config, Event, Packager, RungSpec, Snapshot, Tracks};
+use media::{AccessUnit, Kind, Track};
+use serde_json::{Value, json};
+use tracing::{debug, error, info, warn};
+
+use super::{Environment, Stream, ladder::Ladders, unix_micros};
+use crate::{
+    clock_text::rfc3339,
+    config::{Rung, StreamConfig},
+    recording,
+};
+
+/// What a run starts with.
+pub struct Start {
+    /// Names it in every media URL.
+    pub epoch: String,
+    /// The first segment's number.
+    pub first_msn: u64,
+    /// Discontinuities before it.
+    pub first_discontinuity_sequence: u64,
+    /// What the other origin has fixed already.
+    pub constants: Option<hls::Constants>,
+}
+
+/// What became of one rung of the ladder.
+#[derive(Debug)]
+struct RungState {
+    /// Its place in the configured ladder.
+    configured: usize,
+    spec: RungSpec,
+    state: &'static str,
+    reason: Option<String>,
+    sheds: u64,
+}
+
+/// A run.
+#[derive(Debug)]
+pub struct Run {
+    stream: String,
+    epoch: String,
+    started: SystemTime,
+    packager: Packager,
+    ladders: Ladders,
+    ladder_config: Vec<Rung>,
+    ladder_threads: u8,
+    rungs: Vec<RungState>,
+    video: Option<Track>,
+    recording: Option<recording::Session>,
+    environment: Environment,
+    myself: Weak<Stream>,
+    ending: bool,
+    ended: bool,
+    late_syncs: u64,
+}
+
+impl Run {
+    /// Starts a run with the source's tracks.
+    pub fn start(
+        start: Start,
+        config: &StreamConfig,
+        tracks: Tracks,
+        environment: Environment,
+        (stream, myself): (&str, Weak<Stream>),
+    ) -> Result<Self, hls::Error> {
+        let Start {
+            epoch,
+            first_msn,
+            first_discontinuity_sequence,
+            constants,
+        } = start;
+        let packager = Packager::new(Config {
+            segment_target: config.hls.segment_target.0,
+            part_target: config.hls.low_latency.then_some(config.hls.part_target.0),
+            window: config.hls.window.0,
+            epoch: epoch.clone(),
+            first_msn,
+            first_discontinuity_sequence,
+            immersive: config.immersive,
+            constants,
+        })?;
+        info!(stream, epoch, first_msn, "run starts");
+        let started = environment.clock.wall();
+        let recording = environment
+            .recording
+            .as_ref()
+            .filter(|_| config.record)
+            .and_then(|recording| recording.start(stream, &epoch, started, config.immersive));
+        let mut run = Self {
+            stream: stream.to_owned(),
+            epoch,
+            started,
+            packager,
+            ladders: Ladders::default(),
+            ladder_config: config.ladder.clone(),
+            ladder_threads: u8::try_from(config.ladder_threads).unwrap_or(u8::MAX),
+            rungs: Vec::new(),
+            video: None,
+            recording,
+            environment,
+            myself,
+            ending: false,
+            ended: false,
+            late_syncs: 0,
+        };
+        let planned = run.plan(tracks.video.as_ref());
+        run.rungs = planned
+            .iter()
+            .map(|(configured, rung)| RungState::new(*configured, rung))
+            .collect();
+        let specs = run.rungs.iter().map(|rung| rung.spec.clone()).collect();
+        run.packager.start(tracks.clone(), specs)?;
+        run.follow(&tracks);
+        Ok(run)
+    }
+
+    /// The source starts a new timeline: see [`Packager::discontinuity`].
+    pub fn discontinuity(&mut self, tracks: Tracks, reason: &str) {
+        info!(stream = self.stream, reason, "discontinuity");
+        self.environment
+            .metrics
+            .discontinuities
+            .with_label_values(&[&self.stream, reason])
+            .inc();
+        match self.packager.discontinuity(tracks.clone()) {
+            Ok(()) => self.follow(&tracks),
+            Err(error) => error!(stream = self.stream, %error, "cannot continue the stream"),
+        }
+    }
+
+    /// The publisher is gone for now.
+    pub fn interrupt(&mut self) {
+        self.packager.interrupt();
+        self.drain_events();
+    }
+
+    /// Takes the source's next access unit.
+    pub fn push(&mut self, unit: AccessUnit, wall: SystemTime) {
+        if let Some(recording) = &mut self.recording {
+            recording.push(&unit);
+        }
+        let (kind, dts) = (unit.kind, unit.dts);
+        match self.packager.push_source(unit.clone(), unix_micros(wall)) {
+            Ok(pushed) if kind == Kind::Video => self.ladders.push(&unit, pushed.opens_segment),
+            Ok(_) => {}
+            Err(error) => warn!(stream = self.stream, %error, dts, "access unit left out"),
+        }
+        self.drain_events();
+    }
+
+    /// Takes what a ladder of this run told.
+    pub fn ladder_event(&mut self, generation: u64, event: ladder::Event) {
+        if let Some(event) = self.ladders.admit(generation, event) {
+            self.apply(event);
+        }
+    }
+
+    /// A ladder has said its last.
+    pub fn ladder_finished(&mut self, generation: u64) {
+        for event in self.ladders.finished(generation) {
+            self.apply(event);
+        }
+        if self.ending && self.ladders.is_idle() {
+            self.seal();
+        }
+    }
+
+    /// Ends the run: at once, or when the ladder has finished.
+    pub fn end(&mut self) {
+        if self.ending {
+            return;
+        }
+        self.ending = true;
+        self.packager.interrupt();
+        if !self.ladders.retire(&self.myself) {
+            self.seal();
+        }
+    }
+
+    /// Nothing more is recorded.
+    pub fn close_recording(&mut self) {
+        if let Some(recording) = self.recording.take() {
+            recording.finish();
+        }
+    }
+
+    /// Whether it takes nothing more.
+    pub fn is_ending(&self) -> bool {
+        self.ending
+    }
+
+    /// Whether the last playlist is out.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// What viewers see, if it differs from the last time.
+    pub fn changed_snapshot(&mut self) -> Option<Arc<Snapshot>> {
+        self.packager
+            .has_changed()
+            .then(|| self.packager.snapshot())
+    }
+
+    /// What viewers see.
+    pub fn snapshot(&mut self) -> Arc<Snapshot> {
+        self.packager.snapshot()
+    }
+
+    /// When it started.
+    pub fn started(&self) -> SystemTime {
+        self.started
+    }
+
+    /// The number and discontinuity sequence that a successor must start at or above.
+    pub fn numbers(&self) -> (u64, u64) {
+        (
+            self.packager.next_msn(),
+            self.packager.discontinuity_sequence(),
+        )
+    }
+
+    /// For `/api/streams`.
+    pub fn report(&mut self) -> Value {
+        let snapshot = self.packager.snapshot();
+        let rungs: Vec<Value> = self.rungs.iter().map(RungState::report).collect();
+        let renditions: Vec<Value> = snapshot
+            .renditions()
+            .iter()
+            .map(|media| json!({ "name": media.name(), "last_msn": media.last_msn(), "segments": media.listed().len() }))
+            .collect();
+        json!({
+            "epoch": self.epoch,
+            "started_at": rfc3339(self.started),
+            "next_msn": self.packager.next_msn(),
+            "target_duration": self.packager.constants().map(|constants| constants.target_duration),
+            "late_keyframes": self.late_syncs,
+            "window_bytes": snapshot.retained_bytes(),
+            "rungs": rungs,
+            "renditions": renditions,
+            "recording": self.recording.as_ref().map(recording::Session::report),
+        })
+    }
+
+    fn seal(&mut self) {
+        self.packager.end();
+        self.drain_events();
+        self.close_recording();
+        self.ended = true;
+        info!(
+            stream = self.stream,
+            epoch = self.epoch,
+            next_msn = self.packager.next_msn(),
+            "run ended"
+        );
+    }
+
+    /// Starts the ladder and the recording's next piece for new tracks.
+    fn follow(&mut self, tracks: &Tracks) {
+        if let Some(recording) = &mut self.recording {
+            recording.tracks(tracks.video.as_ref(), tracks.audio.as_ref());
+        }
+        if self.video == tracks.video {
+            return;
+        }
+        self.video = tracks.video.clone();
+        let planned = self.plan(self.video.as_ref());
+        let mut chosen = Vec::new();
+        for (index, state) in self.rungs.iter_mut().enumerate() {
+            match planned
+                .iter()
+                .find(|(configured, _)| *configured == state.configured)
+            {
+                Some((_, rung)) => chosen.push((index, rung.clone())),
+                None => state.change("absent", Some("the source is too small for it".into())),
+            }
+        }
+        let Some(video) = &self.video else {
+            self.ladders.retire(&self.myself);
+            return;
+        };
+        if let Err(error) =
+            self.ladders
+                .start(self.myself.clone(), video, chosen, self.ladder_threads)
+        {
+            error!(stream = self.stream, %error, "cannot start the ladder; only the pass-through is served");
+        }
+        for index in 0..self.rungs.len() {
+            if !self.ladders.carries(index) {
+                self.gap(index);
+            }
+        }
+    }
+
+    /// The rungs this source gets, each with its place in the configured ladder.
+    fn plan(&self, video: Option<&Track>) -> Vec<(usize, LadderRung)> {
+        let Some(config) = video.and_then(Track::avc) else {
+            return Vec::new();
+        };
+        let configs: Vec<_> = self.ladder_config.iter().map(rung_config).collect();
+        let planned = ladder::plan(
+            config.width(),
+            config.height(),
+            config.frame_rate(),
+            &configs,
+        );
+        let rungs = planned.unwrap_or_else(|error| {
+            error!(stream = self.stream, %error, "cannot plan the ladder; only the pass-through is served");
+            Vec::new()
+        });
+        let mut free: Vec<usize> = (0..configs.len()).collect();
+        let mut place = |rung: &LadderRung| {
+            let alike = |index: &usize| {
+                let config = &configs[*index];
+                config.width & !1 == rung.width && config.bitrate == rung.bitrate
+            };
+            let found = free.iter().position(alike)?;
+            Some(free.remove(found))
+        };
+        rungs
+            .into_iter()
+            .filter_map(|rung| Some((place(&rung)?, rung)))
+            .collect()
+    }
+
+    fn apply(&mut self, event: ladder::Event) {
+        use ladder::Event as E;
+        let result = match event {
+            E::Track { rung, track } => {
+                self.set_state(rung, "running", None);
+                self.packager.rung_track(rung, track)
+            }
+            E::AccessUnit { rung, unit } => self.packager.push_rung(rung, unit),
+            E::Shed { rung, reason, .. } => {
+                warn!(
+                    stream = self.stream,
+                    rung = self.rung_name(rung),
+                    ?reason,
+                    "rung shed"
+                );
+                self.note_shed(rung, &format!("{reason:?}"));
+                self.packager.rung_gap(rung)
+            }
+            E::Failed { rung, reason, .. } => {
+                error!(
+                    stream = self.stream,
+                    rung = self.rung_name(rung),
+                    reason,
+                    "rung failed; it is tried again"
+                );
+                self.note_shed(rung, &reason);
+                self.packager.rung_gap(rung)
+            }
+            E::Resumed { rung, .. } => {
+                info!(
+                    stream = self.stream,
+                    rung = self.rung_name(rung),
+                    "rung is back"
+                );
+                self.set_state(rung, "running", None);
+                Ok(())
+            }
+            E::Damaged { units, reason } => {
+                warn!(
+                    stream = self.stream,
+                    units, reason, "cannot decode: rungs miss these access units"
+                );
+                Ok(())
+            }
+            E::Skipped { units } => {
+                warn!(
+                    stream = self.stream,
+                    units, "decoding is too slow: access units passed over in all rungs"
+                );
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = result {
+            debug!(stream = self.stream, %error, "rung unit left out");
+        }
+        self.drain_events();
+    }
+
+    fn note_shed(&mut self, rung: usize, reason: &str) {
+        if let Some(state) = self.rungs.get_mut(rung) {
+            state.sheds += 1;
+            let labels = [self.stream.as_str(), state.spec.name.as_str()];
+            self.environment
+                .metrics
+                .rung_sheds
+                .with_label_values(&labels)
+                .inc();
+        }
+        self.set_state(rung, "shed", Some(reason.to_owned()));
+    }
+
+    fn set_state(&mut self, rung: usize, name: &'static str, reason: Option<String>) {
+        if let Some(state) = self.rungs.get_mut(rung) {
+            let labels = [self.stream.as_str(), state.spec.name.as_str()];
+            let shed = i64::from(name == "shed");
+            self.environment
+                .metrics
+                .rung_shed
+                .with_label_values(&labels)
+                .set(shed);
+            state.change(name, reason);
+        }
+    }
+
+    fn gap(&mut self, rung: usize) {
+        if let Err(error) = self.packager.rung_gap(rung) {
+            debug!(stream = self.stream, %error, "no gap marked");
+        }
+    }
+
+    fn rung_name(&self, rung: usize) -> &str {
+        self.rungs.get(rung).map_or("?", |state| &state.spec.name)
+    }
+
+    fn drain_events(&mut self) {
+        let stream = self.stream.as_str();
+        while let Some(event) = self.packager.next_event() {
+            match event {
+                Event::Ready(constants) => {
+                    info!(
+                        stream,
+                        target_duration = constants.target_duration,
+                        "first playlist"
+                    );
+                }
+                Event::Listed(rendition) => info!(stream, %rendition, "rendition listed"),
+                Event::LateSync { msn } => {
+                    self.late_syncs += 1;
+                    if self.late_syncs.is_power_of_two() {
+                        let count = self.late_syncs;
+                        warn!(
+                            stream,
+                            msn,
+                            count,
+                            "no keyframe in time: set the encoder's keyframe interval to 2 s"
+                        );
+                    }
+                }
+                Event::Gap { rendition, msn } => debug!(stream, %rendition, msn, "gap"),
+                Event::VideoStalled { msn } => {
+                    warn!(stream, msn, "pictures stand still; sound goes on")
+                }
+                Event::VideoResumed { msn } => info!(stream, msn, "pictures are back"),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl RungState {
+    fn new(configured: usize, rung: &LadderRung) -> Self {
+        let spec = RungSpec {
+            name: rung.name.clone(),
+            width: rung.width,
+            height: rung.height,
+            bitrate: rung.bitrate_max.into(),
+        };
+        Self {
+            configured,
+            spec,
+            state: "starting",
+            reason: None,
+            sheds: 0,
+        }
+    }
+
+    fn change(&mut self, state: &'static str, reason: Option<String>) {
+        self.state = state;
+        self.reason = reason;
+    }
+
+    fn report(&self) -> Value {
+        json!({
+            "name": self.spec.name,
+            "width": self.spec.width,
+            "height": self.spec.height,
+            "bitrate_max": self.spec.bitrate,
+            "state": self.state,
+            "reason": self.reason,
+            "sheds": self.sheds,
+        })
+    }
+}
+
+/// A configured rung in the encoder's words.
+pub(crate) fn rung_config(rung: &Rung) -> RungConfig {
+    RungConfig {
+        max_fps: rung.max_fps.map(f64::from),
+        preset: rung.preset.clone(),
+        encoder: rung.encoder.clone(),
+        ..RungConfig::new(
+            rung.width,
+            u32::try_from(rung.bitrate.0).unwrap_or(u32::MAX),
+        )
+    }
+}
