@@ -8,6 +8,7 @@ import type { Stage } from '../scene/scene.ts';
 import { Idle } from './idle.ts';
 import { listenForKeys } from './keys.ts';
 import { SeekBar } from './seek.ts';
+import { Tools } from './tools.ts';
 
 type Watch = Extract<Route, { page: 'watch' }>;
 
@@ -22,8 +23,8 @@ export class Bar {
   private time = h('p', { class: 'time' });
   private latency = h('p', { class: 'latency' });
   private seek: SeekBar;
-  private right = h('div', { class: 'group' });
   private idle: Idle;
+  readonly tools: Tools;
 
   constructor(
     private page: HTMLElement,
@@ -54,7 +55,7 @@ export class Bar {
     );
     this.full = iconButton('full', 'Full screen', () => this.toggleFull());
     this.seek = new SeekBar(playback, wish);
-    this.right.append(this.full);
+    this.tools = new Tools(playback, wish.name, stage);
     this.element = h(
       'footer',
       { class: 'bar' },
@@ -72,7 +73,7 @@ export class Bar {
           this.time,
           this.latency,
         ),
-        this.right,
+        h('div', { class: 'group' }, ...this.tools.buttons, this.full),
       ),
     );
     video.addEventListener('volumechange', () => this.showSound());
@@ -82,7 +83,8 @@ export class Bar {
     this.showSound();
   }
 
-  ready(_: Stage): void {
+  ready(stage: Stage): void {
+    this.tools.ready(stage);
     this.idle.wake();
   }
 
@@ -90,6 +92,7 @@ export class Bar {
     const still = this.playback.paused;
     relabel(this.play, still ? 'play' : 'pause', still ? 'Play' : 'Pause');
     this.seek.update(s);
+    this.tools.update(s);
     this.badge.hidden = !s.live;
     this.badge.dataset['on'] = s.live && s.phase === 'playing' && s.following ? 'yes' : 'no';
     say(this.badge, 'Live');
@@ -106,6 +109,10 @@ export class Bar {
     );
     const show = s.live && s.latency !== undefined && s.phase === 'playing';
     say(this.latency, show ? `${s.latency?.toFixed(1)} s behind` : '');
+  }
+
+  press(key: string): boolean {
+    return this.tools.press(key);
   }
 
   togglePlay(): void {

@@ -24,7 +24,7 @@ export interface Actions {
   toggleMute(): void;
   louder(by: number): void;
   toggleFull(): void;
-  press?(key: string): boolean;
+  press(key: string): boolean;
 }
 
 const ARROWS: Record<string, string> = {
@@ -82,6 +82,6 @@ function press(
   };
   const act = table[key.length === 1 ? key.toLowerCase() : key];
   if (act) act();
-  else return actions.press?.(key) ?? false;
+  else return actions.press(key);
   return true;
 }

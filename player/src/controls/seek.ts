@@ -1,6 +1,7 @@
 /** The bar to seek on: a recording's length, or what the live window still holds. */
 
 import type { Playback, Snapshot } from '../media/playback.ts';
+import { parseThumbnails, type Thumbnail, thumbnailAt } from '../media/thumbnails.ts';
 import { clock, spoken } from '../media/timing.ts';
 import { h, say } from '../page/dom.ts';
 import type { Route } from '../route.ts';
@@ -13,12 +14,24 @@ type Watch = Extract<Route, { page: 'watch' }>;
 export class SeekBar {
   readonly element: HTMLElement;
   private input: HTMLInputElement;
-  private tip = h('div', { class: 'tip', 'aria-hidden': 'true', hidden: true });
+  private still = h('div', { class: 'still', hidden: true });
+  private moment = h('span');
+  private tip = h(
+    'div',
+    { class: 'tip', 'aria-hidden': 'true', hidden: true },
+    this.still,
+    this.moment,
+  );
+  /** Fetched when the pointer first comes near: most viewers never seek. */
+  private thumbnails: Thumbnail[] | undefined;
   private span = { start: 0, end: 0, position: 0 };
   private live = false;
   private held = false;
 
-  constructor(playback: Playback, _: Watch) {
+  constructor(
+    playback: Playback,
+    private wish: Watch,
+  ) {
     this.input = h('input', {
       type: 'range',
       'aria-label': 'Seek',
@@ -75,6 +88,31 @@ export class SeekBar {
     const to = this.at(share);
     this.tip.hidden = false;
     this.tip.style.setProperty('--at', `${share * 100}%`);
-    say(this.tip, this.live ? `−${clock(this.span.end - to)}` : clock(to));
+    say(this.moment, this.live ? `−${clock(this.span.end - to)}` : clock(to));
+    if (!this.live) this.preview(to);
+  }
+
+  private preview(to: number): void {
+    if (!this.thumbnails) {
+      this.thumbnails = [];
+      void this.fetchThumbnails();
+    }
+    const found = thumbnailAt(this.thumbnails, to);
+    this.still.hidden = found === undefined;
+    if (!found) return;
+    const [x, y, width, height] = found.part ?? [0, 0, 160, 80];
+    Object.assign(this.still.style, {
+      width: `${width}px`,
+      height: `${height}px`,
+      backgroundImage: `url("${encodeURI(found.url)}")`,
+      backgroundPosition: `-${x}px -${y}px`,
+      backgroundSize: found.part ? 'auto' : 'cover',
+    });
+  }
+
+  private async fetchThumbnails(): Promise<void> {
+    const url = new URL('thumbnails.vtt', this.wish.base).href;
+    const response = await fetch(url).catch(() => undefined);
+    if (response?.ok) this.thumbnails = parseThumbnails(await response.text(), url);
   }
 }

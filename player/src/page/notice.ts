@@ -62,7 +62,7 @@ export class Notice {
 }
 
 /** The muted start's way out; goes when there is sound, and leaves when there is none to be had. */
-export function unmuteButton(video: HTMLVideoElement): HTMLButtonElement {
+export function unmuteButton(video: HTMLVideoElement, also: () => void): HTMLButtonElement {
   const button = h(
     'button',
     {
@@ -71,6 +71,7 @@ export function unmuteButton(video: HTMLVideoElement): HTMLButtonElement {
       onclick: () => {
         video.muted = false;
         if (video.volume === 0) video.volume = 1;
+        also();
       },
     },
     icon('muted'),

@@ -58,7 +58,8 @@ export function watchPage(app: HTMLElement, wish: Watch, aframe: Promise<Aframe>
       bar.badge,
       compass.element,
     ),
-    unmuteButton(video),
+    ...bar.tools.layers,
+    unmuteButton(video, () => askForMotion(bar)),
     bar.element,
   );
   app.replaceChildren(page);
@@ -114,6 +115,13 @@ function dress(stage: Stage, picture: HTMLElement, wish: Watch): void {
     if (view) stage.look.to(view);
   });
   new ResizeObserver(() => stage.scene.resize()).observe(picture);
+}
+
+/** An iPhone asks for the motion sensor only within a tap; this is the one that everybody makes. */
+function askForMotion(bar: Bar): void {
+  const guarded =
+    'DeviceOrientationEvent' in window && 'requestPermission' in DeviceOrientationEvent;
+  if (guarded) void bar.tools.toggleMotion();
 }
 
 function largestTexture(stage: Stage | undefined): number {

@@ -40,6 +40,10 @@ export class Picture {
     this.group = new three.Group();
   }
 
+  get source(): HTMLVideoElement | undefined {
+    return this.video;
+  }
+
   get object(): Three.Object3D {
     return this.group;
   }

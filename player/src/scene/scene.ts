@@ -2,6 +2,7 @@
 
 import type { PerspectiveCamera } from 'three';
 import type { Aframe, Entity, Scene } from './aframe.d.ts';
+import { registerEquirectLayer } from './equirect-layer.ts';
 import { type Look, registerLook } from './look.ts';
 import { type Picture, registerPicture } from './picture.ts';
 
@@ -48,6 +49,7 @@ const SCENE = /* html */ `
 export async function stage(aframe: Aframe, host: HTMLElement): Promise<Stage> {
   registerLook(aframe);
   registerPicture(aframe);
+  registerEquirectLayer(aframe);
   host.innerHTML = SCENE;
   const scene = host.querySelector('a-scene') as Scene;
   if (!scene.hasLoaded) {

@@ -15,10 +15,10 @@ export function colour(yaw, pitch, eye = 'left') {
   return eye === 'left' ? rgb : rgb.reverse();
 }
 
-/** Directions in the middle of every cell. */
+/** Directions near the middle of every cell, off the edges of cube faces, where 4:2:0 mixes colours. */
 export function directions() {
   const all = [];
-  for (let yaw = -165; yaw < 180; yaw += 30)
+  for (let yaw = -161; yaw < 180; yaw += 30)
     for (let pitch = -75; pitch < 90; pitch += 30) all.push([yaw, pitch]);
   return all;
 }
