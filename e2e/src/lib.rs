@@ -126,7 +126,7 @@ impl Origin {
     pub async fn start_on(folder: &Path, settings: &str, rtmp: u16, http: u16, admin: u16) -> Self {
         let config = folder.join("origin.toml");
         let text = format!(
-            "[log]\nfilter = \"info\"\n[origin]\nrtmp_listen = \"127.0.0.1:{rtmp}\"\nhttp_listen = \"127.0.0.1:{http}\"\n\
+            "[log]\nlevel = \"info\"\n[origin]\nrtmp_listen = \"127.0.0.1:{rtmp}\"\nhttp_listen = \"127.0.0.1:{http}\"\n\
              admin_listen = \"127.0.0.1:{admin}\"\n{settings}\n[store]\ningest = \"file://{0}/ingest\"\n\
              egress = \"file://{0}/egress\"\n[jobs]\nqueue = \"sqlite://{0}/jobs.db\"\n",
             folder.display()
