@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bandwidth;
+pub mod check;
 pub mod cut;
 mod error;
 pub mod packager;

@@ -15,8 +15,9 @@ use crate::{
     snapshot::{Constants, Listing, Report},
 };
 
-/// Sound that starts or ends this far inside its segment was missing there; less is the remainder of a frame.
-const BROKEN_OFF_MS: i64 = 100;
+/// Sound that starts or ends this far inside its segment was missing there. Less is ordinary: the remainder of a frame,
+/// and at the end of a timeline the reordering delay by which pictures are shown after the last sound that came.
+const BROKEN_OFF_MS: i64 = 250;
 
 /// Whether and where parts end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

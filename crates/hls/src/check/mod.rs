@@ -1,0 +1,204 @@
+//! An independent reader's verdict on playlists: does what a server publishes, reload after reload and rendition beside
+//! rendition, obey bis and the rules players rely on?
+//!
+//! It shares nothing with the renderer: it parses text line by line itself, so that a misunderstanding there is not
+//! repeated here. It backs `panocast probe` and the origin's check of its own output. It reads playlists only; whether
+//! the media behind them keep their promises is for others.
+//!
+//! ```
+//! let mut checker = hls::check::Checker::new();
+//! let found = checker.media("source", "#EXTM3U\n#EXT-X-VERSION:6\n");
+//! assert!(found.iter().any(|violation| violation.rule.id() == "td-missing"));
+//! ```
+
+mod across;
+mod parse;
+mod reloads;
+mod single;
+
+use std::{collections::BTreeMap, fmt};
+
+pub use parse::{Attributes, Media, Piece, Syntax, Unit, parse_media};
+
+/// Renditions one checker follows; more than any multivariant playlist of ours lists.
+const RENDITIONS_MAX: usize = 64;
+
+macro_rules! rules {
+    ($($(#[doc = $text:literal])+ $name:ident = $id:literal),+ $(,)?) => {
+        /// What can be wrong. Ids are stable: dashboards and alerts name them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Rule { $($(#[doc = $text])+ $name),+ }
+
+        impl Rule {
+            /// Every rule.
+            pub const ALL: &'static [Rule] = &[$(Rule::$name),+];
+
+            /// The stable id.
+            pub const fn id(self) -> &'static str {
+                match self { $(Rule::$name => $id),+ }
+            }
+        }
+    };
+}
+
+rules! {
+    /// Not a playlist, or a line that cannot be read.
+    Syntax = "syntax",
+    /// No EXT-X-TARGETDURATION.
+    TargetMissing = "td-missing",
+    /// EXT-X-TARGETDURATION changed between reloads.
+    TargetChanged = "td-changed",
+    /// An EXTINF rounds to more than the target duration.
+    TargetExceeded = "td-exceeded",
+    /// EXT-X-VERSION is below what the tags used need.
+    Version = "version",
+    /// EXT-X-MEDIA-SEQUENCE, or the last segment's number, went back.
+    MsnDecreased = "msn-decreased",
+    /// A number that was listed before now names another segment.
+    SegmentChanged = "segment-changed",
+    /// EXT-X-DISCONTINUITY-SEQUENCE is missing although discontinuities are listed.
+    DiscontinuitySequenceMissing = "discontinuity-sequence-missing",
+    /// EXT-X-DISCONTINUITY-SEQUENCE did not grow by the discontinuities that left.
+    DiscontinuitySequence = "discontinuity-sequence",
+    /// No EXT-X-PROGRAM-DATE-TIME on the first segment or after a discontinuity.
+    DateMissing = "pdt-missing",
+    /// EXT-X-PROGRAM-DATE-TIME and durations tell different times.
+    DateDrift = "pdt-drift",
+    /// A segment without EXT-X-MAP before it.
+    MapMissing = "map-missing",
+    /// A live playlist that removed segments lists less than three target durations.
+    WindowShort = "window-short",
+    /// A final playlist changed.
+    EndReopened = "end-reopened",
+    /// EXT-X-PART without EXT-X-PART-INF.
+    PartTargetMissing = "part-target-missing",
+    /// PART-TARGET changed between reloads.
+    PartTargetChanged = "part-target-changed",
+    /// A part longer than PART-TARGET.
+    PartLong = "part-long",
+    /// A part below 85 % of PART-TARGET that may not be.
+    PartShort = "part-short",
+    /// Parts do not add up to their segment.
+    PartSum = "part-sum",
+    /// A lost part in a segment that is not marked lost.
+    PartGap = "part-gap",
+    /// A part that was listed before is another now.
+    PartChanged = "part-changed",
+    /// EXT-X-SERVER-CONTROL is missing, below its minimum, or changed.
+    ServerControl = "server-control",
+    /// No EXT-X-PRELOAD-HINT in a low-latency playlist that can block.
+    HintMissing = "hint-missing",
+    /// EXT-X-PRELOAD-HINT in a final playlist, or of a part already listed.
+    HintWrong = "hint-wrong",
+    /// What was hinted never came.
+    HintBroken = "hint-broken",
+    /// No EXT-X-RENDITION-REPORT of another rendition.
+    ReportMissing = "report-missing",
+    /// EXT-X-SKIP leaves out what the reader cannot know.
+    Skip = "skip",
+    /// Renditions declare different target durations.
+    AcrossTarget = "across-td",
+    /// A number's segment starts at different times.
+    AcrossDate = "across-pdt",
+    /// A number's segment has different lengths.
+    AcrossDuration = "across-duration",
+    /// A number's segment has different discontinuity numbers.
+    AcrossDiscontinuity = "across-discontinuity",
+}
+
+/// One broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub rule: Rule,
+    /// Where.
+    pub rendition: String,
+    /// What was found, with values.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.rendition, self.rule.id(), self.detail)
+    }
+}
+
+/// Collects violations of one rendition.
+pub(crate) struct Findings {
+    rendition: String,
+    list: Vec<Violation>,
+}
+
+impl Findings {
+    fn new(rendition: &str) -> Self {
+        Self {
+            rendition: rendition.to_owned(),
+            list: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, rule: Rule, detail: impl Into<String>) {
+        self.list.push(Violation {
+            rule,
+            rendition: self.rendition.clone(),
+            detail: detail.into(),
+        });
+    }
+}
+
+/// Follows the renditions of one stream.
+#[derive(Clone, Debug, Default)]
+pub struct Checker {
+    latest: BTreeMap<String, Media>,
+    /// Names that every playlist must report on, where known.
+    reported: Vec<String>,
+}
+
+impl Checker {
+    /// A checker that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names the renditions of the multivariant playlist: each must report on all others.
+    pub fn expect_reports(&mut self, names: impl IntoIterator<Item = String>) {
+        self.reported = names.into_iter().take(RENDITIONS_MAX).collect();
+    }
+
+    /// Judges the next playlist of `rendition`, full or delta, alone and against the one before.
+    pub fn media(&mut self, rendition: &str, text: &str) -> Vec<Violation> {
+        let mut findings = Findings::new(rendition);
+        let mut media = match parse_media(text) {
+            Ok(media) => media,
+            Err(error) => {
+                findings.add(Rule::Syntax, error.to_string());
+                return findings.list;
+            }
+        };
+        let before = self.latest.get(rendition);
+        reloads::restore_skipped(&mut media, before, &mut findings);
+        single::check(&media, &mut findings);
+        single::check_reports(&media, rendition, &self.reported, &mut findings);
+        if let Some(before) = before {
+            reloads::check(before, &media, &mut findings);
+        }
+        if self.latest.len() < RENDITIONS_MAX || before.is_some() {
+            self.latest.insert(rendition.to_owned(), media);
+        }
+        findings.list
+    }
+
+    /// Judges the newest playlists of all renditions against each other.
+    pub fn across(&self) -> Vec<Violation> {
+        across::check(&self.latest)
+    }
+
+    /// The newest playlist of `rendition`.
+    pub fn latest(&self, rendition: &str) -> Option<&Media> {
+        self.latest.get(rendition)
+    }
+}
+
+#[cfg(test)]
+mod tests;
