@@ -10,6 +10,7 @@
 mod decode;
 mod error;
 mod h264;
+mod halve;
 mod log;
 mod nal;
 mod picture;
@@ -18,6 +19,7 @@ mod scale;
 
 pub mod audio;
 pub mod ladder;
+pub mod stored;
 pub mod video;
 
 pub use error::Error;

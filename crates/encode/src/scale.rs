@@ -1,17 +1,24 @@
 //! Pictures of one size or layout -> another.
 
 use ffmpeg_next::{
+    color::Range,
     format::Pixel,
     software::scaling::{Context, Flags},
 };
 
-use crate::{Error, Picture, error::Attempt, picture::Pool};
+use crate::{
+    Error, Picture,
+    error::Attempt,
+    halve::{self, Halver},
+    picture::Pool,
+};
 
 /// Scales to one size, and to planar 4:2:0 with 8 bits whatever comes in.
 pub(crate) struct Scaler {
     width: u32,
     height: u32,
     pool: Pool,
+    halver: Halver,
     context: Swscale,
 }
 
@@ -21,6 +28,7 @@ impl Scaler {
             width,
             height,
             pool: Pool::new(width, height),
+            halver: Halver::default(),
             context: Swscale(None),
         }
     }
@@ -32,12 +40,39 @@ impl Scaler {
             return picture.share();
         }
         let mut out = self.pool.take()?;
-        let to = (Pixel::YUV420P, self.width, self.height);
-        let flags = Flags::BICUBIC;
-        self.context.resize(picture, &mut out, to, flags)?;
+        if self.halve(picture, &mut out).is_none() {
+            let to = (Pixel::YUV420P, self.width, self.height);
+            self.context.resize(picture, &mut out, to, Flags::BICUBIC)?;
+        }
         let shared = out.share()?;
         self.pool.give(out);
         Ok(shared)
+    }
+}
+
+impl Scaler {
+    /// Fills `out` where it has exactly half the size; `None` where it has not.
+    fn halve(&mut self, picture: &Picture, out: &mut Picture) -> Option<()> {
+        let is_half = picture.width() == self.width * 2 && picture.height() == self.height * 2;
+        // A full-range picture stays one: `look` says so.
+        let is_planar = matches!(picture.frame().format(), Pixel::YUV420P | Pixel::YUVJ420P);
+        // Odd sizes have chroma planes that are not exactly halved.
+        if !is_half || !is_planar || self.width % 2 != 0 || self.height % 2 != 0 {
+            return None;
+        }
+        for index in 0..3 {
+            let (data, stride) = picture.plane(index)?;
+            let plane = out.plane_mut(index)?;
+            let to = halve::To {
+                data: plane.data,
+                stride: plane.stride,
+                width: plane.width,
+                height: plane.height,
+            };
+            self.halver.run(halve::From { data, stride }, to)?;
+        }
+        out.set_look(picture.look());
+        Some(())
     }
 }
 
@@ -93,6 +128,21 @@ impl Swscale {
             }
         };
         let scaled = self.0.insert(ready).run(picture.frame(), out.frame_mut());
-        scaled.attempt(action)
+        scaled.attempt(action)?;
+        let mut look = picture.look();
+        if is_full_range_layout(from.0) && !is_full_range_layout(to.0) {
+            // swscale converts these, and only these.
+            look.range = Range::MPEG;
+        }
+        out.set_look(look);
+        Ok(())
     }
+}
+
+/// Layouts whose very name means full range.
+fn is_full_range_layout(format: Pixel) -> bool {
+    matches!(
+        format,
+        Pixel::YUVJ420P | Pixel::YUVJ422P | Pixel::YUVJ444P | Pixel::YUVJ440P
+    )
 }

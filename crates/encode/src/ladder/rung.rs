@@ -18,7 +18,7 @@ use media::{AccessUnit, Kind, Track};
 use super::{Event, OpenCoder, Options, Rung, Shared, ShedReason, cores, grid::Slot};
 use crate::{
     Error, Picture,
-    h264::{Coded, Coder, Look},
+    h264::{Coded, Coder},
 };
 
 /// Pictures that wait for an encoder at most. At 1920x960 each has 2.8 MB; more would only hide a slow encoder from
@@ -286,7 +286,7 @@ impl Worker {
     }
 
     fn begin(&mut self, run: u64, picture: &Picture, slot: Slot) -> Result<(), Error> {
-        let settings = self.rung.settings(Look::of(picture.frame()), self.threads);
+        let settings = self.rung.settings(picture.look(), self.threads);
         let coder = (self.open)(&settings)?;
         let track = Track::video(coder.config().clone());
         let track = Track {
