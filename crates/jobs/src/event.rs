@@ -1,8 +1,10 @@
-//! Reads the messages S3 puts into a queue when an object was created, and writes the same for a folder.
+//! Reads the messages S3 puts into a queue when an object was created, and writes the same for a
+//! folder.
 //!
-//! S3 delivers at least once and in no order, encodes keys as an HTML form does (a space is `+`), sends a test message
-//! without records when the notification is set up, and may add fields and minor versions at any time. All of that is
-//! read here; what cannot be read is named, never guessed. What this does not do: decide which keys matter.
+//! S3 delivers at least once and in no order, encodes keys as an HTML form does (a space is `+`),
+//! sends a test message without records when the notification is set up, and may add fields and
+//! minor versions at any time. All of that is read here; what cannot be read is named, never
+//! guessed. What this does not do: decide which keys matter.
 
 use std::{cmp::Ordering, time::SystemTime};
 
@@ -70,7 +72,8 @@ impl Eq for Sequencer {}
 pub enum Message {
     /// S3 checked that it may write to the queue. Acknowledge and drop it.
     Test,
-    /// Objects were created; of one key only the newest is kept. Records of no use are named in `ignored`.
+    /// Objects were created; of one key only the newest is kept. Records of no use are named in
+    /// `ignored`.
     Created {
         /// The objects.
         objects: Vec<ObjectCreated>,

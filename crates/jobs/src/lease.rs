@@ -1,9 +1,9 @@
 //! Keeps a received message hidden while its work goes on.
 //!
-//! A heartbeat extends the visibility each third of it, so that two may fail in a row before the message shows up at
-//! another worker. A lease that is dropped stops beating: the message comes back by itself, as after a crash. What
-//! this does not do: stop the work. Whoever works selects on [`Lease::lost`], because from then on somebody else may
-//! be at the same work.
+//! A heartbeat extends the visibility each third of it, so that two may fail in a row before the
+//! message shows up at another worker. A lease that is dropped stops beating: the message comes
+//! back by itself, as after a crash. What this does not do: stop the work. Whoever works selects on
+//! [`Lease::lost`], because from then on somebody else may be at the same work.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,8 @@ use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use crate::{Delivery, Error, Queue, Result, delete_one};
 
-/// Beats per visibility timeout: one may be late and one may fail before the message shows up elsewhere.
+/// Beats per visibility timeout: one may be late and one may fail before the message shows up
+/// elsewhere.
 const BEATS_PER_VISIBILITY: u32 = 3;
 
 /// A hold on one message.

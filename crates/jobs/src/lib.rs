@@ -1,8 +1,10 @@
-//! Job queues with the semantics of SQS: in a SQLite file on one machine, in SQS itself in the cloud.
+//! Job queues with the semantics of SQS: in a SQLite file on one machine, in SQS itself in the
+//! cloud.
 //!
-//! A message that was received is hidden for its visibility timeout and comes back unless it is deleted: a worker that
-//! dies loses nothing. Delivery is at least once and in no order, so whoever handles a message must be able to handle
-//! it twice. One that came back too often becomes a dead letter, with the reason.
+//! A message that was received is hidden for its visibility timeout and comes back unless it is
+//! deleted: a worker that dies loses nothing. Delivery is at least once and in no order, so whoever
+//! handles a message must be able to handle it twice. One that came back too often becomes a dead
+//! letter, with the reason.
 //!
 //! ```text
 //! send ──► waiting ──receive──► held ──delete──► gone
@@ -11,8 +13,9 @@
 //!                visibility ran out
 //! ```
 //!
-//! [`Lease`] keeps a message hidden while its work goes on. [`event`] reads the messages that S3 puts into a queue and
-//! writes the same for a folder. Nothing here retries and nothing here knows what a job is about.
+//! [`Lease`] keeps a message hidden while its work goes on. [`event`] reads the messages that S3
+//! puts into a queue and writes the same for a folder. Nothing here retries and nothing here knows
+//! what a job is about.
 
 #![forbid(unsafe_code)]
 
@@ -36,7 +39,8 @@ pub use sqs::Sqs;
 /// Messages one call sends, receives or deletes at most (SQS's rule).
 pub const BATCH_MAX: usize = 10;
 
-/// Bytes of a message at most: SQS's older and lower limit; ours have under 4 KiB and S3's events under 16 KiB.
+/// Bytes of a message at most: SQS's older and lower limit; ours have under 4 KiB and S3's events
+/// under 16 KiB.
 pub const BODY_BYTES_MAX: usize = 256 << 10;
 
 /// A receive call waits at most this long (SQS's rule).
@@ -51,7 +55,8 @@ pub const DEAD_LETTERS_LISTED_MAX: usize = 100;
 /// What every operation gives.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Names one delivery of a message. A later delivery of the same message has another receipt, and this one is void.
+/// Names one delivery of a message. A later delivery of the same message has another receipt, and
+/// this one is void.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt(pub String);
 
@@ -97,11 +102,12 @@ pub trait Queue: Send + Sync + Debug {
     /// How long a received message stays hidden unless [`Queue::extend`] is called.
     fn visibility(&self) -> Duration;
 
-    /// A message received this often without success becomes a dead letter by itself. Who fails with a reason on the
-    /// last delivery writes the dead letter, so that the reason is kept.
+    /// A message received this often without success becomes a dead letter by itself. Who fails
+    /// with a reason on the last delivery writes the dead letter, so that the reason is kept.
     fn max_receives(&self) -> u32;
 
-    /// Puts messages in, any number. After an error some may be in: send all again, receivers can handle it.
+    /// Puts messages in, any number. After an error some may be in: send all again, receivers can
+    /// handle it.
     async fn send(&self, bodies: &[String]) -> Result<()>;
 
     /// Up to `max` messages; waits up to `wait` for the first. An empty answer is not an error.
@@ -110,11 +116,12 @@ pub trait Queue: Send + Sync + Debug {
     /// Hides a held message for `visibility` from now.
     async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<()>;
 
-    /// Gives a held message back at once. `note` says why, for the dead letter it may become (SQS keeps none).
+    /// Gives a held message back at once. `note` says why, for the dead letter it may become (SQS
+    /// keeps none).
     async fn release(&self, receipt: &Receipt, note: &str) -> Result<()>;
 
-    /// Removes held messages. Gives the receipts that could not be deleted, each with its reason: those messages come
-    /// back. One that is already gone counts as deleted.
+    /// Removes held messages. Gives the receipts that could not be deleted, each with its reason:
+    /// those messages come back. One that is already gone counts as deleted.
     async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<(Receipt, Error)>>;
 
     /// Gives a held message up.

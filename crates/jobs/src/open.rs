@@ -61,10 +61,11 @@ impl std::fmt::Debug for Credentials {
 /// How a queue behaves and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How long a received message stays hidden without a heartbeat: how late a dead worker is noticed. Default 2 min.
+    /// How long a received message stays hidden without a heartbeat: how late a dead worker is
+    /// noticed. Default 2 min.
     pub visibility: Duration,
-    /// A message received this often without success becomes a dead letter. Default 3. SQS has its own count in the
-    /// queue's redrive policy.
+    /// A message received this often without success becomes a dead letter. Default 3. SQS has its
+    /// own count in the queue's redrive policy.
     pub max_receives: u32,
     /// `http://…` of an SQS-compatible server; `None` for AWS itself. SQLite needs none of these.
     pub endpoint: Option<String>,
@@ -86,7 +87,8 @@ impl Default for Options {
     }
 }
 
-/// Opens the queue at `url`. SQS is asked once for its dead-letter queue, so rights are known early.
+/// Opens the queue at `url`. SQS is asked once for its dead-letter queue, so rights are known
+/// early.
 pub async fn open(url: &str, options: &Options) -> Result<Box<dyn Queue>> {
     if options.visibility.is_zero() || options.max_receives == 0 {
         let reason = "visibility and max_receives must be above 0";

@@ -1,9 +1,10 @@
 //! A queue in a SQLite file, for one machine: any number of processes may share it.
 //!
-//! Each call is one transaction in WAL mode, flushed before it returns, so that a killed process leaves every message
-//! either as it was or as it became. A receiver waits on an in-process signal and looks at the file again when the
-//! next message is due, or after [`LOOK_EVERY`] because another process may have sent. What this does not do: serve
-//! machines that share a network file system.
+//! Each call is one transaction in WAL mode, flushed before it returns, so that a killed process
+//! leaves every message either as it was or as it became. A receiver waits on an in-process signal
+//! and looks at the file again when the next message is due, or after [`LOOK_EVERY`] because
+//! another process may have sent. What this does not do: serve machines that share a network file
+//! system.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,11 +22,12 @@ use crate::{
 
 mod sql;
 
-/// How soon a waiting receiver notices what another process sent: a glance costs some 20 µs, so ten a second cost
-/// 0.02 % of a core.
+/// How soon a waiting receiver notices what another process sent: a glance costs some 20 µs, so ten
+/// a second cost 0.02 % of a core.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Other processes hold the file's lock for milliseconds; one that holds it longer than this is stuck.
+/// Other processes hold the file's lock for milliseconds; one that holds it longer than this is
+/// stuck.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Milliseconds since 1970: visibility is agreed between processes, so it is wall time.

@@ -1,8 +1,9 @@
 //! A queue in SQS, over the AWS SDK.
 //!
-//! Dead letters go to the queue that the redrive policy names: by themselves after its `maxReceiveCount`, or by us
-//! with the reason in the message attribute [`REASON`]. The SDK's own retries are off: the caller owns the one retry
-//! loop. What this does not do: make queues or set policies.
+//! Dead letters go to the queue that the redrive policy names: by themselves after its
+//! `maxReceiveCount`, or by us with the reason in the message attribute [`REASON`]. The SDK's own
+//! retries are off: the caller owns the one retry loop. What this does not do: make queues or set
+//! policies.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -1,5 +1,6 @@
-//! One suite that every queue passes, on two handles of the same queue: one that hides messages for ten minutes, and a
-//! brief one that hides them for [`BRIEF`]. Waiting for a message to come back is waiting in `receive`, never a sleep.
+//! One suite that every queue passes, on two handles of the same queue: one that hides messages for
+//! ten minutes, and a brief one that hides them for [`BRIEF`]. Waiting for a message to come back
+//! is waiting in `receive`, never a sleep.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +14,8 @@ mod support;
 
 const NOW: Duration = Duration::ZERO;
 
-/// Long enough that a heartbeat at a third of it is on time on a machine that does ten other things.
+/// Long enough that a heartbeat at a third of it is on time on a machine that does ten other
+/// things.
 const BRIEF: Duration = Duration::from_secs(3);
 
 fn options() -> Options {
@@ -75,7 +77,8 @@ async fn sqs() {
     assert!(error.is_retryable(), "{error}");
 }
 
-/// Making queues is the deployment's work, so the crate has no call for it: one plain HTTP request does.
+/// Making queues is the deployment's work, so the crate has no call for it: one plain HTTP request
+/// does.
 #[cfg(feature = "aws")]
 async fn sqs_call(endpoint: &str, action: &str, body: &str) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -71,7 +71,8 @@ impl std::fmt::Debug for Credentials {
 pub struct Options {
     /// `http://…` of an S3-compatible server; `None` for AWS itself.
     pub endpoint: Option<String>,
-    /// Bucket in the path rather than in the host name. `None`: in the path exactly when there is an endpoint.
+    /// Bucket in the path rather than in the host name. `None`: in the path exactly when there is
+    /// an endpoint.
     pub path_style: Option<bool>,
     /// `None`: as the environment or the instance says, `us-east-1` with an endpoint.
     pub region: Option<String>,

@@ -1,7 +1,7 @@
 //! Any store made to misbehave on schedule, for the tests of everything that must survive it.
 //!
-//! A schedule is asked once per operation and is deterministic: a seed, a list or a function of the operation. Beyond
-//! it, a test can switch an outage or a stall on and off as an event of its own.
+//! A schedule is asked once per operation and is deterministic: a seed, a list or a function of the
+//! operation. Beyond it, a test can switch an outage or a stall on and off as an event of its own.
 
 use std::{
     ops::Range,
@@ -78,7 +78,8 @@ impl Schedule {
         Self::by(move |_, _| entries.next().flatten())
     }
 
-    /// About `per_mille` of 1000 operations are refused, lose their answer or are cut, as `seed` decides.
+    /// About `per_mille` of 1000 operations are refused, lose their answer or are cut, as `seed`
+    /// decides.
     pub fn seeded(seed: u64, per_mille: u64) -> Self {
         let mut state = seed;
         Self::by(move |_, _| {
@@ -93,7 +94,8 @@ impl Schedule {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): a few lines that give the same numbers on every machine for ever.
+/// SplitMix64 (Steele, Lea and Flood, 2014): a few lines that give the same numbers on every
+/// machine for ever.
 fn split_mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;

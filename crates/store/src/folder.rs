@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! root/recordings/stage/17.mp4     an object
-//! root/.panocast/new/…             objects being written: renamed into place once they are on the disk
+//! root/.panocast/new/…             being written: renamed once they are on the disk
 //! root/.panocast/uploads/<id>/     multipart uploads: `key`, `part-00001`, …
 //! ```
 //!
-//! A put writes a temporary file, flushes it, renames it over the key and flushes the folder, so that a reader and a
-//! power cut see the old bytes or the new ones. A conditional create is a hard link, which fails when the name is
-//! taken. No path leaves the root: keys cannot name one (see [`crate::check_key`]) and links that lead outside are
-//! refused. What this does not do: keep labels, or clean up objects that a killed writer left in `new` (they are
-//! removed when the store is next opened and an hour old).
+//! A put writes a temporary file, flushes it, renames it over the key and flushes the folder, so
+//! that a reader and a power cut see the old bytes or the new ones. A conditional create is a hard
+//! link, which fails when the name is taken. No path leaves the root: keys cannot name one (see
+//! [`crate::check_key`]) and links that lead outside are refused. What this does not do: keep
+//! labels, or clean up objects that a killed writer left in `new` (they are removed when the store
+//! is next opened and an hour old).
 
 use std::{
     fs, io,
@@ -208,7 +209,8 @@ fn checked(key: &str) -> Result<String> {
     Ok(key.to_owned())
 }
 
-/// The bytes `range` of an open file in chunks. The file stays the same object even when its name is given to another.
+/// The bytes `range` of an open file in chunks. The file stays the same object even when its name
+/// is given to another.
 fn stream(file: fs::File, key: String, range: Range<u64>) -> Body {
     let state = (tokio::fs::File::from_std(file), range.clone(), false);
     Box::pin(futures_util::stream::unfold(

@@ -8,9 +8,11 @@ pub const KEY_BYTES_MAX: usize = 1024;
 /// Most file systems' limit for one name, less the room a temporary name needs.
 const NAME_BYTES_MAX: usize = 200;
 
-/// Accepts `/`-separated, non-empty names that do not begin with a dot and hold no control character or backslash.
+/// Accepts `/`-separated, non-empty names that do not begin with a dot and hold no control
+/// character or backslash.
 ///
-/// A leading dot covers `.`, `..` and our own bookkeeping folder at once: no key can leave a folder or touch it.
+/// A leading dot covers `.`, `..` and our own bookkeeping folder at once: no key can leave a folder
+/// or touch it.
 pub fn check(key: &str) -> Result<(), Error> {
     let bad = |reason: &str| Err(Error::invalid(key, format!("a key {reason}")));
     if key.is_empty() || key.len() > KEY_BYTES_MAX {

@@ -1,15 +1,16 @@
 //! Object stores: keys to bytes, in a folder, in S3 or in memory, behind one small trait.
 //!
-//! Recordings go into one store (ingest) and VOD out of another (egress), with separate rights; the code is the
-//! same. The trait holds what both a file system and S3 can do atomically and no more:
+//! Recordings go into one store (ingest) and VOD out of another (egress), with separate rights; the
+//! code is the same. The trait holds what both a file system and S3 can do atomically and no more:
 //!
 //! - an object appears whole or not at all, also when the writer dies;
 //! - [`Store::put_if_absent`] lets exactly one of several racing writers win;
-//! - a multipart upload survives its writer: the parts that arrived are listed and the rest is sent.
+//! - a multipart upload survives its writer: the parts that arrived are listed and the rest is
+//!   sent.
 //!
-//! Nothing here retries: the caller owns the one retry loop, because only it knows what can wait. It asks
-//! [`Error::is_retryable`]. This crate knows nothing of media, and never logs a credential: it does not see any, the
-//! AWS SDK's own chain finds them.
+//! Nothing here retries: the caller owns the one retry loop, because only it knows what can wait.
+//! It asks [`Error::is_retryable`]. This crate knows nothing of media, and never logs a credential:
+//! it does not see any, the AWS SDK's own chain finds them.
 
 #![forbid(unsafe_code)]
 
@@ -36,12 +37,13 @@ pub use memory::Memory;
 #[cfg(feature = "aws")]
 pub use s3::S3;
 
-/// Bytes one step of a streaming read hands over at most, in a folder: large enough that a system call costs little,
-/// small enough that a thousand readers stay within 256 MiB. S3 hands over what one network read gave.
+/// Bytes one step of a streaming read hands over at most, in a folder: large enough that a system
+/// call costs little, small enough that a thousand readers stay within 256 MiB. S3 hands over what
+/// one network read gave.
 pub const READ_CHUNK_BYTES: usize = 256 << 10;
 
-/// Every part of a multipart upload but the last has at least this many bytes (S3's rule, kept everywhere so that a
-/// folder does not hide a mistake).
+/// Every part of a multipart upload but the last has at least this many bytes (S3's rule, kept
+/// everywhere so that a folder does not hide a mistake).
 pub const PART_BYTES_MIN: u64 = 5 << 20;
 
 /// Part numbers are 1 to this (S3's rule).
@@ -56,7 +58,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// An object's bytes as they come, in bounded chunks.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
-/// How a store is told to label an object. A folder keeps no labels: whoever serves it derives them from the name.
+/// How a store is told to label an object. A folder keeps no labels: whoever serves it derives them
+/// from the name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Label {
     /// `Content-Type`.
@@ -98,7 +101,8 @@ impl Debug for Read {
 }
 
 impl Read {
-    /// The whole body, at most `limit` bytes: an object or range beyond it is refused before it is read.
+    /// The whole body, at most `limit` bytes: an object or range beyond it is refused before it is
+    /// read.
     pub async fn bytes(mut self, limit: u64) -> Result<Bytes> {
         let expected = self.range.end - self.range.start;
         if expected > limit {
@@ -162,10 +166,11 @@ pub struct Upload {
     pub id: UploadId,
 }
 
-/// A place for objects. Every implementation passes the same conformance suite (`tests/conformance.rs`).
+/// A place for objects. Every implementation passes the same conformance suite
+/// (`tests/conformance.rs`).
 ///
-/// Keys are `/`-separated names, checked by [`check_key`] on every call. Dropping a future abandons the operation: the
-/// object is then either written whole or not at all.
+/// Keys are `/`-separated names, checked by [`check_key`] on every call. Dropping a future abandons
+/// the operation: the object is then either written whole or not at all.
 #[async_trait::async_trait]
 pub trait Store: Send + Sync + Debug {
     /// Where this is, for people: `file:///srv/vod`, `s3://bucket/prefix`.
@@ -174,20 +179,22 @@ pub trait Store: Send + Sync + Debug {
     /// Writes an object whole, over one of the same key.
     async fn put(&self, key: &str, bytes: Bytes, label: Label) -> Result<()>;
 
-    /// Writes an object whole unless the key is taken. Of several racing callers exactly one gets [`Created::Yes`].
+    /// Writes an object whole unless the key is taken. Of several racing callers exactly one gets
+    /// [`Created::Yes`].
     async fn put_if_absent(&self, key: &str, bytes: Bytes, label: Label) -> Result<Created>;
 
     /// Opens an object.
     async fn get(&self, key: &str) -> Result<Read>;
 
-    /// Opens the bytes of an object from `range.start` up to `range.end` or the object's end, whichever comes first.
-    /// A range that is empty or begins at or beyond the end is an error.
+    /// Opens the bytes of an object from `range.start` up to `range.end` or the object's end,
+    /// whichever comes first. A range that is empty or begins at or beyond the end is an error.
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Read>;
 
     /// An object's facts.
     async fn head(&self, key: &str) -> Result<Object>;
 
-    /// Objects whose keys start with `prefix` (any text, not only whole names) and come after `after` in byte order.
+    /// Objects whose keys start with `prefix` (any text, not only whole names) and come after
+    /// `after` in byte order.
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page>;
 
     /// Removes an object. One that is not there counts as removed.

@@ -1,8 +1,9 @@
 //! Objects in an S3 bucket, over the AWS SDK.
 //!
-//! Conditional creates are `If-None-Match: *`. Credentials come from the SDK's chain. The SDK's own retries are off:
-//! the caller owns the one retry loop, so that a shutdown deadline is kept and a failure is counted once. What this
-//! does not do: make buckets, set policies, or read versions other than the newest.
+//! Conditional creates are `If-None-Match: *`. Credentials come from the SDK's chain. The SDK's own
+//! retries are off: the caller owns the one retry loop, so that a shutdown deadline is kept and a
+//! failure is counted once. What this does not do: make buckets, set policies, or read versions
+//! other than the newest.
 
 use std::{
     ops::Range,
@@ -27,8 +28,8 @@ use crate::{
 mod failure;
 use failure::{Context, code, status};
 
-/// An answer takes longer than this only when the store is away: S3 gives its first byte in well under a second, and
-/// a moved prefix in a few.
+/// An answer takes longer than this only when the store is away: S3 gives its first byte in well
+/// under a second, and a moved prefix in a few.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
 /// A TCP and TLS handshake inside a region takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -70,7 +70,8 @@ async fn s3() {
     assert!(error.is_retryable(), "{error}");
 }
 
-/// Making buckets is the deployment's work, so the store has no call for it: one plain HTTP request does.
+/// Making buckets is the deployment's work, so the store has no call for it: one plain HTTP request
+/// does.
 #[cfg(feature = "aws")]
 async fn make_bucket(endpoint: &str, bucket: &str) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

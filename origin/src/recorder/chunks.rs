@@ -1,7 +1,8 @@
 //! Access units of a session to an init segment and CMAF chunks, with the place of every keyframe.
 //!
-//! Pure: the same units give the same bytes. A chunk holds one track and begins at a keyframe, at a break in time or
-//! after [`CHUNK_TARGET`]; the tracks' chunks are written together, so that neither runs ahead of the other.
+//! Pure: the same units give the same bytes. A chunk holds one track and begins at a keyframe, at a
+//! break in time or after [`CHUNK_TARGET`]; the tracks' chunks are written together, so that
+//! neither runs ahead of the other.
 
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ pub(super) struct Chunker {
     pending: Vec<Vec<AccessUnit>>,
     pending_bytes: usize,
     sequence: u32,
-    /// Subtracted from every time, in seconds-exact pairs per track; `None` until the first chunk shows where to begin.
+    /// Subtracted from every time, in seconds-exact pairs per track; `None` until the first chunk
+    /// shows where to begin.
     base: Option<Vec<i64>>,
     /// Whether times are to begin near 0 rather than stay as they come.
     rebase: bool,
@@ -72,7 +74,8 @@ impl Chunker {
     /// The longest track's end in seconds.
     pub(super) fn seconds(&self) -> f64 {
         let ends = self.ends.iter().zip(&self.tracks);
-        ends.map(|(end, track)| track.timescale.seconds(*end)).fold(0.0, f64::max)
+        ends.map(|(end, track)| track.timescale.seconds(*end))
+            .fold(0.0, f64::max)
     }
 
     /// The end of the leading track so far, in its ticks.
@@ -85,9 +88,14 @@ impl Chunker {
         self.awaiting_sync = self.tracks.iter().any(|track| track.kind() == Kind::Video);
     }
 
-    /// Takes a unit. Gives chunks when it completed some; false when the unit is of no use before a keyframe.
+    /// Takes a unit. Gives chunks when it completed some; false when the unit is of no use before a
+    /// keyframe.
     pub(super) fn push(&mut self, unit: AccessUnit) -> Result<(Option<Chunks>, bool), cmaf::Error> {
-        let Some(index) = self.tracks.iter().position(|track| track.kind() == unit.kind) else {
+        let Some(index) = self
+            .tracks
+            .iter()
+            .position(|track| track.kind() == unit.kind)
+        else {
             return Ok((None, false));
         };
         if unit.kind == Kind::Video && self.awaiting_sync {
@@ -96,7 +104,11 @@ impl Chunker {
             }
             self.awaiting_sync = false;
         }
-        let chunks = if self.closes_before(index, &unit) { self.flush()? } else { None };
+        let chunks = if self.closes_before(index, &unit) {
+            self.flush()?
+        } else {
+            None
+        };
         self.pending_bytes += unit.payload.len();
         if let Some(pending) = self.pending.get_mut(index) {
             pending.push(unit);
@@ -130,7 +142,8 @@ impl Chunker {
         let mut bytes = BytesMut::with_capacity(self.pending_bytes + 4096);
         let (mut keyframes, mut count) = (Vec::new(), 0);
         for index in 0..self.tracks.len() {
-            let (Some(track), Some(pending)) = (self.tracks.get(index), self.pending.get_mut(index))
+            let (Some(track), Some(pending)) =
+                (self.tracks.get(index), self.pending.get_mut(index))
             else {
                 continue;
             };
@@ -142,7 +155,9 @@ impl Chunker {
             }
             // Only audio that came late for a file's beginning is that early.
             units.retain(|unit| unit.dts >= 0);
-            let (Some(first), Some(last)) = (units.first(), units.last()) else { continue };
+            let (Some(first), Some(last)) = (units.first(), units.last()) else {
+                continue;
+            };
             if first.kind == Kind::Video && first.is_sync {
                 keyframes.push((first.dts, bytes.len() as u64));
             }
@@ -155,18 +170,29 @@ impl Chunker {
             bytes.extend_from_slice(&cmaf::chunk_of(id, track, self.sequence, &units)?);
         }
         self.pending_bytes = 0;
-        Ok(Some(Chunks { bytes: bytes.freeze(), keyframes, units: count }))
+        Ok(Some(Chunks {
+            bytes: bytes.freeze(),
+            keyframes,
+            units: count,
+        }))
     }
 
     /// What to subtract from each track's times: one moment, in each track's ticks.
     fn first_base(&self) -> Vec<i64> {
-        let firsts = self.pending.iter().zip(&self.tracks).filter_map(|(pending, track)| {
-            let first = pending.first()?;
-            Some(track.timescale.rescale(first.dts, media::VIDEO_TIMESCALE))
-        });
-        let moment = if self.rebase { firsts.min().unwrap_or(0) } else { 0 };
-        let scaled =
-            |track: &Track| media::VIDEO_TIMESCALE.rescale(moment, track.timescale);
+        let firsts = self
+            .pending
+            .iter()
+            .zip(&self.tracks)
+            .filter_map(|(pending, track)| {
+                let first = pending.first()?;
+                Some(track.timescale.rescale(first.dts, media::VIDEO_TIMESCALE))
+            });
+        let moment = if self.rebase {
+            firsts.min().unwrap_or(0)
+        } else {
+            0
+        };
+        let scaled = |track: &Track| media::VIDEO_TIMESCALE.rescale(moment, track.timescale);
         self.tracks.iter().map(scaled).collect()
     }
 }

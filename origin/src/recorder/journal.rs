@@ -1,7 +1,7 @@
 //! What is known of a recording, as lines appended to a file: what a restart goes on from.
 //!
-//! Each line is one JSON value, flushed to the disk before its fact is relied on. A line that a crash cut short is
-//! the last one and is ignored; everything before it holds.
+//! Each line is one JSON value, flushed to the disk before its fact is relied on. A line that a
+//! crash cut short is the last one and is ignored; everything before it holds.
 
 use std::{
     fs::{File, OpenOptions},
@@ -52,7 +52,9 @@ pub(super) enum Entry {
     Gap(i64),
     Sealed(Sealed),
     /// Every part is sealed.
-    Closed { dropped_units: u64 },
+    Closed {
+        dropped_units: u64,
+    },
     Upload(UploadId),
     Confirmed(store::Part),
     /// The object is in the store under this key.
@@ -66,7 +68,11 @@ pub(super) struct Journal(File);
 
 impl Journal {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        OpenOptions::new().create(true).append(true).open(path).map(Self)
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map(Self)
     }
 
     /// Adds a line and flushes it to the disk.
@@ -78,16 +84,23 @@ impl Journal {
     }
 }
 
-/// The lines of a journal, up to the first that is cut short. A torn tail is cut off, so that appending goes on well.
+/// The lines of a journal, up to the first that is cut short. A torn tail is cut off, so that
+/// appending goes on well.
 pub(super) fn read(path: &Path) -> io::Result<Vec<Entry>> {
     if path.metadata()?.len() > JOURNAL_BYTES_MAX {
-        return Err(io::Error::other(format!("a journal beyond {JOURNAL_BYTES_MAX} bytes")));
+        return Err(io::Error::other(format!(
+            "a journal beyond {JOURNAL_BYTES_MAX} bytes"
+        )));
     }
     let text = std::fs::read(path)?;
     let (mut entries, mut good) = (Vec::new(), 0);
     for line in text.split_inclusive(|byte| *byte == b'\n') {
-        let Some(body) = line.strip_suffix(b"\n") else { break };
-        let Ok(entry) = serde_json::from_slice(body) else { break };
+        let Some(body) = line.strip_suffix(b"\n") else {
+            break;
+        };
+        let Ok(entry) = serde_json::from_slice(body) else {
+            break;
+        };
         entries.push(entry);
         good += line.len() as u64;
     }
@@ -114,7 +127,10 @@ mod tests {
             std::fs::write(&path, &whole[..cut]).unwrap();
             let known = read(&path).unwrap();
             assert_eq!(known, entries[..known.len()]);
-            Journal::open(&path).unwrap().append(&Entry::Announced).unwrap();
+            Journal::open(&path)
+                .unwrap()
+                .append(&Entry::Announced)
+                .unwrap();
             assert_eq!(read(&path).unwrap().len(), known.len() + 1, "cut at {cut}");
         }
     }

@@ -1,28 +1,31 @@
-//! Every published stream to one recording in the ingest store, while it runs and whatever dies meanwhile.
+//! Every published stream to one recording in the ingest store, while it runs and whatever dies
+//! meanwhile.
 //!
 //! ```text
-//! Handle::push ──bounded queue──► writer thread ──► spool/<recording>/00001.part …   each a piece of the upload
+//! Handle::push ──bounded queue──► writer thread ──► spool/<recording>/00001.part …
 //!                                     │                   │ sealed, flushed to disk
 //!                                     └──► journal        ▼
 //!                                            ▲── confirmed ── uploader task ──► multipart upload, sidecar, complete
 //!                                                                   └──► event to the queue, then the spool goes
 //! ```
 //!
-//! A recording is one fragmented MP4 per session, at source quality, of any length: `recordings/<stream>/<started at>-
-//! <epoch>.mp4`. Beside it stands a sidecar (`….json`) with the projection and a keyframe index, written before the MP4
-//! appears. A part of the upload holds whole chunks, so that what a crash leaves behind is playable up to its last
-//! chunk; the journal says what the store confirmed, and the next start goes on from there.
+//! A recording is one fragmented MP4 per session, at source quality, of any length:
+//! `recordings/<stream>/<started at>- <epoch>.mp4`. Beside it stands a sidecar (`….json`) with the
+//! projection and a keyframe index, written before the MP4 appears. A part of the upload holds
+//! whole chunks, so that what a crash leaves behind is playable up to its last chunk; the journal
+//! says what the store confirmed, and the next start goes on from there.
 //!
-//! The live path is never slowed: [`Handle::push`] does not wait, and what the disk cannot take in time is dropped up
-//! to the next keyframe, counted and named in the sidecar. What this does not do: decide what a session is.
+//! The live path is never slowed: [`Handle::push`] does not wait, and what the disk cannot take in
+//! time is dropped up to the next keyframe, counted and named in the sidecar. What this does not
+//! do: decide what a session is.
 
 use std::{
     io,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{SyncSender, TrySendError, sync_channel},
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Sender, channel},
     },
     time::SystemTime,
 };
@@ -49,17 +52,19 @@ pub use sidecar::{Keyframes, SIDECAR_VERSION, Sidecar, TrackSummary};
 use quota::Quota;
 use spool::Spooled;
 
-/// Messages that may wait for the writer thread: about 10 s of 60 fps video with audio. A disk that stands still
-/// longer than that loses data whatever we do.
-const WAITING_MAX: usize = 1 << 10;
+/// Access units that may wait for the writer thread: about 10 s of 60 fps video with audio. A disk
+/// that stands still longer than that loses data whatever we do.
+const WAITING_UNITS_MAX: u64 = 1 << 10;
 
-/// Bytes that may wait for the writer thread: 10 s of the fattest source in use (50 Mb/s).
+/// Their bytes that may wait for the writer thread: 10 s of the fattest source in use (50 Mb/s).
 const WAITING_BYTES_MAX: u64 = 64 << 20;
 
-/// Parts of all recordings that are sent at once: bounds memory to some 4 × 8 MiB and leaves the network to viewers.
+/// Parts of all recordings that are sent at once: bounds memory to some 4 × 8 MiB and leaves the
+/// network to viewers.
 const SENDING_MAX: usize = 4;
 
-/// Bytes of a part when an upload begins; 8 MiB is what S3's own tools use. Later parts grow, see `spool::part_target`.
+/// Bytes of a part when an upload begins; 8 MiB is what S3's own tools use. Later parts grow, see
+/// `spool::part_target`.
 pub const PART_BYTES: u64 = 8 << 20;
 
 /// How the recorder works.
@@ -148,7 +153,9 @@ struct Shared {
 
 impl Shared {
     fn recordings(&self) -> MutexGuard<'_, Vec<Arc<Spooled>>> {
-        self.recordings.lock().unwrap_or_else(PoisonError::into_inner)
+        self.recordings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a spooled recording under way to the store.
@@ -158,7 +165,9 @@ impl Shared {
         let shared = self.clone();
         self.runtime.spawn(async move {
             upload::run(&shared, &spooled).await;
-            shared.recordings().retain(|other| !Arc::ptr_eq(other, &spooled));
+            shared
+                .recordings()
+                .retain(|other| !Arc::ptr_eq(other, &spooled));
             shared.stored.fetch_add(1, Ordering::Relaxed);
             shared.open.send_modify(|open| *open -= 1);
         });
@@ -189,11 +198,17 @@ impl Recorder {
             Ok(left) => left?,
             Err(error) => {
                 let source = io::Error::other(error);
-                return Err(Error::Spool { path: shared.config.spool.clone(), source });
+                return Err(Error::Spool {
+                    path: shared.config.spool.clone(),
+                    source,
+                });
             }
         };
         for spooled in left {
-            tracing::info!(recording = spooled.key(), "going on with a recording left behind");
+            tracing::info!(
+                recording = spooled.key(),
+                "going on with a recording left behind"
+            );
             shared.upload(Arc::new(spooled));
         }
         Ok(Self { shared })
@@ -201,24 +216,31 @@ impl Recorder {
 
     /// Begins a recording. Nothing is written before [`Handle::init`] and a first access unit.
     pub fn start(&self, meta: Meta) -> Handle {
-        let (sender, receiver) = sync_channel(WAITING_MAX);
-        let waiting_bytes = Arc::new(AtomicU64::new(0));
-        let dropped = Arc::new(AtomicU64::new(0));
+        let (sender, receiver) = channel();
+        let load = Arc::new(Load::default());
         let stream = meta.stream.clone();
-        let writer =
-            writer::Writer::new(self.shared.clone(), meta, waiting_bytes.clone(), dropped.clone());
+        let writer = writer::Writer::new(self.shared.clone(), meta, load.clone());
         let started = std::thread::Builder::new()
             .name(format!("record-{stream}"))
             .spawn(move || writer.run(&receiver));
         if let Err(error) = started {
             tracing::error!(stream, %error, "cannot record: no thread for the writer");
         }
-        Handle { sender, waiting_bytes, dropped, stream }
+        Handle {
+            sender,
+            load,
+            in_gap: AtomicBool::new(false),
+            stream,
+        }
     }
 
     /// How recordings that are not yet in the store are doing.
     pub fn status(&self) -> Vec<Status> {
-        self.shared.recordings().iter().map(|spooled| spooled.status()).collect()
+        self.shared
+            .recordings()
+            .iter()
+            .map(|spooled| spooled.status())
+            .collect()
     }
 
     /// Recordings stored since this process began.
@@ -231,11 +253,16 @@ impl Recorder {
         self.shared.quota.used()
     }
 
-    /// Ends when every finished recording is in the store and announced. For a drain: the caller sets the deadline,
-    /// and what did not make it is taken up by the next start.
+    /// Ends when every finished recording is in the store and announced. For a drain: the caller
+    /// sets the deadline, and what did not make it is taken up by the next start.
     pub async fn settled(&self) {
         // The sender lives in `shared`, which we hold.
-        let _ = self.shared.open.subscribe().wait_for(|open| *open == 0).await;
+        let _ = self
+            .shared
+            .open
+            .subscribe()
+            .wait_for(|open| *open == 0)
+            .await;
     }
 }
 
@@ -249,12 +276,23 @@ enum Message {
     Finish(Arc<Notify>),
 }
 
-/// One recording under way. No call waits. Dropping it ends the recording as [`Handle::finish`] does.
+/// What waits for a writer thread, and what it could not take.
+#[derive(Debug, Default)]
+struct Load {
+    waiting_units: AtomicU64,
+    waiting_bytes: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// One recording under way. No call waits. Dropping it ends the recording as [`Handle::finish`]
+/// does.
 #[derive(Debug)]
 pub struct Handle {
-    sender: SyncSender<Message>,
-    waiting_bytes: Arc<AtomicU64>,
-    dropped: Arc<AtomicU64>,
+    /// Unbounded by itself: units are bounded by `load`, and the rest are as few as an encoder's
+    /// reconnects.
+    sender: Sender<Message>,
+    load: Arc<Load>,
+    in_gap: AtomicBool,
     stream: String,
 }
 
@@ -265,26 +303,34 @@ impl std::fmt::Debug for Message {
 }
 
 impl Handle {
-    /// The tracks from now on. The same tracks again change nothing (an encoder that came back); others end this
-    /// recording's file and begin another, because one MP4 describes its tracks once.
+    /// The tracks from now on. The same tracks again change nothing (an encoder that came back);
+    /// others end this recording's file and begin another, because one MP4 describes its tracks
+    /// once.
     pub fn init(&self, tracks: &[Track]) {
         self.tell(Message::Init(tracks.to_vec()));
     }
 
-    /// Takes an access unit, or drops it when the disk is too slow; then it drops on up to the next keyframe.
+    /// Takes an access unit, or drops it when the disk is too slow; then it drops on up to the next
+    /// keyframe.
     pub fn push(&self, unit: &AccessUnit) {
         let bytes = unit.payload.len() as u64;
-        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::AcqRel);
-        let fits = waiting + bytes <= WAITING_BYTES_MAX;
-        if fits && self.sender.try_send(Message::Unit(unit.clone())).is_ok() {
+        let full = self.load.waiting_units.load(Ordering::Acquire) >= WAITING_UNITS_MAX
+            || self.load.waiting_bytes.load(Ordering::Acquire) + bytes > WAITING_BYTES_MAX;
+        if full {
+            self.load.dropped.fetch_add(1, Ordering::AcqRel);
+            if !self.in_gap.swap(true, Ordering::AcqRel) {
+                tracing::warn!(
+                    stream = self.stream,
+                    "the spool's disk is too slow: a gap begins"
+                );
+                self.tell(Message::Gap);
+            }
             return;
         }
-        self.waiting_bytes.fetch_sub(bytes, Ordering::AcqRel);
-        if self.dropped.fetch_add(1, Ordering::AcqRel) == 0 {
-            tracing::warn!(stream = self.stream, "the spool's disk is too slow: recording has a gap");
-        }
-        // Best effort: without it the writer sees the gap in the times.
-        let _ = self.sender.try_send(Message::Gap);
+        self.in_gap.store(false, Ordering::Release);
+        self.load.waiting_units.fetch_add(1, Ordering::AcqRel);
+        self.load.waiting_bytes.fetch_add(bytes, Ordering::AcqRel);
+        self.tell(Message::Unit(unit.clone()));
     }
 
     /// The media after this does not follow from the media before.
@@ -294,11 +340,11 @@ impl Handle {
 
     /// Access units that could not be recorded so far.
     pub fn dropped_units(&self) -> u64 {
-        self.dropped.load(Ordering::Acquire)
+        self.load.dropped.load(Ordering::Acquire)
     }
 
-    /// Ends the recording. The returned signal fires once all of it is in the spool, where it outlives the process;
-    /// [`Recorder::settled`] waits for the store.
+    /// Ends the recording. The returned signal fires once all of it is in the spool, where it
+    /// outlives the process; [`Recorder::settled`] waits for the store.
     pub fn finish(self) -> Arc<Notify> {
         let written = Arc::new(Notify::new());
         self.tell(Message::Finish(written.clone()));
@@ -306,16 +352,8 @@ impl Handle {
     }
 
     fn tell(&self, message: Message) {
-        match self.sender.try_send(message) {
-            Ok(()) => {}
-            // Few and small, but order matters: a control message waits on a thread of its own rather than be lost.
-            Err(TrySendError::Full(message)) => {
-                let sender = self.sender.clone();
-                std::thread::spawn(move || drop(sender.send(message)));
-            }
-            Err(TrySendError::Disconnected(_)) => {
-                tracing::error!(stream = self.stream, "the recording's writer is gone");
-            }
-        }
+        // The writer goes only after the handle; without its thread (already logged) nothing is
+        // recorded.
+        let _ = self.sender.send(message);
     }
 }

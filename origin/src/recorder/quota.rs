@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -21,7 +21,10 @@ struct State {
 
 impl Quota {
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit, state: Mutex::default() }
+        Self {
+            limit,
+            state: Mutex::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -41,7 +44,9 @@ impl Quota {
     pub(super) fn reserve(&self, bytes: u64) -> bool {
         let mut state = self.state();
         while state.used + bytes > self.limit {
-            let Some((path, size)) = state.confirmed.pop_front() else { return false };
+            let Some((path, size)) = state.confirmed.pop_front() else {
+                return false;
+            };
             if let Err(error) = std::fs::remove_file(&path) {
                 tracing::warn!(path = %path.display(), %error, "cannot remove a confirmed part");
             }
@@ -62,16 +67,20 @@ impl Quota {
         self.state().confirmed.push_back((path, size));
     }
 
-    /// These files are gone.
-    pub(super) fn release(&self, folder: &std::path::Path, bytes_not_confirmed: u64) {
+    /// What the store confirmed of these files counts no more: they must stay.
+    pub(super) fn hold(&self, folder: &Path) {
+        self.state()
+            .confirmed
+            .retain(|(path, _)| !path.starts_with(folder));
+    }
+
+    /// These files are gone, `bytes` in all.
+    pub(super) fn release(&self, folder: &Path, bytes: u64) {
         let mut state = self.state();
-        let mut freed = bytes_not_confirmed;
-        state.confirmed.retain(|(path, size)| {
-            let inside = path.starts_with(folder);
-            freed += if inside { *size } else { 0 };
-            !inside
-        });
-        state.used = state.used.saturating_sub(freed);
+        state
+            .confirmed
+            .retain(|(path, _)| !path.starts_with(folder));
+        state.used = state.used.saturating_sub(bytes);
     }
 }
 

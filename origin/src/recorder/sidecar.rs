@@ -1,6 +1,7 @@
 //! What stands beside a recording: how it looks and where its keyframes are.
 //!
-//! Readers must accept fields they do not know; [`SIDECAR_VERSION`] changes when one they know changes its meaning.
+//! Readers must accept fields they do not know; [`SIDECAR_VERSION`] changes when one they know
+//! changes its meaning.
 
 use media::{Codec, Orientation, Projection, StereoLayout, Track};
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,8 @@ pub struct Sidecar {
     pub keyframes: Keyframes,
 }
 
-/// Keyframes, as columns: the file begins its decoding there and, at that byte, a chunk of the video track.
+/// Keyframes, as columns: the file begins its decoding there and, at that byte, a chunk of the
+/// video track.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Keyframes {
     /// Decode times in ticks of the video track.

@@ -7,8 +7,8 @@
 //!                             00002.part    open
 //! ```
 //!
-//! The writer thread seals, the uploader confirms; both see one [`State`] behind a lock that neither holds while it
-//! waits for anything but the journal's flush.
+//! The writer thread seals, the uploader confirms; both see one [`State`] behind a lock that
+//! neither holds while it waits for anything but the journal's flush.
 
 use std::{
     fs, io,
@@ -33,8 +33,9 @@ pub(super) use recovery::recover;
 /// Parts of one size before they grow.
 const PARTS_PER_STEP: u64 = 512;
 
-/// Bytes at which part `number` is sealed. Parts grow with the recording, so that 10,000 of them, S3's limit, hold a
-/// terabyte and a half when they begin at 8 MiB: nine days of 16 Mb/s. The largest has 20 times the first's bytes.
+/// Bytes at which part `number` is sealed. Parts grow with the recording, so that 10,000 of them,
+/// S3's limit, hold a terabyte and a half when they begin at 8 MiB: nine days of 16 Mb/s. The
+/// largest has 20 times the first's bytes.
 pub(super) fn part_target(first: u64, number: u32) -> u64 {
     first * (1 + u64::from(number) / PARTS_PER_STEP)
 }
@@ -112,7 +113,8 @@ impl State {
 }
 
 impl Spooled {
-    /// Makes the folder of a new recording. `init` is kept beside the first part, which begins with it too.
+    /// Makes the folder of a new recording. `init` is kept beside the first part, which begins with
+    /// it too.
     pub(super) fn create(spool: &Path, begun: Begun, init: &[u8]) -> Result<Self, Error> {
         let name = begun.key.trim_end_matches(".mp4").replace('/', "-");
         let folder = spool.join(name);
@@ -126,14 +128,21 @@ impl Spooled {
         fs::write(&file, init).map_err(fail(&file))?;
         let path = folder.join("journal");
         let mut journal = Journal::open(&path).map_err(fail(&path))?;
-        journal.append(&Entry::Begun(begun.clone())).map_err(fail(&path))?;
+        journal
+            .append(&Entry::Begun(begun.clone()))
+            .map_err(fail(&path))?;
         let synced = fs::File::open(&folder).and_then(|folder| folder.sync_all());
         synced.map_err(fail(&folder))?;
         Ok(Self::with_state(folder, begun, State::new(journal)))
     }
 
     fn with_state(folder: PathBuf, begun: Begun, state: State) -> Self {
-        Self { folder, begun, state: Mutex::new(state), changed: Notify::new() }
+        Self {
+            folder,
+            begun,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        }
     }
 
     /// The key it is to have in the store.
@@ -155,12 +164,12 @@ impl Spooled {
         Ok(())
     }
 
-    /// A new upload begins; what an earlier one confirmed counts no more.
     pub(super) fn part_path(&self, number: u32) -> PathBuf {
         part_path(&self.folder, number)
     }
 
-    /// A sealed part's bytes as they are to be sent. Where the first parts were shed, the init segment comes first.
+    /// A sealed part's bytes as they are to be sent. Where the first parts were shed, the init
+    /// segment comes first.
     pub(super) fn part_bytes(&self, number: u32, is_first: bool) -> io::Result<Bytes> {
         let part = fs::read(self.part_path(number))?;
         if is_first && number != 1 {
@@ -226,12 +235,10 @@ impl Spooled {
 
     /// Removes it from the disk: the store has it all.
     pub(super) fn remove(&self, quota: &Quota) -> io::Result<()> {
-        let unconfirmed = {
-            let state = self.state();
-            let is_confirmed = |n: u32| state.confirmed.iter().any(|part| part.number == n);
-            let parts = state.parts.iter().filter(|part| !is_confirmed(part.number));
-            parts.map(|part| part.size).sum()
-        };
+        // What was shed before is neither here nor counted any more.
+        let parts = self.state().parts.clone();
+        let there = parts.iter().filter(|part| self.has_part(part.number));
+        let bytes = there.map(|part| part.size).sum();
         // The journal goes last: a folder without one is nobody's.
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
@@ -239,8 +246,13 @@ impl Spooled {
                 fs::remove_file(path)?;
             }
         }
-        quota.release(&self.folder, unconfirmed);
+        quota.release(&self.folder, bytes);
         fs::remove_dir_all(&self.folder)
+    }
+
+    /// Its files must stay, whatever an earlier upload confirmed.
+    pub(super) fn hold(&self, quota: &Quota) {
+        quota.hold(&self.folder);
     }
 
     /// Nothing of it is worth keeping.

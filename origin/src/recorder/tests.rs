@@ -1,0 +1,542 @@
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::mpsc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use cmaf::{Scanner, TopLevel};
+use jobs::{Options, Sqlite, event::Message as Event};
+use media::{Kind, aac, avc};
+use store::{Disturbance, Faulty, Label, Memory, Operation, Schedule};
+use writer::Writer;
+
+use super::*;
+
+/// Bytes of each picture: some 20 make a part.
+const PICTURE_BYTES: usize = 300_000;
+const SECONDS: i64 = 4;
+const EPOCH: &str = "k3f9";
+const KEY: &str = "recordings/stage/1790000000-k3f9.mp4";
+
+/// x264, High, level 3.1, 1280x640 and a narrower one.
+fn tracks(level: u8) -> Vec<Track> {
+    let sps = [
+        0x67, 0x64, 0x00, level, 0xac, 0xd9, 0x40, 0x50, 0x05, 0x1b, 0x01, 0x10, 0x00, 0x00, 0x03,
+        0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0xc0, 0xf1, 0x83, 0x19, 0x60,
+    ];
+    let pps = [0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0];
+    let mut record = vec![1, 0x64, 0, level, 0xff, 0xe1, 0, sps.len() as u8];
+    record.extend(sps);
+    record.extend([1, 0, pps.len() as u8]);
+    record.extend(pps);
+    let video = avc::Config::parse(Bytes::from(record)).unwrap();
+    vec![
+        Track::audio(aac::Config::lc(48_000, 2).unwrap()),
+        Track::video(video),
+    ]
+}
+
+/// `seconds` from `start` of 10 fps video with a keyframe each second, and AAC, in the order of
+/// their times.
+fn broadcast(start: i64, seconds: i64) -> Vec<AccessUnit> {
+    let video = (0..10 * seconds).map(|n| {
+        let dts = start * 360_000 + n * 36_000;
+        AccessUnit {
+            kind: Kind::Video,
+            dts,
+            pts: dts + 72_000,
+            duration: 36_000,
+            is_sync: n % 10 == 0,
+            payload: Bytes::from(vec![n as u8; PICTURE_BYTES]),
+        }
+    });
+    let audio = (0..seconds * 48_000 / 1024).map(|n| {
+        let dts = start * 48_000 + n * 1024;
+        let payload = Bytes::from(vec![n as u8; 200]);
+        AccessUnit {
+            kind: Kind::Audio,
+            dts,
+            pts: dts,
+            duration: 1024,
+            is_sync: true,
+            payload,
+        }
+    });
+    let mut units = video.chain(audio).collect::<Vec<_>>();
+    let moment = |unit: &AccessUnit| match unit.kind {
+        Kind::Video => unit.dts * 2,
+        Kind::Audio => unit.dts * 15,
+    };
+    units.sort_by_key(moment);
+    units
+}
+
+fn meta() -> Meta {
+    Meta {
+        stream: "stage".into(),
+        started_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
+        epoch: EPOCH.into(),
+        immersive: Immersive::default(),
+    }
+}
+
+fn config(spool: &Path, store: Arc<dyn Store>) -> Config {
+    Config {
+        spool: spool.to_owned(),
+        quota: 1 << 30,
+        part_bytes: store::PART_BYTES_MIN,
+        store,
+        announce: None,
+        backoff: Backoff::endless(Duration::from_micros(100), Duration::from_millis(2)),
+    }
+}
+
+/// One recording's units in file order, checked against its sidecar.
+async fn read(store: &dyn Store, key: &str) -> (Vec<AccessUnit>, Sidecar) {
+    let file = store.get(key).await.unwrap().bytes(1 << 30).await.unwrap();
+    let name = key.replace(".mp4", ".json");
+    let text = store
+        .get(&name)
+        .await
+        .unwrap()
+        .bytes(1 << 20)
+        .await
+        .unwrap();
+    let sidecar: Sidecar = serde_json::from_slice(&text).unwrap();
+    assert_eq!(sidecar.bytes, file.len() as u64);
+    let mut scanner = Scanner::new();
+    scanner.push(&file);
+    let Some(TopLevel::Init(init)) = scanner.pull().unwrap() else {
+        panic!("no init segment")
+    };
+    let init = cmaf::read_init(&init).unwrap();
+    let mut units = Vec::new();
+    while let Some(item) = scanner.pull().unwrap() {
+        let TopLevel::Chunk(bytes) = item else {
+            panic!("a second init segment")
+        };
+        units.extend(
+            cmaf::read_chunk(&init, &bytes)
+                .unwrap()
+                .into_iter()
+                .map(|s| s.unit),
+        );
+    }
+    assert_eq!(scanner.pending(), 0);
+    let syncs = units
+        .iter()
+        .filter(|unit| unit.kind == Kind::Video && unit.is_sync);
+    assert_eq!(
+        sidecar.keyframes.dts,
+        syncs.map(|unit| unit.dts).collect::<Vec<_>>()
+    );
+    for (dts, offset) in sidecar.keyframes.dts.iter().zip(&sidecar.keyframes.offset) {
+        let mut scanner = Scanner::new();
+        scanner.push(&file[*offset as usize..]);
+        let Some(TopLevel::Chunk(bytes)) = scanner.pull().unwrap() else {
+            panic!("no chunk")
+        };
+        let first = &cmaf::read_chunk(&init, &bytes).unwrap()[0].unit;
+        assert_eq!(
+            (first.dts, first.is_sync, first.kind),
+            (*dts, true, Kind::Video)
+        );
+    }
+    (units, sidecar)
+}
+
+fn of_kind(units: &[AccessUnit], kind: Kind) -> Vec<AccessUnit> {
+    units
+        .iter()
+        .filter(|unit| unit.kind == kind)
+        .cloned()
+        .collect()
+}
+
+fn assert_same(recorded: &[AccessUnit], sent: &[AccessUnit]) {
+    for kind in [Kind::Video, Kind::Audio] {
+        let (recorded, sent) = (of_kind(recorded, kind), of_kind(sent, kind));
+        assert_eq!(recorded.len(), sent.len(), "{kind}");
+        assert!(recorded == sent, "{kind}");
+    }
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).unwrap().next().is_none()
+}
+
+#[tokio::test]
+async fn p31_p32_a_session_becomes_one_recording_and_one_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().join("spool");
+    let store = Arc::new(
+        store::Folder::open(folder.path().join("ingest"))
+            .await
+            .unwrap(),
+    );
+    let jobs = folder.path().join("jobs");
+    let queue = Arc::new(Sqlite::open(jobs, &Options::default()).await.unwrap());
+    let mut config = config(&spool, store.clone());
+    config.announce = Some(queue.clone());
+    let recorder = Recorder::open(config).await.unwrap();
+    let handle = recorder.start(meta());
+    let mut sent = Vec::new();
+    // The encoder goes and comes back, three times, with the same settings.
+    for run in 0..3 {
+        handle.init(&tracks(0x1f));
+        let units = broadcast(run * 10, 2);
+        units.iter().for_each(|unit| handle.push(unit));
+        sent.extend(units);
+        handle.discontinuity();
+    }
+    handle.finish().notified().await;
+    recorder.settled().await;
+    let (units, sidecar) = read(&*store, KEY).await;
+    assert_same(&units, &sent);
+    assert_eq!(
+        sidecar.discontinuities,
+        [2, 12, 22].map(|second| second * 360_000)
+    );
+    assert_eq!(
+        (sidecar.duration, sidecar.dropped_units, sidecar.gaps.len()),
+        (22.0, 0, 0)
+    );
+    assert_eq!(
+        (sidecar.stream.as_str(), sidecar.started_at),
+        ("stage", 1_790_000_000.0)
+    );
+    let delivery = queue.receive(10, Duration::ZERO).await.unwrap();
+    assert_eq!(delivery.len(), 1);
+    let Event::Created { objects, .. } = jobs::event::parse(&delivery[0].body) else {
+        panic!()
+    };
+    assert_eq!(
+        (objects[0].key.as_str(), objects[0].bucket.as_str()),
+        (KEY, store.url())
+    );
+    assert_eq!(objects[0].size, Some(sidecar.bytes));
+    assert!(is_empty(&spool));
+    assert_eq!(recorder.spooled_bytes(), 0);
+    assert_eq!(recorder.status(), []);
+}
+
+#[tokio::test]
+async fn an_encoder_that_returns_with_other_settings_begins_another_file_at_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Memory::new());
+    let recorder = Recorder::open(config(folder.path(), store.clone()))
+        .await
+        .unwrap();
+    let handle = recorder.start(meta());
+    for (start, level) in [(0, 0x1f), (7, 0x20)] {
+        handle.init(&tracks(level));
+        broadcast(start, 2)
+            .iter()
+            .for_each(|unit| handle.push(unit));
+    }
+    drop(handle);
+    while recorder.stored() < 2 {
+        recorder.settled().await;
+        tokio::task::yield_now().await;
+    }
+    assert_same(&read(&*store, KEY).await.0, &broadcast(0, 2));
+    let second = read(&*store, "recordings/stage/1790000000-k3f9-2.mp4").await;
+    assert_same(&second.0, &broadcast(0, 2));
+}
+
+/// A writer driven by hand, whose process can be made to die by forgetting it.
+fn writer(recorder: &Recorder) -> Writer {
+    let mut writer = Writer::new(recorder.shared.clone(), meta(), Arc::default());
+    writer.init(tracks(0x1f));
+    writer
+}
+
+impl Writer {
+    fn take(&mut self, units: &[AccessUnit]) {
+        for unit in units {
+            self.load.waiting_units.fetch_add(1, Ordering::SeqCst);
+            self.load
+                .waiting_bytes
+                .fetch_add(unit.payload.len() as u64, Ordering::SeqCst);
+            self.unit(unit.clone());
+        }
+    }
+}
+
+/// Runs `work` on a runtime of its own, whose tasks die with it.
+fn process<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
+/// The process dies at each operation on the store, before or after the operation took effect,
+/// first while the session runs and once more while the next process finishes it.
+#[test]
+fn p32_a_process_killed_at_any_store_operation_loses_nothing_confirmed_and_stores_once() {
+    let sent = broadcast(0, SECONDS);
+    for kill in 0.. {
+        let (operation, takes_effect) = (kill / 2, kill % 2 == 1);
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Memory::new());
+        let mut killed = false;
+        for life in 0..3 {
+            let (died, death) = mpsc::channel();
+            let mut count = 0;
+            let schedule = Schedule::by(move |_, _| {
+                count += 1;
+                if life == 2 || count <= operation {
+                    return None;
+                }
+                if takes_effect && count == operation + 1 {
+                    return Some(Disturbance::LoseAnswer);
+                }
+                let _ = died.send(());
+                Some(Disturbance::Stall(Duration::from_secs(1 << 30)))
+            });
+            let faulty = Arc::new(Faulty::new(store.clone(), schedule));
+            process(async {
+                let recorder = Recorder::open(config(folder.path(), faulty)).await.unwrap();
+                if life == 0 {
+                    let mut writer = writer(&recorder);
+                    writer.take(&sent);
+                    writer.close();
+                }
+                let settled = recorder.settled();
+                tokio::pin!(settled);
+                let dead = std::future::poll_fn(|context| {
+                    if death.try_recv().is_ok() {
+                        return std::task::Poll::Ready(true);
+                    }
+                    let polled = settled.as_mut().poll(context).map(|()| false);
+                    context.waker().wake_by_ref();
+                    polled
+                });
+                killed |= dead.await;
+            });
+        }
+        process(async {
+            assert_same(&read(&*store, KEY).await.0, &sent);
+            assert_eq!(store::list_all(&*store, "", 10).await.unwrap().len(), 2);
+        });
+        assert!(is_empty(folder.path()), "kill {kill}");
+        if !killed {
+            assert!(kill > 5, "only {kill} operations were seen");
+            return;
+        }
+    }
+}
+
+/// `kill -9` while a part is being written: wherever it stops, the recording is whole up to the
+/// last whole chunk.
+#[test]
+fn p32_a_torn_part_is_stored_up_to_its_last_whole_chunk() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().join("spool");
+    let sent = broadcast(0, SECONDS);
+    process(async {
+        let away = Faulty::new(Arc::new(Memory::new()), Schedule::calm());
+        away.set_outage(true);
+        let recorder = Recorder::open(config(&spool, Arc::new(away)))
+            .await
+            .unwrap();
+        let mut writer = writer(&recorder);
+        writer.take(&sent);
+        std::mem::forget(writer);
+    });
+    let name = "recordings-stage-1790000000-k3f9";
+    let open = std::fs::read_dir(spool.join(name))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let open = open
+        .filter(|path| path.extension().is_some_and(|e| e == "part"))
+        .max()
+        .unwrap();
+    let whole = std::fs::read(&open).unwrap();
+    let mut lengths = BTreeSet::new();
+    for cut in (0..=whole.len())
+        .step_by(whole.len() / 40)
+        .chain([whole.len()])
+    {
+        let copy = folder.path().join(format!("copy-{cut}"));
+        std::fs::create_dir_all(copy.join(name)).unwrap();
+        for entry in std::fs::read_dir(spool.join(name)).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, copy.join(name).join(path.file_name().unwrap())).unwrap();
+        }
+        let torn = copy.join(name).join(open.file_name().unwrap());
+        std::fs::write(torn, &whole[..cut]).unwrap();
+        let store = Arc::new(Memory::new());
+        process(async {
+            let recorder = Recorder::open(config(&copy, store.clone())).await.unwrap();
+            recorder.settled().await;
+            let units = of_kind(&read(&*store, KEY).await.0, Kind::Video);
+            assert!(units == of_kind(&sent, Kind::Video)[..units.len()]);
+            lengths.insert(units.len());
+        });
+        assert!(is_empty(&copy), "cut {cut}");
+    }
+    assert!(
+        lengths.len() >= 2 && lengths.last() >= Some(&30),
+        "{lengths:?}"
+    );
+}
+
+/// The store is away for the whole session and the quota is small: the live path goes on, the gap
+/// is named, and what was kept arrives later.
+#[tokio::test]
+async fn a_full_spool_drops_up_to_the_next_keyframe_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Memory::new());
+    let faulty = Arc::new(Faulty::new(store.clone(), Schedule::calm()));
+    faulty.set_outage(true);
+    let mut config = config(folder.path(), faulty.clone());
+    config.quota = 7 << 20;
+    let recorder = Recorder::open(config).await.unwrap();
+    let mut writer = writer(&recorder);
+    let sent = broadcast(0, SECONDS);
+    writer.take(&sent);
+    assert!(recorder.spooled_bytes() <= 7 << 20);
+    writer.close();
+    faulty.set_outage(false);
+    recorder.settled().await;
+    let (units, sidecar) = read(&*store, KEY).await;
+    assert_eq!(
+        sidecar.dropped_units + units.len() as u64,
+        sent.len() as u64
+    );
+    assert!(sidecar.dropped_units > 0 && !sidecar.gaps.is_empty());
+    let video = of_kind(&units, Kind::Video);
+    assert!(
+        video
+            .iter()
+            .all(|unit| of_kind(&sent, Kind::Video).contains(unit))
+    );
+    assert_eq!(recorder.spooled_bytes(), 0);
+}
+
+/// With a store that keeps up, a quota far below the recording's size drops nothing: confirmed
+/// parts make room.
+#[tokio::test]
+async fn a_small_quota_sheds_confirmed_parts_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Memory::new());
+    let mut config = config(folder.path(), store.clone());
+    config.quota = 14 << 20;
+    let recorder = Recorder::open(config).await.unwrap();
+    let mut writer = writer(&recorder);
+    let sent = broadcast(0, 3 * SECONDS);
+    for units in sent.chunks(10) {
+        writer.take(units);
+        let uploaded = || {
+            let status = &recorder.status()[0];
+            status.bytes - status.confirmed_bytes <= 9 << 20
+        };
+        while !uploaded() {
+            tokio::task::yield_now().await;
+        }
+    }
+    writer.close();
+    recorder.settled().await;
+    assert_same(&read(&*store, KEY).await.0, &sent);
+}
+
+/// The store forgets the upload while it runs, after parts were shed: what is left is uploaded anew
+/// and plays.
+#[tokio::test]
+async fn an_upload_the_store_forgot_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Memory::new());
+    let recorder = Recorder::open(config(folder.path(), store.clone()))
+        .await
+        .unwrap();
+    let mut writer = writer(&recorder);
+    let sent = broadcast(0, 2 * SECONDS);
+    writer.take(&sent);
+    while recorder.status()[0].confirmed_bytes < 10 << 20 {
+        tokio::task::yield_now().await;
+    }
+    let upload = store.list_uploads("").await.unwrap().remove(0);
+    store.abort_upload(&upload.key, &upload.id).await.unwrap();
+    assert!(
+        !recorder.shared.quota.reserve(1 << 30),
+        "everything confirmed is shed"
+    );
+    writer.close();
+    recorder.settled().await;
+    let (units, sidecar) = read(&*store, KEY).await;
+    let video = of_kind(&units, Kind::Video);
+    assert!(!video.is_empty() && video[0].is_sync && video.len() < 80);
+    assert!(of_kind(&sent, Kind::Video).ends_with(&video));
+    assert!(sidecar.duration > 7.9);
+}
+
+#[tokio::test]
+async fn of_twins_that_recorded_one_session_the_longer_is_kept_and_none_is_lost() {
+    let sent = broadcast(0, SECONDS);
+    for (theirs, ours) in [
+        (40_000_000, KEY),
+        (10, "recordings/stage/1790000000-k3f9-twin1.mp4"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Memory::new());
+        let twin = Bytes::from(vec![0; theirs]);
+        store
+            .put(KEY, twin.clone(), Label::default())
+            .await
+            .unwrap();
+        let recorder = Recorder::open(config(folder.path(), store.clone()))
+            .await
+            .unwrap();
+        let mut writer = writer(&recorder);
+        writer.take(&sent);
+        writer.close();
+        recorder.settled().await;
+        assert_eq!(
+            store.get(KEY).await.unwrap().bytes(1 << 30).await.unwrap(),
+            twin
+        );
+        if ours != KEY {
+            assert_same(&read(&*store, ours).await.0, &sent);
+        }
+        assert_eq!(store.list_uploads("").await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_at_random_gets_it_all() {
+    let sent = broadcast(0, SECONDS);
+    for seed in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Memory::new());
+        let faulty = Arc::new(Faulty::new(store.clone(), Schedule::seeded(seed, 400)));
+        let recorder = Recorder::open(config(folder.path(), faulty.clone()))
+            .await
+            .unwrap();
+        let mut writer = writer(&recorder);
+        writer.take(&sent);
+        writer.close();
+        recorder.settled().await;
+        assert_same(&read(&*store, KEY).await.0, &sent);
+        assert!(
+            faulty
+                .seen()
+                .iter()
+                .any(|(operation, _)| *operation == Operation::PutPart)
+        );
+    }
+}
+
+#[test]
+fn parts_grow_so_that_no_session_runs_out_of_them() {
+    let total: u64 = (1..=store::PART_NUMBER_MAX)
+        .map(|n| spool::part_target(PART_BYTES, n))
+        .sum();
+    assert!(total > 700 << 30, "{total}");
+}

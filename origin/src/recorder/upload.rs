@@ -1,9 +1,10 @@
 //! The task that takes one recording from the spool to the store, then tells the queue.
 //!
-//! Every step may be repeated, because each may have happened without its answer or its journal line: a part is sent
-//! again under its number, an upload the store no longer knows is either complete already or begun anew, an event
-//! that is sent twice makes one asset. The task has no deadline of its own: it waits and tries again until the
-//! process ends, and the next process goes on.
+//! Every step may be repeated, because each may have happened without its answer or its journal
+//! line: a part is sent again under its number, an upload the store no longer knows is either
+//! complete already or begun anew, an event that is sent twice makes one asset. The task has no
+//! deadline of its own: it waits and tries again until the process ends, and the next process goes
+//! on.
 
 use std::time::SystemTime;
 
@@ -17,11 +18,17 @@ use super::{
 };
 
 /// A sidecar is small: 12 h of keyframes have under 1 MiB.
-const SIDECAR_LABEL: Label =
-    Label { content_type: Some("application/json"), cache_control: None };
-const RECORDING_LABEL: Label = Label { content_type: Some("video/mp4"), cache_control: None };
+const SIDECAR_LABEL: Label = Label {
+    content_type: Some("application/json"),
+    cache_control: None,
+};
+const RECORDING_LABEL: Label = Label {
+    content_type: Some("video/mp4"),
+    cache_control: None,
+};
 
-/// Keys tried when another recording already has the name: a twin origin that recorded the same session.
+/// Keys tried when another recording already has the name: a twin origin that recorded the same
+/// session.
 const NAMES_MAX: u32 = 8;
 
 /// What to do next.
@@ -77,13 +84,20 @@ fn next(spooled: &Spooled) -> Step {
         return Step::Announce;
     }
     if state.parts.is_empty() {
-        return if state.closed { Step::Remove } else { Step::Wait };
+        return if state.closed {
+            Step::Remove
+        } else {
+            Step::Wait
+        };
     }
     if state.upload.is_none() {
         return Step::Create;
     }
     let last_sent = state.confirmed.last().map_or(0, |part| part.number);
-    let next = state.parts.iter().find(|part| part.number > last_sent && spooled.has_part(part.number));
+    let next = state
+        .parts
+        .iter()
+        .find(|part| part.number > last_sent && spooled.has_part(part.number));
     match next {
         Some(part) => Step::Send(part.clone(), state.confirmed.is_empty()),
         None if state.closed => Step::Complete,
@@ -92,21 +106,41 @@ fn next(spooled: &Spooled) -> Step {
 }
 
 async fn create(shared: &Shared, spooled: &Spooled) -> Result<(), String> {
-    let made = shared.config.store.create_upload(spooled.key(), RECORDING_LABEL).await;
+    let made = shared
+        .config
+        .store
+        .create_upload(spooled.key(), RECORDING_LABEL)
+        .await;
     let upload = made.map_err(|error| error.to_string())?;
+    spooled.hold(&shared.quota);
     record(spooled, Entry::Upload(upload))
 }
 
-async fn send(shared: &Shared, spooled: &Spooled, part: &Sealed, first: bool) -> Result<(), String> {
-    let Some(upload) = upload_of(spooled) else { return Ok(()) };
+async fn send(
+    shared: &Shared,
+    spooled: &Spooled,
+    part: &Sealed,
+    first: bool,
+) -> Result<(), String> {
+    let Some(upload) = upload_of(spooled) else {
+        return Ok(());
+    };
     let permit = shared.sending.acquire().await;
-    let bytes = spooled.part_bytes(part.number, first).map_err(|error| error.to_string())?;
-    let sent = shared.config.store.put_part(spooled.key(), &upload, part.number, bytes).await;
+    let bytes = spooled
+        .part_bytes(part.number, first)
+        .map_err(|error| error.to_string())?;
+    let sent = shared
+        .config
+        .store
+        .put_part(spooled.key(), &upload, part.number, bytes)
+        .await;
     drop(permit);
     match sent {
         Ok(sent) => {
             record(spooled, Entry::Confirmed(sent))?;
-            shared.quota.confirmed(spooled.part_path(part.number), part.size);
+            shared
+                .quota
+                .confirmed(spooled.part_path(part.number), part.size);
             Ok(())
         }
         Err(error) => Err(lost_or(shared, spooled, error).await),
@@ -114,14 +148,19 @@ async fn send(shared: &Shared, spooled: &Spooled, part: &Sealed, first: bool) ->
 }
 
 async fn complete(shared: &Shared, spooled: &Spooled) -> Result<(), String> {
-    let Some(upload) = upload_of(spooled) else { return Ok(()) };
+    let Some(upload) = upload_of(spooled) else {
+        return Ok(());
+    };
     let store = &*shared.config.store;
     let confirmed = spooled.state().confirmed.clone();
     let bytes: u64 = confirmed.iter().map(|part| part.size).sum();
     // A twin may have stored the same session; then ours is only worth keeping when it is longer.
     match store.head(spooled.key()).await {
         Ok(other) if other.size >= bytes => {
-            tracing::info!(recording = spooled.key(), "already stored, by us or by a twin");
+            tracing::info!(
+                recording = spooled.key(),
+                "already stored, by us or by a twin"
+            );
             abandon(store, spooled, &upload).await?;
             return record(spooled, Entry::Stored(spooled.key().to_owned()));
         }
@@ -130,13 +169,17 @@ async fn complete(shared: &Shared, spooled: &Spooled) -> Result<(), String> {
         Err(error) => return Err(error.to_string()),
     }
     put_sidecar(store, spooled, spooled.key()).await?;
-    match store.complete_upload(spooled.key(), &upload, &confirmed).await {
+    match store
+        .complete_upload(spooled.key(), &upload, &confirmed)
+        .await
+    {
         Ok(()) => record(spooled, Entry::Stored(spooled.key().to_owned())),
         Err(error) => Err(lost_or(shared, spooled, error).await),
     }
 }
 
-/// The name is taken by a shorter recording of the same session, which may be in use: ours gets a name of its own.
+/// The name is taken by a shorter recording of the same session, which may be in use: ours gets a
+/// name of its own.
 async fn store_beside(shared: &Shared, spooled: &Spooled, old: &UploadId) -> Result<(), String> {
     let store = &*shared.config.store;
     let stem = spooled.key().trim_end_matches(".mp4");
@@ -147,44 +190,90 @@ async fn store_beside(shared: &Shared, spooled: &Spooled, old: &UploadId) -> Res
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.to_string()),
         }
-        copy(store, spooled, &key).await?;
+        let upload = store
+            .create_upload(&key, RECORDING_LABEL)
+            .await
+            .map_err(|e| e.to_string())?;
+        if let Err(error) = copy(store, spooled, &key, &upload).await {
+            // Best effort: what stays behind is expired by the bucket's rule.
+            let _ = store.abort_upload(&key, &upload).await;
+            return Err(error);
+        }
         abandon(store, spooled, old).await?;
         return record(spooled, Entry::Stored(key));
     }
-    Err(format!("cannot store the recording: {NAMES_MAX} of the same session are there"))
+    Err(format!(
+        "cannot store the recording: {NAMES_MAX} of the same session are there"
+    ))
 }
 
-/// Sends every part again under another key. Parts that were shed come from nowhere: then the rest is kept.
-async fn copy(store: &dyn Store, spooled: &Spooled, key: &str) -> Result<(), String> {
+/// Sends every part again under another key. Parts that were shed come from nowhere: then the rest
+/// is kept.
+async fn copy(
+    store: &dyn Store,
+    spooled: &Spooled,
+    key: &str,
+    upload: &UploadId,
+) -> Result<(), String> {
     let fail = |error: store::Error| error.to_string();
-    let upload = store.create_upload(key, RECORDING_LABEL).await.map_err(fail)?;
     let parts = spooled.state().parts.clone();
     let mut sent = Vec::new();
     for part in parts.iter().filter(|part| spooled.has_part(part.number)) {
-        let bytes = spooled.part_bytes(part.number, sent.is_empty()).map_err(|e| e.to_string())?;
-        sent.push(store.put_part(key, &upload, part.number, bytes).await.map_err(fail)?);
+        let bytes = spooled
+            .part_bytes(part.number, sent.is_empty())
+            .map_err(|e| e.to_string())?;
+        sent.push(
+            store
+                .put_part(key, upload, part.number, bytes)
+                .await
+                .map_err(fail)?,
+        );
     }
     put_sidecar(store, spooled, key).await?;
-    store.complete_upload(key, &upload, &sent).await.map_err(fail)
+    store
+        .complete_upload(key, upload, &sent)
+        .await
+        .map_err(fail)
 }
 
 async fn put_sidecar(store: &dyn Store, spooled: &Spooled, key: &str) -> Result<(), String> {
     let name = format!("{}.json", key.trim_end_matches(".mp4"));
     let text = serde_json::to_vec(&spooled.sidecar()).map_err(|error| error.to_string())?;
-    store.put(&name, text.into(), SIDECAR_LABEL).await.map_err(|error| error.to_string())
+    store
+        .put(&name, text.into(), SIDECAR_LABEL)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 async fn abandon(store: &dyn Store, spooled: &Spooled, upload: &UploadId) -> Result<(), String> {
-    store.abort_upload(spooled.key(), upload).await.map_err(|error| error.to_string())
+    store
+        .abort_upload(spooled.key(), upload)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 async fn announce(shared: &Shared, spooled: &Spooled) -> Result<(), String> {
     let Some(queue) = &shared.config.announce else {
         return record(spooled, Entry::Announced);
     };
-    let Some(key) = spooled.state().stored.clone() else { return Ok(()) };
-    let object = shared.config.store.head(&key).await.map_err(|error| error.to_string())?;
-    let nanos = object.modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let Some(key) = spooled.state().stored.clone() else {
+        return Ok(());
+    };
+    let object = match shared.config.store.head(&key).await {
+        Ok(object) => object,
+        Err(error) if error.is_not_found() => {
+            tracing::warn!(
+                recording = key,
+                "removed from the store before it was announced"
+            );
+            return record(spooled, Entry::Announced);
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    let nanos = object
+        .modified
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let event = ObjectCreated {
         bucket: shared.config.store.url().to_owned(),
         key,
@@ -194,7 +283,10 @@ async fn announce(shared: &Shared, spooled: &Spooled) -> Result<(), String> {
         sequencer: Some(Sequencer::new(&format!("{:018X}", nanos.as_nanos()))),
     };
     let body = object_created(&event, object.modified);
-    queue.send(&[body]).await.map_err(|error| error.to_string())?;
+    queue
+        .send(&[body])
+        .await
+        .map_err(|error| error.to_string())?;
     record(spooled, Entry::Announced)
 }
 
@@ -203,20 +295,25 @@ async fn remove(shared: &Shared, spooled: &Spooled) -> Result<(), String> {
     if let Some(upload) = upload {
         abandon(&*shared.config.store, spooled, &upload).await?;
     }
-    spooled.remove(&shared.quota).map_err(|error| format!("cannot empty the spool: {error}"))
+    spooled
+        .remove(&shared.quota)
+        .map_err(|error| format!("cannot empty the spool: {error}"))
 }
 
-/// The store no longer knows the upload: either it was completed and the answer lost, or it expired and begins anew.
+/// The store no longer knows the upload: either it was completed and the answer lost, or it expired
+/// and begins anew.
 async fn lost_or(shared: &Shared, spooled: &Spooled, error: store::Error) -> String {
     if !matches!(error, store::Error::UploadGone { .. }) {
         return error.to_string();
     }
     let (closed, bytes) = {
         let state = spooled.state();
-        (state.closed, state.confirmed.iter().map(|part| part.size).sum::<u64>())
+        (
+            state.closed,
+            state.confirmed.iter().map(|part| part.size).sum::<u64>(),
+        )
     };
-    let stored = async { shared.config.store.head(spooled.key()).await };
-    let result = match stored.await {
+    let result = match shared.config.store.head(spooled.key()).await {
         Ok(object) if closed && object.size == bytes => {
             record(spooled, Entry::Stored(spooled.key().to_owned()))
         }
@@ -232,5 +329,7 @@ fn upload_of(spooled: &Spooled) -> Option<UploadId> {
 }
 
 fn record(spooled: &Spooled, entry: Entry) -> Result<(), String> {
-    spooled.record(entry).map_err(|error| format!("cannot write the journal: {error}"))
+    spooled
+        .record(entry)
+        .map_err(|error| format!("cannot write the journal: {error}"))
 }

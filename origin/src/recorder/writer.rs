@@ -5,18 +5,14 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write as _},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc::Receiver,
-    },
+    sync::{Arc, atomic::Ordering, mpsc::Receiver},
     time::UNIX_EPOCH,
 };
 
 use media::{AccessUnit, Track};
 
 use super::{
-    Message, Meta, Shared,
+    Load, Message, Meta, Shared,
     chunks::{Chunker, Chunks},
     journal::{Begun, Entry, Sealed},
     sidecar::TrackSummary,
@@ -27,8 +23,7 @@ use super::{
 pub(super) struct Writer {
     shared: Arc<Shared>,
     meta: Meta,
-    waiting_bytes: Arc<AtomicU64>,
-    dropped: Arc<AtomicU64>,
+    pub(super) load: Arc<Load>,
     /// Files begun so far in this session.
     files: u32,
     tracks: Vec<Track>,
@@ -46,17 +41,11 @@ struct Current {
 }
 
 impl Writer {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        meta: Meta,
-        waiting_bytes: Arc<AtomicU64>,
-        dropped: Arc<AtomicU64>,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, meta: Meta, load: Arc<Load>) -> Self {
         Self {
             shared,
             meta,
-            waiting_bytes,
-            dropped,
+            load,
             files: 0,
             tracks: Vec::new(),
             current: None,
@@ -82,7 +71,7 @@ impl Writer {
         self.close();
     }
 
-    fn init(&mut self, mut tracks: Vec<Track>) {
+    pub(super) fn init(&mut self, mut tracks: Vec<Track>) {
         tracks.sort_by_key(Track::kind);
         if self.tracks != tracks {
             self.close();
@@ -90,18 +79,23 @@ impl Writer {
         }
     }
 
-    fn unit(&mut self, unit: AccessUnit) {
-        self.waiting_bytes.fetch_sub(unit.payload.len() as u64, Ordering::AcqRel);
+    pub(super) fn unit(&mut self, unit: AccessUnit) {
+        self.load.waiting_units.fetch_sub(1, Ordering::AcqRel);
+        self.load
+            .waiting_bytes
+            .fetch_sub(unit.payload.len() as u64, Ordering::AcqRel);
         if self.current.is_none() && !self.begin() {
-            self.dropped.fetch_add(1, Ordering::AcqRel);
+            self.load.dropped.fetch_add(1, Ordering::AcqRel);
             return;
         }
-        let Some(current) = &mut self.current else { return };
+        let Some(current) = &mut self.current else {
+            return;
+        };
         match current.chunker.push(unit) {
             Ok((Some(chunks), _)) => self.write(&chunks),
             Ok((None, true)) => {}
             Ok((None, false)) => {
-                self.dropped.fetch_add(1, Ordering::AcqRel);
+                self.load.dropped.fetch_add(1, Ordering::AcqRel);
             }
             Err(error) => {
                 tracing::warn!(stream = self.meta.stream, %error, "a chunk cannot be recorded");
@@ -130,14 +124,28 @@ impl Writer {
             Ok(spooled) => Arc::new(spooled),
             Err(error) => return self.fail(&error),
         };
-        let part = Sealed { number: 1, size: 0, keyframes: Vec::new(), seconds: 0.0 };
-        let mut current = Current { spooled: spooled.clone(), chunker, file: None, part };
+        let part = Sealed {
+            number: 1,
+            size: 0,
+            keyframes: Vec::new(),
+            seconds: 0.0,
+        };
+        let mut current = Current {
+            spooled: spooled.clone(),
+            chunker,
+            file: None,
+            part,
+        };
         if let Err(error) = current.append(&init) {
             return self.fail(&error);
         }
         self.files += 1;
         self.failing = false;
-        tracing::info!(stream = self.meta.stream, recording = spooled.key(), "recording");
+        tracing::info!(
+            stream = self.meta.stream,
+            recording = spooled.key(),
+            "recording"
+        );
         self.shared.upload(spooled);
         self.current = Some(current);
         true
@@ -145,8 +153,15 @@ impl Writer {
 
     fn begun(&self, chunker: &Chunker) -> Begun {
         let meta = &self.meta;
-        let since = meta.started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let again = if self.files > 0 { format!("-{}", self.files + 1) } else { String::new() };
+        let since = meta
+            .started_at
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let again = if self.files > 0 {
+            format!("-{}", self.files + 1)
+        } else {
+            String::new()
+        };
         let key = format!(
             "recordings/{}/{}-{}{again}.mp4",
             meta.stream,
@@ -174,7 +189,9 @@ impl Writer {
     }
 
     fn write(&mut self, chunks: &Chunks) {
-        let Some(current) = &mut self.current else { return };
+        let Some(current) = &mut self.current else {
+            return;
+        };
         let fits = self.shared.quota.reserve(chunks.bytes.len() as u64);
         let written = if fits {
             current.append_chunks(chunks)
@@ -193,9 +210,9 @@ impl Writer {
                 if fits {
                     self.shared.quota.unreserve(chunks.bytes.len() as u64);
                 }
-                self.dropped.fetch_add(chunks.units, Ordering::AcqRel);
+                self.load.dropped.fetch_add(chunks.units, Ordering::AcqRel);
                 self.fail(&error);
-                self.note(|position| Entry::Gap(position));
+                self.note(Entry::Gap);
                 if let Some(current) = &mut self.current {
                     current.chunker.await_sync();
                     current.spooled.state().failing = Some(error.to_string());
@@ -206,7 +223,9 @@ impl Writer {
 
     /// Ends the open part, which is then uploaded.
     fn seal(&mut self) {
-        let Some(current) = &mut self.current else { return };
+        let Some(current) = &mut self.current else {
+            return;
+        };
         if let Err(error) = current.seal() {
             // The part stays open and grows; the next chunk tries again.
             self.fail(&error);
@@ -214,8 +233,10 @@ impl Writer {
     }
 
     fn note(&mut self, entry: impl FnOnce(i64) -> Entry) {
-        let Some(current) = &mut self.current else { return };
-        let dropped = self.dropped.load(Ordering::Acquire);
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        let dropped = self.load.dropped.load(Ordering::Acquire);
         current.spooled.state().dropped_units = dropped;
         let entry = entry(current.chunker.position());
         if let Err(error) = current.spooled.record(entry) {
@@ -237,7 +258,9 @@ impl Writer {
     }
 
     fn flush(&mut self) {
-        let Some(current) = &mut self.current else { return };
+        let Some(current) = &mut self.current else {
+            return;
+        };
         match current.chunker.flush() {
             Ok(Some(chunks)) => self.write(&chunks),
             Ok(None) => {}
@@ -248,11 +271,13 @@ impl Writer {
     }
 
     /// Ends the file.
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.flush();
         self.seal();
-        let Some(current) = self.current.take() else { return };
-        let dropped_units = self.dropped.load(Ordering::Acquire);
+        let Some(current) = self.current.take() else {
+            return;
+        };
+        let dropped_units = self.load.dropped.load(Ordering::Acquire);
         if let Err(error) = current.spooled.record(Entry::Closed { dropped_units }) {
             // The next start closes it.
             tracing::error!(stream = self.meta.stream, %error, "cannot close the recording");
@@ -267,7 +292,8 @@ impl Current {
             Some(file) => file,
             None => {
                 let path = self.spooled.part_path(self.part.number);
-                self.file.insert(OpenOptions::new().create(true).append(true).open(path)?)
+                self.file
+                    .insert(OpenOptions::new().create(true).append(true).open(path)?)
             }
         };
         if let Err(error) = file.write_all(bytes) {
@@ -281,7 +307,10 @@ impl Current {
     fn append_chunks(&mut self, chunks: &Chunks) -> io::Result<()> {
         let start = self.part.size;
         self.append(&chunks.bytes)?;
-        let placed = chunks.keyframes.iter().map(|(dts, offset)| (*dts, start + offset));
+        let placed = chunks
+            .keyframes
+            .iter()
+            .map(|(dts, offset)| (*dts, start + offset));
         self.part.keyframes.extend(placed);
         self.part.seconds = self.chunker.seconds();
         let mut state = self.spooled.state();
@@ -290,7 +319,9 @@ impl Current {
     }
 
     fn seal(&mut self) -> io::Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
         file.sync_data()?;
         let next = Sealed {
             number: self.part.number + 1,

@@ -142,7 +142,8 @@ pub(super) fn hide(
     Ok(true)
 }
 
-/// False only where another delivery of the message is the newest: that one's work is not ours to delete.
+/// False only where another delivery of the message is the newest: that one's work is not ours to
+/// delete.
 pub(super) fn delete(t: &Transaction<'_>, receipt: &Receipt) -> rusqlite::Result<bool> {
     let Some((id, count)) = parse(receipt) else {
         return Ok(false);

@@ -40,7 +40,8 @@ where
         return Error::misconfigured(queue, "the queue does not exist; create it or fix its URL");
     }
     match status {
-        // These come back as 400 or 403, and pass: the clock is being set, the token renewed, the rate is lower.
+        // These come back as 400 or 403, and pass: the clock is being set, the token renewed, the
+        // rate is lower.
         _ if [
             "ExpiredToken",
             "RequestExpired",
@@ -112,8 +113,8 @@ pub(super) fn entry(
     }
 }
 
-/// Codes that say that a receipt no longer holds its message. A wrong parameter in a change of visibility can only be
-/// the receipt: the rest was checked.
+/// Codes that say that a receipt no longer holds its message. A wrong parameter in a change of
+/// visibility can only be the receipt: the rest was checked.
 fn is_lost(code: &str) -> bool {
     [
         "MessageNotInflight",

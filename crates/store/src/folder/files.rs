@@ -60,7 +60,8 @@ impl Inner {
             Err(error) if is_absent(&error) => return Ok(()),
             Err(error) => return Err(Error::io("delete", key, &error)),
         }
-        // Folders that became empty go too, as in S3, where they never were. A racing put makes them again.
+        // Folders that became empty go too, as in S3, where they never were. A racing put makes
+        // them again.
         let mut folder = path.parent();
         while let Some(parent) = folder.filter(|parent| **parent != *self.root) {
             if fs::remove_dir(parent).is_err() {
@@ -327,7 +328,8 @@ impl Inner {
     /// Renames a finished file to its key and makes the name durable.
     fn publish(&self, key: &str, temporary: &Path) -> Result<()> {
         let place = || {
-            // A delete may remove a folder between its making and the rename; then it is made once more.
+            // A delete may remove a folder between its making and the rename; then it is made once
+            // more.
             for attempt in 0.. {
                 let target = self.target(key)?;
                 match fs::rename(temporary, &target) {

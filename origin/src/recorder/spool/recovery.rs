@@ -13,10 +13,13 @@ use super::*;
 /// Bytes read at a time while looking for the end of the last whole chunk.
 const SCAN_BYTES: usize = 1 << 20;
 
-/// Every recording in the spool, each closed at its last whole chunk. What cannot be read is left alone with a log
-/// line: a human may still get something out of it.
+/// Every recording in the spool, each closed at its last whole chunk. What cannot be read is left
+/// alone with a log line: a human may still get something out of it.
 pub(in super::super) fn recover(spool: &Path, quota: &Quota) -> Result<Vec<Spooled>, Error> {
-    let fail = |source| Error::Spool { path: spool.to_owned(), source };
+    let fail = |source| Error::Spool {
+        path: spool.to_owned(),
+        source,
+    };
     fs::create_dir_all(spool).map_err(fail)?;
     let mut left = Vec::new();
     for entry in fs::read_dir(spool).map_err(fail)? {
@@ -73,7 +76,11 @@ fn count(spooled: &Spooled, quota: &Quota) {
         let path = spooled.part_path(part.number);
         if path.exists() {
             quota.count(part.size);
-            if state.confirmed.iter().any(|sent| sent.number == part.number) {
+            if state
+                .confirmed
+                .iter()
+                .any(|sent| sent.number == part.number)
+            {
                 quota.confirmed(path, part.size);
             }
         }
@@ -82,7 +89,11 @@ fn count(spooled: &Spooled, quota: &Quota) {
 
 /// Seals the part that was open and closes the recording.
 fn close(spooled: &Spooled) -> io::Result<()> {
-    let number = spooled.state().parts.last().map_or(1, |part| part.number + 1);
+    let number = spooled
+        .state()
+        .parts
+        .last()
+        .map_or(1, |part| part.number + 1);
     let path = spooled.part_path(number);
     if path.exists() {
         let init = fs::read(spooled.folder.join("init.mp4"))?;
@@ -106,7 +117,12 @@ fn scan(path: &Path, init: &[u8], number: u32) -> io::Result<Option<Sealed>> {
     let tracks = cmaf::read_init(init).map_err(io::Error::other)?;
     let mut file = fs::File::open(path)?;
     let (mut scanner, mut buffer) = (Scanner::new(), vec![0; SCAN_BYTES]);
-    let mut part = Sealed { number, size: 0, keyframes: Vec::new(), seconds: 0.0 };
+    let mut part = Sealed {
+        number,
+        size: 0,
+        keyframes: Vec::new(),
+        seconds: 0.0,
+    };
     let mut chunks = 0;
     loop {
         let count = file.read(&mut buffer)?;
