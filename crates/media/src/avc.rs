@@ -5,10 +5,7 @@
 //! not look into slices.
 
 use bytes::Bytes;
-use h264_reader::{
-    avcc::AvcDecoderConfigurationRecord,
-    nal::{Nal as _, RefNal, sps::SeqParameterSet},
-};
+use h264_reader::nal::{Nal as _, RefNal, sps::SeqParameterSet};
 
 /// A record longer than this is not one: two parameter sets have under 100 bytes, a full set of 31 + 255 real ones
 /// stays far below.
@@ -54,20 +51,12 @@ impl Config {
             return Err(Error::TooLong(record.len()));
         }
         let damaged = |e: &dyn std::fmt::Debug| Error::Damaged(format!("{e:?}"));
-        let parsed =
-            AvcDecoderConfigurationRecord::try_from(&record[..]).map_err(|e| damaged(&e))?;
-        let sps = parsed
-            .sequence_parameter_sets()
-            .next()
-            .ok_or(Error::Missing("sequence"))?
-            .map_err(|e| damaged(&e))?;
-        let pps = parsed
-            .picture_parameter_sets()
-            .next()
-            .ok_or(Error::Missing("picture"))?
-            .map_err(|e| damaged(&e))?;
+        let Sets {
+            nal_length_bytes,
+            sps,
+            pps,
+        } = sets(&record)?;
         let (sps, pps) = (record.slice_ref(sps), record.slice_ref(pps));
-        let nal_length_bytes = usize::from(parsed.length_size_minus_one()) + 1;
         let set = SeqParameterSet::from_bits(RefNal::new(&sps, &[], true).rbsp_bits())
             .map_err(|e| damaged(&e))?;
         let (width, height) = set.pixel_dimensions().map_err(|e| damaged(&e))?;
@@ -165,6 +154,56 @@ impl<'a> Iterator for NalUnits<'a> {
     }
 }
 
+/// What a record holds, as slices of it.
+struct Sets<'a> {
+    nal_length_bytes: usize,
+    sps: &'a [u8],
+    pps: &'a [u8],
+}
+
+/// Takes a record apart. `h264-reader` can too, but panics on parameter sets of no bytes.
+fn sets(record: &[u8]) -> Result<Sets<'_>, Error> {
+    let damaged = |what: &str| Error::Damaged(what.to_owned());
+    let (head, mut rest) = record
+        .split_at_checked(5)
+        .ok_or_else(|| damaged("it is too short"))?;
+    let [1, _profile, _compatibility, _level, length_size] = *head else {
+        return Err(damaged("its version is not 1"));
+    };
+    let nal_length_bytes = usize::from(length_size & 3) + 1;
+    if nal_length_bytes == 3 {
+        return Err(damaged("NAL unit lengths of 3 bytes do not exist"));
+    }
+    let sps = first_set(&mut rest, 0x1f, 7)?.ok_or(Error::Missing("sequence"))?;
+    let pps = first_set(&mut rest, 0xff, 8)?.ok_or(Error::Missing("picture"))?;
+    Ok(Sets {
+        nal_length_bytes,
+        sps,
+        pps,
+    })
+}
+
+/// Reads a counted list of parameter sets; gives the first, which must be of NAL unit type `kind`.
+fn first_set<'a>(rest: &mut &'a [u8], mask: u8, kind: u8) -> Result<Option<&'a [u8]>, Error> {
+    let cut = || Error::Damaged("it ends inside a parameter set".to_owned());
+    let (count, mut left) = rest.split_first().ok_or_else(cut)?;
+    let mut first = None;
+    for _ in 0..count & mask {
+        let (length, body) = left.split_first_chunk::<2>().ok_or_else(cut)?;
+        let length = usize::from(u16::from_be_bytes(*length));
+        let (set, after) = body.split_at_checked(length).ok_or_else(cut)?;
+        if set.first().is_none_or(|header| header & 0x1f != kind) {
+            return Err(Error::Damaged(
+                "a parameter set is empty or of another type".to_owned(),
+            ));
+        }
+        first = first.or(Some(set));
+        left = after;
+    }
+    *rest = left;
+    Ok(first)
+}
+
 fn frame_rate(set: &SeqParameterSet) -> Option<(u32, u32)> {
     let timing = set.vui_parameters.as_ref()?.timing_info.as_ref()?;
     // One frame is two field ticks (H.264 §E.2.1).
@@ -203,6 +242,22 @@ mod tests {
         assert_eq!(config.nal_length_bytes(), 4);
         assert_eq!((config.width(), config.height()), (1280, 640));
         assert_eq!(config.frame_rate().map(|(n, d)| n / d), Some(30));
+    }
+
+    #[test]
+    fn empty_or_cut_parameter_sets_are_damage() {
+        let good = record();
+        for (at, byte) in [(7, 0), (8, 0x68), (4, 0xfe), (0, 2), (6, 0xff)] {
+            let mut bytes = good.to_vec();
+            bytes[at] = byte;
+            let error = Config::parse(Bytes::from(bytes)).unwrap_err();
+            assert!(matches!(error, Error::Damaged(_)), "{at}: {error}");
+        }
+        let no_sps = Bytes::from_static(&[1, 0x64, 0, 0x1f, 0xff, 0xe0, 0]);
+        assert_eq!(Config::parse(no_sps), Err(Error::Missing("sequence")));
+        // Found by fuzzing: a sequence parameter set of no bytes.
+        let empty = Bytes::from_static(&[1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 0, 1, 0, 0]);
+        assert!(matches!(Config::parse(empty), Err(Error::Damaged(_))));
     }
 
     #[test]
