@@ -119,9 +119,27 @@ impl Console {
         }
         let clock = calendar::timecode(reading.unix);
         let clock_glyphs = &self.clock;
-        write(&mut self.luma, self.width, clock_glyphs, &clock, self.dot, CLOCK_LATITUDE);
-        let note = format!("UTC   FRAME {:07}   {}", reading.frame % 10_000_000, reading.note);
-        write(&mut self.luma, self.width, &self.small, &note, self.dot, NOTE_LATITUDE);
+        write(
+            &mut self.luma,
+            self.width,
+            clock_glyphs,
+            &clock,
+            self.dot,
+            CLOCK_LATITUDE,
+        );
+        let note = format!(
+            "UTC   FRAME {:07}   {}",
+            reading.frame % 10_000_000,
+            reading.note
+        );
+        write(
+            &mut self.luma,
+            self.width,
+            &self.small,
+            &note,
+            self.dot,
+            NOTE_LATITUDE,
+        );
     }
 
     fn draw_blocks(&mut self, stamp: Stamp) {

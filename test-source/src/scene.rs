@@ -51,7 +51,9 @@ pub fn paint(width: usize, words: &Words, eye: Eye, projection: Projection) -> C
     let mut canvas = Canvas::new(width);
     let dot = canvas.dot();
     let everywhere = ((-180.0, 180.0), (-90.0, 90.0));
-    canvas.paint(everywhere.0, everywhere.1, |point| (ground(point, dot), 1.0));
+    canvas.paint(everywhere.0, everywhere.1, |point| {
+        (ground(point, dot), 1.0)
+    });
     canvas.paint((-180.0, 180.0), (RAMP_LOW, BARS_HIGH), |point| {
         (bars(point), 1.0)
     });
@@ -81,7 +83,9 @@ fn ground(point: Point, dot: f64) -> Rgb {
         0.14,
         dot,
     ));
-    let written = BEHIND_WORDS.iter().any(|(low, high)| (*low..*high).contains(&point.latitude));
+    let written = BEHIND_WORDS
+        .iter()
+        .any(|(low, high)| (*low..*high).contains(&point.latitude));
     if !written {
         colour = mix(colour, MERIDIAN, meridian as f32 * 0.8);
     }
@@ -124,18 +128,26 @@ fn circles(canvas: &mut Canvas, projection: Projection) {
             longitude,
             latitude,
         };
-        canvas.paint((longitude - 20.0, longitude + 20.0), (-20.0, 20.0), |point| {
-            let off = angle(centre, point);
-            let ring = line(off - 18.0, 0.14, dot).max(line(off - 9.0, 0.09, dot));
-            (SOFT, ring * 0.75)
-        });
+        canvas.paint(
+            (longitude - 20.0, longitude + 20.0),
+            (-20.0, 20.0),
+            |point| {
+                let off = angle(centre, point);
+                let ring = line(off - 18.0, 0.14, dot).max(line(off - 9.0, 0.09, dot));
+                (SOFT, ring * 0.75)
+            },
+        );
     }
     for pole in [90.0, -90.0] {
         let centre = Point {
             longitude: 0.0,
             latitude: pole,
         };
-        let rows = if pole > 0.0 { (70.0, 90.0) } else { (-90.0, -70.0) };
+        let rows = if pole > 0.0 {
+            (70.0, 90.0)
+        } else {
+            (-90.0, -70.0)
+        };
         canvas.paint((-180.0, 180.0), rows, |point| {
             (SOFT, line(angle(centre, point) - 18.0, 0.14, dot) * 0.75)
         });
@@ -169,7 +181,12 @@ fn degrees(canvas: &mut Canvas) {
 }
 
 fn directions(canvas: &mut Canvas) {
-    for (longitude, name) in [(0.0, "FRONT"), (90.0, "RIGHT"), (180.0, "BACK"), (-90.0, "LEFT")] {
+    for (longitude, name) in [
+        (0.0, "FRONT"),
+        (90.0, "RIGHT"),
+        (180.0, "BACK"),
+        (-90.0, "LEFT"),
+    ] {
         let at = Point {
             longitude,
             latitude: 47.0,

@@ -191,13 +191,17 @@ fn cell(x: f64, y: f64) -> (usize, f64, f64) {
 
 fn on_faces(faces: &[Face; 6], vector: [f64; 3], bend: fn(f64) -> f64) -> Option<(f64, f64)> {
     let dot = |a: [f64; 3]| a[0] * vector[0] + a[1] * vector[1] + a[2] * vector[2];
-    let nearest = |a: &(usize, &Face), b: &(usize, &Face)| dot(a.1.ahead).total_cmp(&dot(b.1.ahead));
+    let nearest =
+        |a: &(usize, &Face), b: &(usize, &Face)| dot(a.1.ahead).total_cmp(&dot(b.1.ahead));
     let (index, face) = faces.iter().enumerate().max_by(nearest)?;
     let depth = dot(face.ahead);
     let u = bend(dot(face.right) / depth).clamp(-1.0, 1.0);
     let v = bend(dot(face.down) / depth).clamp(-1.0, 1.0);
     let (column, row) = ((index % 3) as f64, (index / 3) as f64);
-    Some(((column + (u + 1.0) / 2.0) / 3.0, (row + (v + 1.0) / 2.0) / 2.0))
+    Some((
+        (column + (u + 1.0) / 2.0) / 3.0,
+        (row + (v + 1.0) / 2.0) / 2.0,
+    ))
 }
 
 fn fisheye(x: f64, y: f64) -> Option<[f64; 3]> {
