@@ -180,6 +180,7 @@ def test_a_finished_recording_becomes_a_job_and_nobody_else_can_make_one(deploym
     bucket = outputs["transcodingIngressBucketId"]
     deployment.aws("s3").put_object(Bucket=bucket, Key="recordings/test/2026 11.mp4", Body=b"x")
     deployment.aws("s3").put_object(Bucket=bucket, Key="elsewhere/file", Body=b"x")
+    deployment.aws("s3").put_object(Bucket=bucket, Key="recordings/test/2026 11.json", Body=b"x")
     messages = sqs.receive_message(QueueUrl=outputs["transcodingQueueUrl"], MaxNumberOfMessages=10)["Messages"]
     bodies = [json.loads(m["Body"]) for m in messages]
     keys = [r["s3"]["object"]["key"] for body in bodies for r in body.get("Records", [])]
@@ -189,8 +190,8 @@ def test_a_finished_recording_becomes_a_job_and_nobody_else_can_make_one(deploym
     [statement] = json.loads(attributes["Policy"])["Statement"]
     assert statement["Condition"]["ArnEquals"]["aws:SourceArn"] == f"arn:aws:s3:::{bucket}"
     assert json.loads(attributes["RedrivePolicy"])["maxReceiveCount"] == 3
-    deployment.aws("s3").delete_object(Bucket=bucket, Key="recordings/test/2026 11.mp4")
-    deployment.aws("s3").delete_object(Bucket=bucket, Key="elsewhere/file")
+    for key in ("recordings/test/2026 11.mp4", "recordings/test/2026 11.json", "elsewhere/file"):
+        deployment.aws("s3").delete_object(Bucket=bucket, Key=key)
 
 
 @pytest.mark.parametrize("which", ["transcodingIngressBucketId", "transcodingEgressBucketId"])
