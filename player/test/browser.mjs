@@ -3,18 +3,20 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { launch } from './lib/browser.mjs';
+import { makePatterns } from './lib/pattern.mjs';
+import { serve } from './lib/server.mjs';
 import { access } from './parts/access.mjs';
 import { headset } from './parts/headset.mjs';
 import { live } from './parts/live.mjs';
 import { pixels } from './parts/pixels.mjs';
-import { launch } from './lib/browser.mjs';
-import { makePatterns } from './lib/pattern.mjs';
-import { serve } from './lib/server.mjs';
 
 const parts = { pixels, live, access, headset };
 const wanted = process.argv.slice(2);
 // Patterns are made once per machine; live streams are made anew.
-const media = process.env.PLAYER_TEST_MEDIA ?? join(tmpdir(), `panocast-player-test-${process.getuid?.() ?? 0}`);
+const media =
+  process.env.PLAYER_TEST_MEDIA ??
+  join(tmpdir(), `panocast-player-test-${process.getuid?.() ?? 0}`);
 const shots = process.env.SHOTS;
 if (shots) mkdirSync(shots, { recursive: true });
 rmSync(`${media}/hls`, { recursive: true, force: true });
@@ -29,10 +31,14 @@ for (const [name, part] of Object.entries(parts)) {
     const started = performance.now();
     try {
       await run();
-      console.log(`ok    ${name}: ${what} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
+      console.log(
+        `ok    ${name}: ${what} (${((performance.now() - started) / 1000).toFixed(1)} s)`,
+      );
     } catch (error) {
       failed += 1;
-      console.log(`FAIL  ${name}: ${what}\n      ${String(error.stack ?? error).replaceAll('\n', '\n      ')}`);
+      console.log(
+        `FAIL  ${name}: ${what}\n      ${String(error.stack ?? error).replaceAll('\n', '\n      ')}`,
+      );
     }
   };
   await part({ browser, server, media, check, shots });

@@ -91,6 +91,7 @@ export class Bar {
   update(s: Snapshot): void {
     const still = this.playback.paused;
     relabel(this.play, still ? 'play' : 'pause', still ? 'Play' : 'Pause');
+    this.play.disabled = s.span.end === 0;
     this.seek.update(s);
     this.tools.update(s);
     this.badge.hidden = !s.live;
@@ -98,15 +99,7 @@ export class Bar {
     say(this.badge, 'Live');
     this.edge.hidden = !s.live || (s.following && s.phase !== 'paused');
     say(this.edge, 'Go to live');
-    const behind = s.span.end - s.span.position;
-    say(
-      this.time,
-      s.live
-        ? s.following
-          ? ''
-          : `−${clock(behind)}`
-        : `${clock(s.span.position)} / ${clock(s.span.end)}`,
-    );
+    say(this.time, timeOf(s));
     const show = s.live && s.latency !== undefined && s.phase === 'playing';
     say(this.latency, show ? `${s.latency?.toFixed(1)} s behind` : '');
   }
@@ -149,4 +142,9 @@ export class Bar {
     const on = document.fullscreenElement !== null;
     relabel(this.full, on ? 'unfull' : 'full', on ? 'Leave full screen' : 'Full screen');
   }
+}
+
+function timeOf({ live, following, span }: Snapshot): string {
+  if (live) return following ? '' : `−${clock(span.end - span.position)}`;
+  return span.end > 0 ? `${clock(span.position)} / ${clock(span.end)}` : '';
 }

@@ -6,7 +6,7 @@ import { clock, spoken } from '../media/timing.ts';
 import { h, say } from '../page/dom.ts';
 import type { Route } from '../route.ts';
 
-/** A window shorter than this is not worth a bar. */
+/** A live window shorter than this is not worth a bar. */
 const WORTH_S = 8;
 
 type Watch = Extract<Route, { page: 'watch' }>;
@@ -59,7 +59,7 @@ export class SeekBar {
     this.span = s.span;
     this.live = s.live;
     const length = s.span.end - s.span.start;
-    this.element.hidden = length < WORTH_S;
+    this.element.hidden = length < (s.live ? WORTH_S : 1);
     if (this.held || length <= 0) return;
     // While following, the knob rests at the end: the few seconds of latency are not a place to seek to.
     const share = s.live && s.following ? 1 : (s.span.position - s.span.start) / length;

@@ -83,6 +83,7 @@ export function settings(
         'su',
         'tb',
         'v',
+        'panocast-view',
       ],
       reporterCallback: reporter,
     },

@@ -67,7 +67,8 @@ export class Playback {
   private recoveredAt = 0;
   private fruitless = 0;
   private wantsPaused = false;
-  private startedAt = performance.now();
+  /** Of the page for the first attempt, of the attempt for later ones. */
+  private startedAt = 0;
   private timer: ReturnType<typeof setInterval>;
   private report: (() => void) | undefined;
 
@@ -196,7 +197,7 @@ export class Playback {
 
   private attachHls(): void {
     const hls = new Hls(
-      settings(this.base, (reporter) => {
+      settings(new URL(this.base).pathname.slice(0, -1), (reporter) => {
         this.report = () => reporter.updateCustomData({ 'panocast-view': this.headingReport() });
       }),
     );
@@ -301,6 +302,7 @@ export class Playback {
     if (this.hls || !asksAgain(this.phase)) return;
     if (answer === 'live' || (answer === 'ended' && this.phase !== 'ended')) {
       this.following = true;
+      this.startedAt = performance.now();
       return this.open();
     }
     if (answer !== 'ended') this.happens({ kind: answer });

@@ -50,6 +50,8 @@ export class Notice {
   private render(s: Snapshot): void {
     const said = words(s.phase, s.reason);
     this.element.dataset['shown'] = said ? 'yes' : 'no';
+    // A pause for the buffer leaves the picture as it is; a standing state steps in front of it.
+    this.element.dataset['veil'] = said && said.detail !== '' ? 'yes' : 'no';
     say(this.title, said?.title ?? '');
     say(this.detail, said?.detail ?? '');
     this.spinner.hidden = !said?.busy;
@@ -78,9 +80,10 @@ export function unmuteButton(video: HTMLVideoElement, also: () => void): HTMLBut
     'Tap to unmute',
   );
   const update = (): void => {
-    button.hidden = !video.muted && video.volume > 0;
+    button.hidden = video.readyState < 2 || (!video.muted && video.volume > 0);
   };
-  video.addEventListener('volumechange', update);
+  for (const change of ['volumechange', 'loadeddata', 'emptied'])
+    video.addEventListener(change, update);
   update();
   return button;
 }

@@ -149,7 +149,7 @@ function section(title: string, kind: string): { element: HTMLElement; show(list
 
 function card(c: Card): HTMLElement {
   const when = c.startedAt?.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
-  const poster = h('div', { class: 'poster' });
+  const poster = h('div', { class: 'poster', style: `--hue: ${hue(c.title)}` }, globe());
   if (c.poster) {
     const image = h('img', { src: c.poster, alt: '', loading: 'lazy', decoding: 'async' });
     image.addEventListener('error', () => image.remove());
@@ -163,6 +163,22 @@ function card(c: Card): HTMLElement {
     {},
     h('a', { href: c.link, class: 'card' }, poster, h('h3', {}, c.title), h('p', {}, about)),
   );
+}
+
+/** A colour of its own for each name, from teal to violet. */
+function hue(name: string): number {
+  let sum = 0;
+  for (const letter of name) sum = (sum * 31 + (letter.codePointAt(0) ?? 0)) % 997;
+  return 165 + (sum % 120);
+}
+
+/** Lines of latitude and longitude, for what has no poster. */
+function globe(): HTMLElement {
+  const holder = h('div', { class: 'globe', 'aria-hidden': 'true' });
+  const rings = [14, 42, 70].map((ry) => `<ellipse cx="80" cy="45" rx="70" ry="${ry * 0.55}"/>`);
+  const arcs = [16, 38, 58, 70].map((rx) => `<ellipse cx="80" cy="45" rx="${rx}" ry="38.5"/>`);
+  holder.innerHTML = `<svg viewBox="0 0 160 90">${rings.join('')}${arcs.join('')}</svg>`;
+  return holder;
 }
 
 function welcome(): HTMLElement {

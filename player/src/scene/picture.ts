@@ -11,7 +11,7 @@ import type { Info, Projection } from '../media/info.ts';
 import { PLAIN } from '../media/info.ts';
 import type { Aframe, Entity } from './aframe.d.ts';
 import { RADIANS, toPicture } from './angles.ts';
-import { eyes, type Rectangle, usualFov } from './projection.ts';
+import { eyes, margin, type Rectangle, usualFov } from './projection.ts';
 import { fragment, VERTEX } from './shader.ts';
 
 interface Uniforms extends Record<string, { value: unknown }> {
@@ -21,6 +21,7 @@ interface Uniforms extends Record<string, { value: unknown }> {
   toPicture: { value: Three.Matrix3 };
   lens: { value: number };
   strength: { value: number };
+  margin: { value: number };
 }
 
 export class Picture {
@@ -114,6 +115,7 @@ export class Picture {
         toPicture: { value: new Matrix3() },
         lens: { value: 1 },
         strength: { value: 0 },
+        margin: { value: 0.5 },
       };
       const material = new ShaderMaterial({
         vertexShader: VERTEX,
@@ -142,6 +144,7 @@ export class Picture {
       const eye: Rectangle = i === 0 ? both.left : both.right;
       u.map.value = this.texture ?? null;
       u.strength.value = this.texture ? 1 : 0;
+      u.margin.value = margin(this.info);
       u.eye.value.fromArray(eye);
       u.size.value.set(width * eye[2], height * eye[3]);
       // three.js keeps matrices by columns.

@@ -32,6 +32,15 @@ export function grid(projection: Projection): readonly [number, number] {
   return projection === 'dual-fisheye' ? [2, 1] : [1, 1];
 }
 
+/**
+ * Texels to keep clear of a cell's edge. Half a texel stops filtering from reaching over; where something foreign lies
+ * beyond, 4:2:0 has already mixed its colour into the last column, which is then left out too.
+ */
+export function margin(info: { projection: Projection; stereo: StereoLayout }): number {
+  const foreign = info.projection === 'cubemap' || info.projection === 'dual-fisheye';
+  return foreign || (info.stereo !== 'mono' && info.projection !== 'eac') ? 1.5 : 0.5;
+}
+
 export function eyes(stereo: StereoLayout): { left: Rectangle; right: Rectangle } {
   switch (stereo) {
     case 'mono':
@@ -81,6 +90,7 @@ function flat(d: Vector, lens: Lens): Point {
 function fisheye(d: Vector, lens: Lens): Point {
   const out = Math.hypot(d[0], d[1]);
   const reach = (2 * Math.acos(Math.min(1, Math.abs(d[2])))) / (lens.fov * RADIANS);
+  if (reach > 1.01) return undefined;
   const [x, y] = out > 0 ? [(reach * d[0]) / out, (reach * d[1]) / out] : [0, 0];
   return d[2] <= 0 ? { u: 0.5 + (x + 1) / 4, v: (1 - y) / 2 } : { u: (1 - x) / 4, v: (1 - y) / 2 };
 }

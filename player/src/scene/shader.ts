@@ -24,6 +24,7 @@ uniform vec2 size;       // of one eye's picture in pixels
 uniform mat3 toPicture;
 uniform float lens;      // half the field of view of a lens or flat picture, radians
 uniform float strength;  // 0 before the first picture
+uniform float margin;    // texels kept clear of a cell's edge
 varying vec3 way;
 const float PI = 3.14159265358979;
 
@@ -34,9 +35,9 @@ void main() {
   vec4 cell;
   vec3 at;
   place(normalize(toPicture * way), cell, at);
-  // Half a texel inside the cell, so that filtering never mixes in a neighbouring face or the other eye.
-  vec2 margin = 0.5 / (size * cell.zw);
-  vec2 p = cell.xy + clamp(at.xy, margin, 1.0 - margin) * cell.zw;
+  // Inside the cell, so that filtering never mixes in a neighbouring face or the other eye.
+  vec2 clear = margin / (size * cell.zw);
+  vec2 p = cell.xy + clamp(at.xy, clear, 1.0 - clear) * cell.zw;
   vec2 uv = eye.xy + p * eye.zw;
   vec3 colour = texture2D(map, vec2(uv.x, 1.0 - uv.y)).rgb;
   gl_FragColor = vec4(mix(BACKGROUND, colour, at.z * strength), 1.0);
@@ -70,7 +71,8 @@ void place(vec3 d, out vec4 cell, out vec3 at) {
   cell = vec4(0.0, 0.0, 1.0, 1.0);
   vec2 p = d.xy / max(-d.z, 1e-4) / (2.0 * tan(lens));
   at = vec3(0.5 + p.x, 0.5 - p.y * size.x / size.y, 0.0);
-  vec2 inside = step(vec2(0.0), at.xy) * step(at.xy, vec2(1.0));
+  vec2 soft = fwidth(at.xy);
+  vec2 inside = smoothstep(vec2(0.0), soft, at.xy) * smoothstep(vec2(0.0), soft, 1.0 - at.xy);
   at.z = d.z < 0.0 ? inside.x * inside.y : 0.0;
 }`,
   'dual-fisheye': /* glsl */ `
@@ -79,7 +81,7 @@ void place(vec3 d, out vec4 cell, out vec3 at) {
   vec2 p = reach * d.xy / max(length(d.xy), 1e-6);
   bool front = d.z <= 0.0;
   cell = vec4(front ? 0.5 : 0.0, 0.0, 0.5, 1.0);
-  at = vec3(0.5 + (front ? p.x : -p.x) / 2.0, 0.5 - p.y / 2.0, 1.0);
+  at = vec3(0.5 + (front ? p.x : -p.x) / 2.0, 0.5 - p.y / 2.0, 1.0 - smoothstep(1.0, 1.01, reach));
 }`,
   cubemap: /* glsl */ `${FACES}
 void place(vec3 d, out vec4 cell, out vec3 at) {

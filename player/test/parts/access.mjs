@@ -3,29 +3,68 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { newPage, playing } from '../lib/browser.mjs';
 
-const AXE = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
+const AXE = readFileSync(
+  new URL('../../node_modules/axe-core/axe.min.js', import.meta.url),
+  'utf8',
+);
 
 async function audit(page) {
   await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ['violations'] }));
-  assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target).join(', ')}`), []);
+  const { violations } = await page.evaluate(() =>
+    axe.run(document, { resultTypes: ['violations'] }),
+  );
+  assert.deepEqual(
+    violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target).join(', ')}`),
+    [],
+  );
 }
 
 const LISTS = {
   '**/hls/index.json': [
-    { name: 'harbour', url: '/hls/harbour.m3u8', started_at: '2026-11-20T09:00:00Z', info: { projection: 'equirectangular', stereo: 'mono' } },
-    { name: 'stage-left', url: '/hls/stage-left.m3u8', started_at: '2026-11-20T09:20:00Z', info: { projection: 'half-equirectangular', stereo: 'side-by-side' } },
+    {
+      name: 'harbour',
+      url: '/hls/harbour.m3u8',
+      started_at: '2026-11-20T09:00:00Z',
+      info: { projection: 'equirectangular', stereo: 'mono' },
+    },
+    {
+      name: 'stage-left',
+      url: '/hls/stage-left.m3u8',
+      started_at: '2026-11-20T09:20:00Z',
+      info: { projection: 'half-equirectangular', stereo: 'side-by-side' },
+    },
   ],
   '**/vod/index.json': [
-    { asset: 'a1', stream: 'harbour', started_at: '2026-11-19T18:00:00Z', duration: 3725, url: '/vod/a1/index.m3u8', poster: '/vod/none.jpg' },
-    { asset: 'a2', stream: 'rehearsal', started_at: 1_795_000_000, duration: 62, url: '/vod/a2/index.m3u8' },
+    {
+      asset: 'a1',
+      stream: 'harbour',
+      started_at: '2026-11-19T18:00:00Z',
+      duration: 3725,
+      url: '/vod/a1/index.m3u8',
+      poster: '/vod/none.jpg',
+    },
+    {
+      asset: 'a2',
+      stream: 'rehearsal',
+      started_at: 1_795_000_000,
+      duration: 62,
+      url: '/vod/a2/index.m3u8',
+    },
   ],
 };
 
 export async function access({ browser, server, check, shots }) {
   for (const [device, options] of [
     ['desktop', { viewport: { width: 1280, height: 800 } }],
-    ['phone', { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true }],
+    [
+      'phone',
+      {
+        viewport: { width: 390, height: 780 },
+        deviceScaleFactor: 2,
+        hasTouch: true,
+        isMobile: true,
+      },
+    ],
   ]) {
     const page = await newPage(browser, options);
     await check(`empty start page, ${device}`, async () => {
@@ -35,9 +74,13 @@ export async function access({ browser, server, check, shots }) {
       if (shots) await page.screenshot({ path: `${shots}/empty-${device}.png` });
     });
     await check(`start page with cards, ${device}`, async () => {
-      for (const [path, json] of Object.entries(LISTS)) await page.route(path, (route) => route.fulfill({ json }));
+      for (const [path, json] of Object.entries(LISTS))
+        await page.route(path, (route) => route.fulfill({ json }));
       await page.goto(`${server.url}/`);
-      assert.equal(await page.getByRole('link', { name: /rehearsal/ }).getAttribute('href'), '?url=/vod/a2/index.m3u8');
+      assert.equal(
+        await page.getByRole('link', { name: /rehearsal/ }).getAttribute('href'),
+        '?url=/vod/a2/index.m3u8',
+      );
       await page.getByRole('link', { name: /stage-left/ }).waitFor();
       await audit(page);
       if (shots) await page.screenshot({ path: `${shots}/cards-${device}.png` });

@@ -5,7 +5,8 @@ import { publish } from '../lib/live.mjs';
 
 export async function live({ browser, server, media, check, shots }) {
   const page = await newPage(browser, { viewport: { width: 960, height: 600 } });
-  const says = (text) => page.getByRole('status').filter({ hasText: text }).waitFor({ timeout: 20_000 });
+  const says = (text) =>
+    page.getByRole('status').filter({ hasText: text }).waitFor({ timeout: 20_000 });
   const shot = async (name) => shots && page.screenshot({ path: `${shots}/${name}.png` });
   const folder = `${media}/hls`;
   let stream;
@@ -16,22 +17,26 @@ export async function live({ browser, server, media, check, shots }) {
     assert.equal(await page.evaluate(() => panocast.state), 'waiting');
     await shot('waiting');
   });
-  await check('the stream starts late: plays by itself, muted, with one button to unmute', async () => {
-    stream = publish(folder, 'test');
-    await playing(page, 30_000);
-    assert.equal(await page.evaluate(() => document.querySelector('video').muted), true);
-    const button = page.getByRole('button', { name: 'Tap to unmute' });
-    await shot('live');
-    await button.click();
-    await button.waitFor({ state: 'hidden' });
-    assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
-  });
+  await check(
+    'the stream starts late: plays by itself, muted, with one button to unmute',
+    async () => {
+      stream = publish(folder, 'test');
+      await playing(page, 30_000);
+      assert.equal(await page.evaluate(() => document.querySelector('video').muted), true);
+      const button = page.getByRole('button', { name: 'Tap to unmute' });
+      await shot('live');
+      await button.click();
+      await button.waitFor({ state: 'hidden' });
+      assert.equal(await page.evaluate(() => document.querySelector('video').muted), false);
+    },
+  );
   await check('requests carry CMCD in the query with a coarse heading', async () => {
     await page.waitForFunction(() => panocast.snapshot.span.end - panocast.snapshot.span.start > 5);
     const media = server.state.requests.filter((r) => /\.m4s\?/.test(r));
     assert.ok(media.length > 0, 'no segment request had a query');
     const cmcd = new URL(media.at(-1), 'http://x').searchParams.get('CMCD') ?? '';
-    for (const key of ['sid=', 'cid=', 'ot=', 'st=', 'v=2', 'panocast-view=']) assert.ok(cmcd.includes(key), `${key} in ${cmcd}`);
+    for (const key of ['sid=', 'cid=', 'ot=', 'st=', 'v=2', 'panocast-view='])
+      assert.ok(cmcd.includes(key), `${key} in ${cmcd}`);
     if (process.env.VERBOSE) console.log(cmcd);
   });
   await check('drag turns the view with the pointer, and glides; keys turn and zoom', async () => {
@@ -51,7 +56,9 @@ export async function live({ browser, server, media, check, shots }) {
     await page.mouse.wheel(0, 200);
     await page.waitForFunction(() => panocast.view.fov > 80);
     await page.keyboard.press('Home');
-    await page.waitForFunction(() => Math.abs(panocast.view.yaw) < 1 && Math.abs(panocast.view.fov - 80) < 1);
+    await page.waitForFunction(
+      () => Math.abs(panocast.view.yaw) < 1 && Math.abs(panocast.view.fov - 80) < 1,
+    );
   });
   await check('choosing a rung changes the texture without a black frame', async () => {
     await page.evaluate(() => {
@@ -68,9 +75,19 @@ export async function live({ browser, server, media, check, shots }) {
       if (width === 320) await shot('menu');
       await page.getByRole('menuitemradio', { name: new RegExp(`^${width} `) }).click();
       await page.keyboard.press('Escape');
-      await page.waitForFunction((w) => panocast.videoSize[0] === w && panocast.readPixels(0.99, 0.01)[3] === 255, width, { timeout: 15_000 });
+      await page.waitForFunction(
+        (w) => panocast.videoSize[0] === w && panocast.readPixels(0.99, 0.01)[3] === 255,
+        width,
+        { timeout: 15_000 },
+      );
     }
-    assert.equal(await page.evaluate(() => { cancelAnimationFrame(window.watching); return window.dark; }), 0);
+    assert.equal(
+      await page.evaluate(() => {
+        cancelAnimationFrame(window.watching);
+        return window.dark;
+      }),
+      0,
+    );
   });
   await check('seeking back leaves live, the button returns to it', async () => {
     await page.keyboard.press('j');
@@ -100,12 +117,15 @@ export async function live({ browser, server, media, check, shots }) {
     stream = publish(folder, 'test', { start: 500 });
     await playing(page, 30_000);
   });
-  await check('the publisher crashes and the playlist stands still: says so, and plays on when it is back', async () => {
-    await stream.crash();
-    await says('The publisher has gone quiet');
-    stream = publish(folder, 'test', { start: 900 });
-    await playing(page, 40_000);
-  });
+  await check(
+    'the publisher crashes and the playlist stands still: says so, and plays on when it is back',
+    async () => {
+      await stream.crash();
+      await says('The publisher has gone quiet');
+      stream = publish(folder, 'test', { start: 900 });
+      await playing(page, 40_000);
+    },
+  );
   await check('the server goes away: says so, and plays on when it is back', async () => {
     server.state.refuse = (path) => (path.startsWith('/hls/') ? 503 : undefined);
     await says('The server does not answer');

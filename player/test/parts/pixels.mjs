@@ -27,7 +27,8 @@ async function look(page, list) {
     const seen = [];
     for (const [yaw, pitch] of all) {
       location.hash = `yaw=${yaw}&pitch=${pitch}&fov=60`;
-      const there = () => Math.abs(panocast.view.yaw - yaw) < 0.01 && Math.abs(panocast.view.pitch - pitch) < 0.01;
+      const there = () =>
+        Math.abs(panocast.view.yaw - yaw) < 0.01 && Math.abs(panocast.view.pitch - pitch) < 0.01;
       for (let i = 0; i < 100 && !there(); i++) await new Promise(requestAnimationFrame);
       await new Promise(requestAnimationFrame);
       const [x, y] = panocast.locate(yaw, pitch) ?? [-1, -1];
@@ -49,12 +50,20 @@ export async function pixels({ browser, server, check, shots }) {
         const seen = await look(page, list);
         list.forEach(([yaw, pitch], i) => {
           const [x, y, ...rgb] = seen[i];
-          assert.ok(Math.abs(x - 0.5) < 0.01 && Math.abs(y - 0.5) < 0.01, `yaw ${yaw} pitch ${pitch} is at ${x}, ${y}`);
+          assert.ok(
+            Math.abs(x - 0.5) < 0.01 && Math.abs(y - 0.5) < 0.01,
+            `yaw ${yaw} pitch ${pitch} is at ${x}, ${y}`,
+          );
           const want = visible(shape, yaw, pitch) ? colour(yaw, pitch) : GROUND;
-          assert.ok(near(rgb, want), `yaw ${yaw} pitch ${pitch}: saw ${rgb.slice(0, 3)}, wanted ${want}`);
+          assert.ok(
+            near(rgb, want),
+            `yaw ${yaw} pitch ${pitch}: saw ${rgb.slice(0, 3)}, wanted ${want}`,
+          );
         });
         if (shots) {
-          await page.evaluate(() => { location.hash = 'yaw=25&pitch=12&fov=100'; });
+          await page.evaluate(() => {
+            location.hash = 'yaw=25&pitch=12&fov=100';
+          });
           await page.waitForTimeout(150);
           await page.screenshot({ path: `${shots}/${shape}-${layout}.png` });
         }
@@ -63,28 +72,39 @@ export async function pixels({ browser, server, check, shots }) {
     }
   }
   await check('the picture turns with info.json: yaw to the left, pitch up', async () => {
-    await page.route('**/info.json', (route) => route.fulfill({ json: { projection: 'equirectangular', stereo: 'mono', yaw: 30, pitch: 0 } }));
+    await page.route('**/info.json', (route) =>
+      route.fulfill({ json: { projection: 'equirectangular', stereo: 'mono', yaw: 30, pitch: 0 } }),
+    );
     await page.goto(`${server.url}/?url=/vod/equirectangular-mono/index.m3u8`);
     await playing(page);
-    const [[, , ...left], [, , ...ahead]] = await look(page, [[45, 15], [15, 15]]);
+    const [[, , ...left], [, , ...ahead]] = await look(page, [
+      [45, 15],
+      [15, 15],
+    ]);
     assert.ok(near(left, colour(15, 15)), `45° to the left shows ${left}`);
     assert.ok(near(ahead, colour(-15, 15)), `15° to the left shows ${ahead}`);
     await page.unroute('**/info.json');
   });
-  await check('missing info.json means equirectangular mono; a prefix changes nothing', async () => {
-    await page.route('**/info.json', (route) => route.fulfill({ status: 404 }));
-    await page.goto(`${server.url}/some/prefix/?url=/vod/equirectangular-mono/index.m3u8#yaw=45&pitch=15`);
-    await playing(page);
-    const [[, , ...seen]] = await look(page, [[45, 15]]);
-    assert.ok(near(seen, colour(45, 15)), `${seen}`);
-    await page.unroute('**/info.json');
-    assert.deepEqual(page.problems, []);
-  });
+  await check(
+    'missing info.json means equirectangular mono; a prefix changes nothing',
+    async () => {
+      await page.route('**/info.json', (route) => route.fulfill({ status: 404 }));
+      await page.goto(
+        `${server.url}/some/prefix/?url=/vod/equirectangular-mono/index.m3u8#yaw=45&pitch=15`,
+      );
+      await playing(page);
+      const [[, , ...seen]] = await look(page, [[45, 15]]);
+      assert.ok(near(seen, colour(45, 15)), `${seen}`);
+      await page.unroute('**/info.json');
+      assert.deepEqual(page.problems, []);
+    },
+  );
   await check('readPixels and readGrid give the frame the GPU has', async () => {
     const rgb = await page.evaluate(() => panocast.readPixels(15 / 360, 15 / 180).slice(0, 3));
     assert.ok(near(rgb, colour(165, 75)), `${rgb}`);
     const grid = await page.evaluate(() =>
-      panocast.readGrid({ left: 0, top: 0, width: 1, height: 1, columns: 12, rows: 6 }));
+      panocast.readGrid({ left: 0, top: 0, width: 1, height: 1, columns: 12, rows: 6 }),
+    );
     const want = (yaw, pitch) => {
       const [r, g, b] = colour(yaw, pitch);
       return 0.2126 * r + 0.7152 * g + 0.0722 * b;
