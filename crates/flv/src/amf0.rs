@@ -1,17 +1,20 @@
 //! AMF0 values, read with bounds and written in order.
 //!
-//! Own code rather than `rml_amf0`, for three reasons: that reader recurses without a limit, so a 40 KB message ends
-//! the whole process by stack overflow; it knows no long strings, dates or the avmplus marker, which real encoders
-//! send; and its writer keeps properties in a hash map, so equal metadata would give different bytes on every run, and
-//! it has no ECMA arrays, which servers expect of `onMetaData`. Tests hold both against each other.
+//! Own code rather than `rml_amf0`, for three reasons: that reader recurses without a limit, so a
+//! 40 KB message ends the whole process by stack overflow; it knows no long strings, dates or the
+//! avmplus marker, which real encoders send; and its writer keeps properties in a hash map, so
+//! equal metadata would give different bytes on every run, and it has no ECMA arrays, which servers
+//! expect of `onMetaData`. Tests hold both against each other.
 //!
-//! Spec: Action Message Format AMF 0 (Adobe, 2007). What this does not do: AMF3. A value behind the avmplus marker is
-//! read as [`Value::Undefined`] and ends the message.
+//! Spec: Action Message Format AMF 0 (Adobe, 2007). What this does not do: AMF3. A value behind the
+//! avmplus marker is read as [`Value::Undefined`] and ends the message.
 
-/// Objects and arrays inside each other. Metadata nests 3 deep in practice (per-track maps of Enhanced RTMP).
+/// Objects and arrays inside each other. Metadata nests 3 deep in practice (per-track maps of
+/// Enhanced RTMP).
 pub const DEPTH_MAX: usize = 16;
 
-/// Values in one message. Metadata holds about 30; a key index written by some encoders holds a few hundred.
+/// Values in one message. Metadata holds about 30; a key index written by some encoders holds a few
+/// hundred.
 pub const VALUES_MAX: usize = 4096;
 
 /// Why a message is not AMF0 that we read.

@@ -1,8 +1,9 @@
 //! Tags of one publish to configurations and access units.
 //!
-//! A configuration is announced when its *value* changes: encoders repeat sequence headers, some before every
-//! keyframe, and a repeated header must not become a discontinuity. GStreamer repeats its metadata likewise. A real change is announced at once and applies to
-//! the access units that follow it.
+//! A configuration is announced when its *value* changes: encoders repeat sequence headers, some
+//! before every keyframe, and a repeated header must not become a discontinuity. GStreamer repeats
+//! its metadata likewise. A real change is announced at once and applies to the access units that
+//! follow it.
 
 use media::{Arrival, Kind, aac, avc};
 
@@ -47,7 +48,8 @@ impl Demuxer {
         self.other_track_tags
     }
 
-    /// Reads one tag. `None` means that it has nothing to say; an error says whether it [`Error::is_fatal`].
+    /// Reads one tag. `None` means that it has nothing to say; an error says whether it
+    /// [`Error::is_fatal`].
     pub fn push(&mut self, tag: Tag) -> Result<Option<Event>, Error> {
         let (kind, packet) = match tag.kind {
             TagKind::Video => (Kind::Video, header::video(tag.body)?),
@@ -116,7 +118,8 @@ impl Demuxer {
         Ok(metadata.map(Event::Metadata))
     }
 
-    /// Walks the NAL units: whether there is an IDR slice (type 5), or an error where the lengths do not add up.
+    /// Walks the NAL units: whether there is an IDR slice (type 5), or an error where the lengths
+    /// do not add up.
     fn has_idr(&self, payload: &[u8]) -> Result<bool, Error> {
         let config = self.video.as_ref().ok_or(Error::NoConfig(Kind::Video))?;
         let mut units = config.nal_units(payload);

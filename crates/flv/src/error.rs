@@ -43,7 +43,7 @@ pub enum Error {
     /// NAL unit lengths that do not add up to the payload.
     #[error(
         "video access unit of {bytes} bytes is damaged: a NAL unit reaches past its end, with \
-         {rest} bytes left{}", if *.start_code { "; it has start codes instead of lengths" } else { "" }
+         {rest} bytes left{}", hint(*.start_code)
     )]
     NalLength {
         /// Bytes of the payload.
@@ -65,11 +65,19 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the publish must end: nothing that follows could be played. Everything else costs one tag: skip it.
+    /// Whether the publish must end: nothing that follows could be played. Everything else costs
+    /// one tag: skip it.
     pub fn is_fatal(&self) -> bool {
         matches!(
             self,
             Error::UnsupportedCodec { .. } | Error::VideoConfig(_) | Error::AudioConfig(_)
         )
+    }
+}
+
+fn hint(start_code: bool) -> &'static str {
+    match start_code {
+        true => "; it has start codes instead of lengths",
+        false => "",
     }
 }

@@ -1,7 +1,8 @@
-//! The framing of `.flv` files: for captures and tests, and for RTMP aggregate messages, which use the same tag header.
+//! The framing of `.flv` files: for captures and tests, and for RTMP aggregate messages, which use
+//! the same tag header.
 //!
-//! Spec: Adobe Flash Video File Format 10.1, annex E.2 to E.4. It reads forward only and never seeks; the size of the
-//! previous tag is written as the specification says and skipped on reading.
+//! Spec: Adobe Flash Video File Format 10.1, annex E.2 to E.4. It reads forward only and never
+//! seeks; the size of the previous tag is written as the specification says and skipped on reading.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -86,7 +87,8 @@ impl Reader {
         Self::default()
     }
 
-    /// Adds bytes. Call [`Reader::next_tag`] until it gives `None` before adding more, so that the buffer stays small.
+    /// Adds bytes. Call [`Reader::next_tag`] until it gives `None` before adding more, so that the
+    /// buffer stays small.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }

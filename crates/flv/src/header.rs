@@ -1,8 +1,9 @@
 //! The first bytes of audio and video tags, classic and enhanced, as one shape.
 //!
-//! Enhanced RTMP v2 wraps the same few packet types into FourCC headers, ModEx extensions and multitrack bodies. Here
-//! all of them become [`Video`] or [`Audio`] with the rest of the body, so that the demuxer sees one form. Of a
-//! multitrack body track 0 is taken; the others are [`Packet::OtherTrack`].
+//! Enhanced RTMP v2 wraps the same few packet types into FourCC headers, ModEx extensions and
+//! multitrack bodies. Here all of them become [`Video`] or [`Audio`] with the rest of the body, so
+//! that the demuxer sees one form. Of a multitrack body track 0 is taken; the others are
+//! [`Packet::OtherTrack`].
 
 use bytes::{Buf, Bytes};
 use media::Kind;
@@ -130,7 +131,8 @@ fn enhanced_video(first: u8, mut body: Bytes, bytes: usize) -> Result<Packet, Er
 
 // === audio ===
 
-/// Reads the body of an audio tag. A message without bytes is how some encoders say silence: nothing to do.
+/// Reads the body of an audio tag. A message without bytes is how some encoders say silence:
+/// nothing to do.
 pub fn audio(mut body: Bytes) -> Result<Packet, Error> {
     let bytes = body.len();
     if bytes == 0 {
@@ -217,7 +219,8 @@ fn skip_mod_ex(
     Ok(kind)
 }
 
-/// Finds track 0 of a multitrack body: leaves `body` at its bytes and `kind` at its packet type, gives its FourCC.
+/// Finds track 0 of a multitrack body: leaves `body` at its bytes and `kind` at its packet type,
+/// gives its FourCC.
 fn track_zero(
     kind: &mut u8,
     body: &mut Bytes,

@@ -1,18 +1,21 @@
 //! FLV tags to access units and back.
 //!
-//! An RTMP audio, video or data message body *is* an FLV tag body, so this crate sits between `rtmp` and `media`:
+//! An RTMP audio, video or data message body *is* an FLV tag body, so this crate sits between
+//! `rtmp` and `media`:
 //!
 //! ```text
 //! Tag --Demuxer--> VideoConfig | AudioConfig | AccessUnit | Metadata | EndOfSequence
 //! avc::Config, aac::Config, AccessUnit, Metadata --mux--> Tag --file--> .flv bytes
 //! ```
 //!
-//! It reads the classic headers (H.264 as codec 7, AAC as format 10; Adobe Flash Video File Format 10.1, annex E) and
-//! the FourCC headers of Enhanced RTMP v2. Codecs other than H.264 and AAC are recognised to be refused by name.
+//! It reads the classic headers (H.264 as codec 7, AAC as format 10; Adobe Flash Video File Format
+//! 10.1, annex E) and the FourCC headers of Enhanced RTMP v2. Codecs other than H.264 and AAC are
+//! recognised to be refused by name.
 //!
-//! Payloads pass through untouched: access unit delimiters, SEI and in-band parameter sets stay where the encoder put
-//! them, because pass-through is promised to be bit-exact. What this crate does not do: unwrap or smooth timestamps
-//! (that is [`media`]'s timeline), look into slices, or hold a clock, file or socket.
+//! Payloads pass through untouched: access unit delimiters, SEI and in-band parameter sets stay
+//! where the encoder put them, because pass-through is promised to be bit-exact. What this crate
+//! does not do: unwrap or smooth timestamps (that is [`media`]'s timeline), look into slices, or
+//! hold a clock, file or socket.
 
 #![forbid(unsafe_code)]
 

@@ -1,15 +1,16 @@
 //! What an encoder says of itself in `onMetaData`.
 //!
-//! Encoders send it bare or behind `@setDataFrame`, as an object or an ECMA array. Nothing here is trusted for
-//! packaging: codecs, size and rate come from the configuration records. It serves operators and, where a publisher
-//! sends them, the projection fields that RTMP itself lacks.
+//! Encoders send it bare or behind `@setDataFrame`, as an object or an ECMA array. Nothing here is
+//! trusted for packaging: codecs, size and rate come from the configuration records. It serves
+//! operators and, where a publisher sends them, the projection fields that RTMP itself lacks.
 
 use bytes::Bytes;
 use media::{Projection, StereoLayout};
 
 use crate::{Error, amf0, amf0::Value};
 
-/// A script tag beyond this is not metadata; OBS sends under 1 KiB, a key index of an hour about 100 KiB.
+/// A script tag beyond this is not metadata; OBS sends under 1 KiB, a key index of an hour about
+/// 100 KiB.
 pub const SCRIPT_BYTES_MAX: usize = 256 << 10;
 
 /// The longest encoder name kept: it goes into logs and the streams API.
@@ -41,7 +42,8 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Reads script data; `None` where it is none of metadata (cue points, time codes, unknown names).
+    /// Reads script data; `None` where it is none of metadata (cue points, time codes, unknown
+    /// names).
     pub fn parse(body: &[u8]) -> Result<Option<Self>, Error> {
         if body.len() > SCRIPT_BYTES_MAX {
             return Err(Error::ScriptTooLong(body.len()));

@@ -5,7 +5,8 @@ use media::{AccessUnit, Arrival, Kind, Timescale, VIDEO_TIMESCALE, aac, avc};
 
 use crate::{Metadata, Tag, TagKind};
 
-/// AAC, 44 kHz, 16 bit, stereo: what the header says of every AAC stream, whatever its configuration says.
+/// AAC, 44 kHz, 16 bit, stereo: what the header says of every AAC stream, whatever its
+/// configuration says.
 const AAC_HEADER: u8 = 0xaf;
 const AVC_KEY: u8 = 0x17;
 const AVC_INTER: u8 = 0x27;

@@ -4,8 +4,8 @@
 //! Handshake -> Connecting -> Creating -> Requesting -> Publishing -> Ended
 //! ```
 //!
-//! It waits for each answer before it goes on, as OBS does. What this does not do: play, authenticate by Adobe's scheme,
-//! pace (its owner knows the clock) or reconnect.
+//! It waits for each answer before it goes on, as OBS does. What this does not do: play,
+//! authenticate by Adobe's scheme, pace (its owner knows the clock) or reconnect.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -20,8 +20,8 @@ use crate::{
     url::PublishUrl,
 };
 
-/// Bytes that may wait for the network: about 2.5 s at 100 Mb/s. A publisher that is further behind is too slow for
-/// live; its owner must drop or reconnect.
+/// Bytes that may wait for the network: about 2.5 s at 100 Mb/s. A publisher that is further behind
+/// is too slow for live; its owner must drop or reconnect.
 pub const BACKLOG_BYTES_MAX: usize = 32 << 20;
 
 /// From the connection to the server's word that the publish has started.
@@ -90,7 +90,8 @@ impl Session {
         self.start_clock(now);
         while self.state != State::Ended {
             let message = self.link.next_message(&mut bytes)?;
-            // Beyond what our own media may fill, waiting bytes are answers to a server that floods.
+            // Beyond what our own media may fill, waiting bytes are answers to a server that
+            // floods.
             self.link
                 .check_output(BACKLOG_BYTES_MAX + crate::OUTPUT_BYTES_MAX)?;
             if self.state == State::Handshake && self.link.is_open() {
@@ -120,7 +121,8 @@ impl Session {
         self.link.output_bytes()
     }
 
-    /// When to call [`Session::handle_timeout`] unless bytes come first: due at once until the first call.
+    /// When to call [`Session::handle_timeout`] unless bytes come first: due at once until the
+    /// first call.
     pub fn next_timeout(&self) -> Option<Duration> {
         match self.state {
             State::Publishing | State::Ended => None,
@@ -142,7 +144,8 @@ impl Session {
         self.state == State::Publishing
     }
 
-    /// Queues one tag. Fails before [`Event::Ready`], after the end, and beyond [`BACKLOG_BYTES_MAX`].
+    /// Queues one tag. Fails before [`Event::Ready`], after the end, and beyond
+    /// [`BACKLOG_BYTES_MAX`].
     pub fn send(&mut self, tag: &Tag) -> Result<(), Error> {
         match self.state {
             State::Publishing => {}

@@ -81,7 +81,8 @@ impl Command {
         self.argument(index)?.as_str()
     }
 
-    /// The first object among the arguments that has a string of this name: `code` of a status, wherever it stands.
+    /// The first object among the arguments that has a string of this name: `code` of a status,
+    /// wherever it stands.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.arguments
             .iter()

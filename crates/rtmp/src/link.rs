@@ -1,4 +1,5 @@
-//! What both ends of a connection have in common: handshake, chunk layer, acknowledgements, pings, output queue.
+//! What both ends of a connection have in common: handshake, chunk layer, acknowledgements, pings,
+//! output queue.
 
 use std::collections::VecDeque;
 
@@ -14,11 +15,12 @@ use crate::{
 /// Bytes of a whole handshake in one direction: version, 1536 bytes of our own, 1536 bytes of echo.
 pub const HANDSHAKE_BYTES: usize = 1 + 1536 + 1536;
 
-/// Bytes of answers that may wait for a peer: a session's answers are a few KiB, so a peer with 64 KiB waiting asks and
-/// does not read.
+/// Bytes of answers that may wait for a peer: a session's answers are a few KiB, so a peer with 64
+/// KiB waiting asks and does not read.
 pub const OUTPUT_BYTES_MAX: usize = 64 << 10;
 
-/// What we ask the peer to acknowledge by, and the window assumed before it says one: 2.5 MB is what servers use.
+/// What we ask the peer to acknowledge by, and the window assumed before it says one: 2.5 MB is
+/// what servers use.
 pub const WINDOW_BYTES: u32 = 2_500_000;
 
 /// The chunk stream of control messages (RTMP 1.0 §5.4).
@@ -126,7 +128,8 @@ impl Link {
         }
     }
 
-    /// Reads up to the end of one message that is not the link's own business. `None`: `input` is used up.
+    /// Reads up to the end of one message that is not the link's own business. `None`: `input` is
+    /// used up.
     pub fn next_message(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Error> {
         let before = input.len();
         let result = self.read(input);

@@ -18,7 +18,8 @@ impl Secret {
     }
 }
 
-/// Takes the same time wherever two secrets of equal length differ, so that answers tell nothing of the secret.
+/// Takes the same time wherever two secrets of equal length differ, so that answers tell nothing of
+/// the secret.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         let (a, b) = (self.0.as_bytes(), other.0.as_bytes());

@@ -1,4 +1,5 @@
-//! `rtmp://host[:port]/app/stream[?key=secret]`: where to publish, and where keys hide on the way in.
+//! `rtmp://host[:port]/app/stream[?key=secret]`: where to publish, and where keys hide on the way
+//! in.
 //!
 //! The key is never part of `Debug`, `Display` or an error.
 
@@ -51,7 +52,8 @@ pub enum NameError {
     Character(char),
 }
 
-/// Checks a stream name: 1 to 64 of `A-Z a-z 0-9 _ -`, because it becomes part of URLs and file names.
+/// Checks a stream name: 1 to 64 of `A-Z a-z 0-9 _ -`, because it becomes part of URLs and file
+/// names.
 pub fn check_stream_name(name: &str) -> Result<(), NameError> {
     let is_good = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     match name.chars().find(|c| !is_good(c)) {
@@ -203,7 +205,8 @@ pub(crate) fn key_in_query(query: &str) -> Option<Secret> {
     Some(Secret::new(decode(value)))
 }
 
-/// Percent-decodes; a `%` without two hex digits stays, bytes that are no UTF-8 are replaced. `+` stays a plus.
+/// Percent-decodes; a `%` without two hex digits stays, bytes that are no UTF-8 are replaced. `+`
+/// stays a plus.
 fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,13 +1,14 @@
 //! Chunks to messages: several chunk streams interleaved, split anywhere by the network.
 //!
-//! Each byte of a payload is copied once, from the network's buffer into the message it belongs to. A message's buffer
-//! starts small, doubles as bytes arrive and ends exactly as long as the message, so that it becomes `Bytes` without
-//! another copy and no slack stays in memory while players fetch it.
+//! Each byte of a payload is copied once, from the network's buffer into the message it belongs to.
+//! A message's buffer starts small, doubles as bytes arrive and ends exactly as long as the
+//! message, so that it becomes `Bytes` without another copy and no slack stays in memory while
+//! players fetch it.
 //!
-//! Habits of encoders that are tolerated: a fresh chunk stream that begins with a short header (librtmp's ping), a
-//! type 3 chunk that starts a message (OBS, FMLE: the delta applies again), extended timestamps left out of type 3
-//! chunks (the bytes are compared with the value expected), and a new header in the middle of a message (the unfinished
-//! one is dropped).
+//! Habits of encoders that are tolerated: a fresh chunk stream that begins with a short header
+//! (librtmp's ping), a type 3 chunk that starts a message (OBS, FMLE: the delta applies again),
+//! extended timestamps left out of type 3 chunks (the bytes are compared with the value expected),
+//! and a new header in the middle of a message (the unfinished one is dropped).
 
 use bytes::Bytes;
 
@@ -23,7 +24,8 @@ use crate::{
 /// Basic header (3), message header (11), extended timestamp (4).
 const HEADER_BYTES_MAX: usize = 18;
 
-/// The first buffer of a message: most audio and video messages of a 16 Mb/s stream fit without growing.
+/// The first buffer of a message: most audio and video messages of a 16 Mb/s stream fit without
+/// growing.
 const FIRST_BUFFER_BYTES: usize = 64 << 10;
 
 /// Turns bytes into messages.
@@ -83,7 +85,8 @@ impl Reader {
         }
     }
 
-    /// Applies the peer's Set Chunk Size: to every chunk from the next one on, also within a message.
+    /// Applies the peer's Set Chunk Size: to every chunk from the next one on, also within a
+    /// message.
     pub fn set_chunk_bytes(&mut self, size: u32) -> Result<(), Error> {
         if size == 0 || size > 0x7fff_ffff {
             return Err(Error::ChunkSize(size));
@@ -99,12 +102,14 @@ impl Reader {
         }
     }
 
-    /// Bytes of audio and video payload seen so far, finished or not: the sign of life of a publisher.
+    /// Bytes of audio and video payload seen so far, finished or not: the sign of life of a
+    /// publisher.
     pub fn media_bytes(&self) -> u64 {
         self.media_bytes
     }
 
-    /// Reads from the front of `input` up to the end of one message and shortens `input` by what it used.
+    /// Reads from the front of `input` up to the end of one message and shortens `input` by what it
+    /// used.
     ///
     /// `None` means that all of `input` is used and more is needed.
     pub fn next_message(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Error> {
@@ -144,7 +149,8 @@ impl Reader {
 
     // === headers ===
 
-    /// Reads one whole header, also where it lies across calls; gives the index of its chunk stream.
+    /// Reads one whole header, also where it lies across calls; gives the index of its chunk
+    /// stream.
     fn read_header(&mut self, input: &mut &[u8]) -> Result<Option<usize>, Error> {
         if self.carried == 0
             && let Some(header) = self.parse_header(input)
@@ -160,8 +166,9 @@ impl Reader {
         }
         match self.parse_header(bytes.get(..held + taken).unwrap_or_default()) {
             Some(header) => {
-                // Usually the header ends in `input`. It ends before where bytes were carried because they looked like
-                // the start of an extended timestamp and now turn out to be payload.
+                // Usually the header ends in `input`. It ends before where bytes were carried
+                // because they looked like the start of an extended timestamp and now turn out to
+                // be payload.
                 let used = header.bytes.saturating_sub(held);
                 *input = input.get(used..).unwrap_or_default();
                 self.carry(bytes.get(header.bytes..held).unwrap_or_default());
@@ -239,7 +246,8 @@ impl Reader {
     fn apply(&mut self, header: Header) -> Result<usize, Error> {
         let index = self.stream_index(header.stream)?;
         if header.format < 3 {
-            // A new header means a new message; an encoder that restarts leaves the old one unfinished.
+            // A new header means a new message; an encoder that restarts leaves the old one
+            // unfinished.
             self.drop_partial(index);
         }
         let Some(stream) = self.streams.get_mut(index) else {
@@ -364,10 +372,12 @@ impl Reader {
     }
 }
 
-/// Bytes of the extended timestamp in a type 3 chunk: 4, or 0 where the encoder leaves it out. `None`: not known yet.
+/// Bytes of the extended timestamp in a type 3 chunk: 4, or 0 where the encoder leaves it out.
+/// `None`: not known yet.
 ///
-/// Encoders repeat the field, or send the message's own time, some of them without the top bit. Anything else there is
-/// payload. The bytes are compared as far as they are known, so that few must wait for the next packet.
+/// Encoders repeat the field, or send the message's own time, some of them without the top bit.
+/// Anything else there is payload. The bytes are compared as far as they are known, so that few
+/// must wait for the next packet.
 fn extension_bytes(stream: &ChunkStream, bytes: &[u8]) -> Option<usize> {
     let known = bytes.get(..bytes.len().min(4))?;
     let is_start = |value: u32| value.to_be_bytes().starts_with(known);
@@ -382,7 +392,8 @@ fn extension_bytes(stream: &ChunkStream, bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Makes room for `more` bytes of a message that will have `length`: doubling, but never beyond its end.
+/// Makes room for `more` bytes of a message that will have `length`: doubling, but never beyond its
+/// end.
 fn grow(partial: &mut Vec<u8>, more: usize, length: usize) {
     let needed = partial.len() + more;
     if needed > partial.capacity() {

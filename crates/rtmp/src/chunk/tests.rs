@@ -108,7 +108,8 @@ fn chunk_stream_numbers_have_three_lengths() {
     }
 }
 
-/// One message of 300 bytes whose full header has an extended timestamp, with `extension` in its type 3 chunks.
+/// One message of 300 bytes whose full header has an extended timestamp, with `extension` in its
+/// type 3 chunks.
 fn extended(time: u32, extension: &[u8], payload: &[u8; 300]) -> Vec<u8> {
     let mut bytes = full(4, [0xff; 3], 300, 9);
     bytes.extend(time.to_be_bytes());
@@ -142,7 +143,8 @@ fn extended_timestamps_may_be_repeated_left_out_or_masked_in_type_3_chunks() {
 
 #[test]
 fn payload_that_begins_like_the_extended_timestamp_stays_payload() {
-    // Left out, and the chunk's payload starts with three of its four bytes: carried, then given back.
+    // Left out, and the chunk's payload starts with three of its four bytes: carried, then given
+    // back.
     let time = 0x0123_4567u32;
     let mut payload = [0u8; 300];
     payload[128..131].copy_from_slice(&[0x01, 0x23, 0x45]);
@@ -155,7 +157,8 @@ fn payload_that_begins_like_the_extended_timestamp_stays_payload() {
 
 #[test]
 fn carried_bytes_may_hold_the_next_header() {
-    // Extension left out; the last chunk is one byte that looks like its start, and so does the next header's.
+    // Extension left out; the last chunk is one byte that looks like its start, and so does the
+    // next header's.
     let time = 0x0104_0007u32;
     let mut bytes = full(4, [0xff; 3], 129, 9);
     bytes.extend(time.to_be_bytes());
@@ -351,7 +354,8 @@ proptest! {
     ) {
         let mut queues: Vec<Vec<Vec<u8>>> = Vec::new();
         for (index, messages) in streams.iter().enumerate() {
-            let mut queue: Vec<_> = messages.iter().flat_map(|m| chunks_of(3 + index as u8, m)).collect();
+            let id = 3 + index as u8;
+            let mut queue: Vec<_> = messages.iter().flat_map(|m| chunks_of(id, m)).collect();
             queue.reverse();
             queues.push(queue);
         }
@@ -359,7 +363,8 @@ proptest! {
         let mut order = order.into_iter().cycle();
         while queues.iter().any(|queue| !queue.is_empty()) {
             let at = order.next().unwrap_or_default() % queues.len();
-            let filled = (0..queues.len()).map(|i| (at + i) % queues.len()).find(|i| !queues[*i].is_empty());
+            let mut places = (0..queues.len()).map(|i| (at + i) % queues.len());
+            let filled = places.find(|i| !queues[*i].is_empty());
             bytes.extend(filled.and_then(|i| queues[i].pop()).unwrap_or_default());
         }
         let mut got: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
@@ -396,7 +401,7 @@ proptest! {
     #[test]
     fn we_read_what_rml_rtmp_writes(
         messages in proptest::collection::vec(
-            any_message().prop_filter("its writer loses empty ones", |m| !m.payload.is_empty()), 1..10,
+            any_message().prop_filter("empty ones get lost", |m| !m.payload.is_empty()), 1..10,
         ),
     ) {
         let (mut theirs, mut reader, mut bytes, mut timestamp) =

@@ -184,15 +184,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(50))]
     #[test]
     fn every_tag_arrives_whatever_the_pieces(
-        tags in proptest::collection::vec((0u8..3, any::<u32>(), 0usize..70_000), 1..8),
+        tags in proptest::collection::vec((0usize..3, any::<u32>(), 0usize..70_000), 1..8),
         piece in 1usize..5000,
     ) {
         let mut ends = Loop::new(URL, Some("a&b"));
         ends.piece = piece;
         prop_assert_eq!(ends.drive(), [Event::Ready]);
         let kinds = [TagKind::Audio, TagKind::Video, TagKind::Script];
-        let sent: Vec<Tag> =
-            tags.into_iter().map(|(kind, at, bytes)| tag(kinds[usize::from(kind)], at, bytes)).collect();
+        let tag_of = |(kind, at, bytes)| tag(kinds[kind], at, bytes);
+        let sent: Vec<Tag> = tags.into_iter().map(tag_of).collect();
         for tag in &sent {
             ends.client.send(tag).unwrap();
         }

@@ -42,7 +42,8 @@ impl fmt::Debug for PublishRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Code {
-    /// Wrong key, bad name, or name taken: the encoder's user must change something. OBS does not try again.
+    /// Wrong key, bad name, or name taken: the encoder's user must change something. OBS does not
+    /// try again.
     BadName,
     /// The user may not publish here.
     Denied,

@@ -23,7 +23,8 @@ const CHUNK_BYTES: u32 = 4096;
 /// The longest text of a peer that is kept and shown (tcUrl, flashVer).
 const TEXT_CHARS_MAX: usize = 256;
 
-/// One publisher's connection; see the [module](super) for its states and [`crate`] for how to drive it.
+/// One publisher's connection; see the [module](super) for its states and [`crate`] for how to
+/// drive it.
 pub struct Session {
     limits: Limits,
     link: Link,
@@ -77,7 +78,8 @@ struct Connect {
 impl Session {
     /// A session for a connection that was just made.
     ///
-    /// It learns the time from its first call: [`Session::next_timeout`] is zero, thus due, until then.
+    /// It learns the time from its first call: [`Session::next_timeout`] is zero, thus due, until
+    /// then.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -93,9 +95,11 @@ impl Session {
         }
     }
 
-    /// Takes bytes from the peer. An error ends the connection; events raised before it are still there.
+    /// Takes bytes from the peer. An error ends the connection; events raised before it are still
+    /// there.
     ///
-    /// Drain events and output after each call: what one call raises is bounded by the bytes given to it.
+    /// Drain events and output after each call: what one call raises is bounded by the bytes given
+    /// to it.
     pub fn push(&mut self, mut bytes: &[u8], now: Duration) -> Result<(), Error> {
         self.start_clock(now);
         self.run(&mut bytes)
@@ -137,7 +141,8 @@ impl Session {
 
     /// Lets the publisher of a request publish and goes on with what it has sent meanwhile.
     ///
-    /// Does nothing where the request is not the one at hand. An error ends the connection, as in [`Session::push`].
+    /// Does nothing where the request is not the one at hand. An error ends the connection, as in
+    /// [`Session::push`].
     pub fn accept(&mut self, id: RequestId) -> Result<(), Error> {
         if self.state != State::Deciding(id) {
             return Ok(());
@@ -158,14 +163,16 @@ impl Session {
         self.run(&mut held.as_slice())
     }
 
-    /// Refuses the publisher of a request with a reason and closes. Nothing where it is not the request at hand.
+    /// Refuses the publisher of a request with a reason and closes. Nothing where it is not the
+    /// request at hand.
     pub fn reject(&mut self, id: RequestId, rejection: Rejection) {
         if self.state == State::Deciding(id) {
             self.close(rejection);
         }
     }
 
-    /// Ends the connection with a reason, whatever it is doing: drain, takeover, an operator's wish.
+    /// Ends the connection with a reason, whatever it is doing: drain, takeover, an operator's
+    /// wish.
     pub fn close(&mut self, rejection: Rejection) {
         let Rejection { code, reason } = rejection;
         if self.state != State::Closing {
@@ -214,7 +221,8 @@ impl Session {
         Ok(())
     }
 
-    /// Any byte of audio or video counts: a large keyframe on a slow uplink may take longer than the limit.
+    /// Any byte of audio or video counts: a large keyframe on a slow uplink may take longer than
+    /// the limit.
     fn note_media(&mut self) {
         let media_bytes = self.link.media_bytes();
         if self.state == State::Publishing && media_bytes != self.media_bytes {
@@ -264,7 +272,8 @@ impl Session {
     fn aggregate(&mut self, message: &Message) {
         let mut rest = message.payload.clone();
         let mut base = None;
-        // Each turn consumes a header, so the message bounds the loop. A damaged row ends where it is damaged.
+        // Each turn consumes a header, so the message bounds the loop. A damaged row ends where it
+        // is damaged.
         while let Some(header) = TagHeader::parse(&rest) {
             if rest.len() - TAG_HEADER_BYTES < header.size {
                 return;
@@ -449,7 +458,8 @@ impl Session {
     }
 }
 
-/// What the server says of itself in the answer to `connect`; the codecs only to peers of Enhanced RTMP.
+/// What the server says of itself in the answer to `connect`; the codecs only to peers of Enhanced
+/// RTMP.
 fn server_properties(is_enhanced: bool) -> Value {
     /// "Can forward", of the FourCC info maps.
     const CAN_FORWARD: f64 = 4.0;

@@ -28,7 +28,8 @@ fn request(events: &[Event]) -> &PublishRequest {
 
 const OBS_CHUNK: usize = 4096;
 
-/// OBS: chunk size first, audio, video and metadata all on chunk stream 4, short headers wherever they fit.
+/// OBS: chunk size first, audio, video and metadata all on chunk stream 4, short headers wherever
+/// they fit.
 fn obs(key: &str, keyframe: &[u8]) -> Vec<u8> {
     let url = "rtmp://origin.example/live";
     let name = || Value::String(format!("stage-left?key={key}"));
@@ -147,7 +148,8 @@ fn librtmp_pings_on_a_fresh_chunk_stream_with_a_short_header() {
     assert_eq!(messages[0].payload.as_ref(), [0, 7, 0, 0, 0, 99]);
 }
 
-/// FFmpeg: connect in chunks of 128 bytes, no chunk size of its own before it, audio on 4, video on 6, data on 5.
+/// FFmpeg: connect in chunks of 128 bytes, no chunk size of its own before it, audio on 4, video on
+/// 6, data on 5.
 #[test]
 fn ffmpeg_publishes_and_its_time_codes_pass_as_script_tags() {
     let mut peer = Peer::publishing();
