@@ -1,9 +1,10 @@
-//! Pictures at a constant rate -> an H.264 track, for sources of ours.
+//! Pictures at a constant rate, BT.709 in limited range -> an H.264 track, for sources of ours.
 //!
 //! What this does not do: scale, or follow a source's uneven times; the ladder does both.
 
 use std::collections::VecDeque;
 
+use ffmpeg_next::color;
 use media::{AccessUnit, Kind, Track, VIDEO_TIMESCALE};
 
 use crate::{
@@ -61,7 +62,13 @@ impl Config {
             // Without B-pictures a lookahead only delays.
             lookahead: (self.b_pictures == 0).then_some(0),
             threads: self.threads,
-            look: h264::Look::default(),
+            look: h264::Look {
+                range: color::Range::MPEG,
+                space: color::Space::BT709,
+                primaries: color::Primaries::BT709,
+                transfer: color::TransferCharacteristic::BT709,
+                ..h264::Look::default()
+            },
         }
     }
 }
