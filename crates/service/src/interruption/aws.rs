@@ -1,0 +1,1 @@
+//! What leaving means to AWS: out of the target group first, the lifecycle action last.

@@ -1,0 +1,84 @@
+//! Whether this process should get traffic: a few named conditions, all of which must hold, and a
+//! weight that a rebalance recommendation lowers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+/// Full weight; `/readyz` reports it so that a balancer or an operator can prefer others.
+pub const WEIGHT_FULL: u8 = 100;
+
+/// The conditions of one process; clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    unmet: BTreeMap<&'static str, String>,
+    weight_lost: u8,
+}
+
+/// What `/readyz` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether every condition holds.
+    pub ready: bool,
+    /// 100, or less when this machine is likely to go away.
+    pub weight: u8,
+    /// The conditions that do not hold, with the reason.
+    pub unmet: BTreeMap<&'static str, String>,
+}
+
+impl Readiness {
+    /// Nothing stands in the way yet.
+    pub fn new() -> Readiness {
+        Readiness::default()
+    }
+
+    /// `name` does not hold, because of `reason`.
+    pub fn unmet(&self, name: &'static str, reason: impl Into<String>) {
+        self.state().unmet.insert(name, reason.into());
+    }
+
+    /// `name` holds.
+    pub fn met(&self, name: &'static str) {
+        self.state().unmet.remove(name);
+    }
+
+    /// Sets the weight, at most [`WEIGHT_FULL`].
+    pub fn set_weight(&self, weight: u8) {
+        self.state().weight_lost = WEIGHT_FULL.saturating_sub(weight);
+    }
+
+    /// The present state.
+    pub fn report(&self) -> Report {
+        let state = self.state();
+        Report {
+            ready: state.unmet.is_empty(),
+            weight: WEIGHT_FULL - state.weight_lost,
+            unmet: state.unmet.clone(),
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_conditions_must_hold() {
+        let readiness = Readiness::new();
+        assert!(readiness.report().ready);
+        readiness.unmet("origin", "no origin answers");
+        readiness.set_weight(50);
+        let report = readiness.report();
+        assert!(!report.ready && report.weight == 50);
+        readiness.met("origin");
+        assert!(readiness.report().ready);
+    }
+}

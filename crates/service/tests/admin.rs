@@ -1,0 +1,125 @@
+//! The admin listener over real sockets.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use http::Method;
+use service::admin::{self, Call, Plane, Reply, Routes};
+use service::interruption::{self, Cause, Metadata, Notice};
+use service::metrics::Registry;
+use service::readiness::Readiness;
+use service::{Clock, Secret};
+
+fn ask(address: SocketAddr, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "{request}\r\nHost: admin\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (
+        head.split(' ').nth(1).unwrap().parse().unwrap(),
+        body.to_owned(),
+    )
+}
+
+fn plane(trigger: interruption::Trigger) -> (Plane, Readiness) {
+    let registry = Registry::new();
+    registry.gauge("test_things", "things", "Things.").set(4);
+    let readiness = Readiness::new();
+    let routes = Routes::new()
+        .add(
+            Method::DELETE,
+            "/api/streams/{stream}/publisher",
+            |call: Call| async move { Reply::json(&call.params) },
+        )
+        .add(Method::GET, "/api/streams", |_| async {
+            Reply::json(&["a"])
+        });
+    (
+        Plane {
+            registry,
+            readiness: readiness.clone(),
+            drain: trigger,
+            routes,
+        },
+        readiness,
+    )
+}
+
+fn local(token: Option<Secret>) -> admin::Config {
+    admin::Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        token,
+    }
+}
+
+// One thread for the data plane, and the test keeps it busy: the admin thread answers on its own.
+#[tokio::test]
+async fn it_answers_while_the_data_plane_is_stuck() {
+    let (trigger, mut source) = interruption::source(Metadata::off(), false, Clock::real());
+    let (plane, readiness) = plane(trigger);
+    let running = admin::bind(local(None)).unwrap().start(plane).unwrap();
+    let address = running.address();
+    assert_eq!(
+        ask(address, "GET /healthz HTTP/1.1"),
+        (200, "ok\n".to_owned())
+    );
+    assert_eq!(ask(address, "GET /readyz HTTP/1.1").0, 200);
+    readiness.unmet("drain", "leaving");
+    let (status, body) = ask(address, "GET /readyz HTTP/1.1");
+    assert!(status == 503 && body.contains("leaving"), "{body}");
+    assert!(
+        ask(address, "GET /metrics HTTP/1.1")
+            .1
+            .contains("test_things 4")
+    );
+    let (status, body) = ask(address, "DELETE /api/streams/a-b/publisher HTTP/1.1");
+    assert!(status == 200 && body.contains("a-b"), "{body}");
+    assert_eq!(ask(address, "POST /api/streams HTTP/1.1").0, 405);
+    assert_eq!(ask(address, "GET /api/nothing HTTP/1.1").0, 404);
+    assert_eq!(ask(address, "GET /drain HTTP/1.1").0, 405);
+    assert_eq!(ask(address, "POST /drain HTTP/1.1").0, 202);
+    let expected = Notice::Interruption {
+        cause: Cause::Admin,
+        deadline: None,
+    };
+    assert_eq!(source.next().await, expected);
+}
+
+#[tokio::test]
+async fn r13_beyond_loopback_a_token_is_demanded() {
+    let open = admin::Config {
+        listen: ([0, 0, 0, 0], 0).into(),
+        token: None,
+    };
+    let error = admin::bind(open).unwrap_err().to_string();
+    assert!(error.contains("admin_token"), "{error}");
+    let (trigger, _source) = interruption::source(Metadata::off(), false, Clock::real());
+    let (plane, _) = plane(trigger);
+    let running = admin::bind(local(Some(Secret::new("t0ken"))))
+        .unwrap()
+        .start(plane)
+        .unwrap();
+    let address = running.address();
+    assert_eq!(ask(address, "GET /healthz HTTP/1.1").0, 401);
+    assert_eq!(
+        ask(
+            address,
+            "GET /healthz HTTP/1.1\r\nAuthorization: Bearer t0keN"
+        )
+        .0,
+        401
+    );
+    assert_eq!(
+        ask(
+            address,
+            "GET /healthz HTTP/1.1\r\nAuthorization: Bearer t0ken"
+        )
+        .0,
+        200
+    );
+}
