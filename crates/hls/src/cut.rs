@@ -122,8 +122,9 @@ impl Schedule {
         self.last_interval = None;
     }
 
-    /// Whether the open segment is expected to end at or before `dts`, judging by the last keyframe interval.
-    pub fn expects_cut_by(&self, dts: i64) -> bool {
+    /// Whether the open segment is expected to end at or before `dts`, judging by the last keyframe interval; `jitter`
+    /// ticks later counts too.
+    pub fn expects_cut_by(&self, dts: i64, jitter: i64) -> bool {
         let (Some((start, _)), Some(sync), Some(interval)) =
             (self.open, self.last_sync, self.last_interval)
         else {
@@ -138,7 +139,7 @@ impl Schedule {
         if next < due - interval / 50 {
             next += interval;
         }
-        next <= dts + interval / 50
+        next <= dts + jitter
     }
 
     /// The target duration in seconds that what was seen calls for.
@@ -247,7 +248,7 @@ mod tests {
     fn p18_the_end_of_a_segment_is_foreseen_from_the_keyframe_interval() {
         let mut schedule = Schedule::new(ticks(2));
         run(&mut schedule, 0, 151, |f| f % 30 == 0);
-        assert!(!schedule.expects_cut_by(165 * FRAME));
-        assert!(schedule.expects_cut_by(180 * FRAME));
+        assert!(!schedule.expects_cut_by(165 * FRAME, FRAME / 2));
+        assert!(schedule.expects_cut_by(180 * FRAME, FRAME / 2));
     }
 }

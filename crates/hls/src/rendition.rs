@@ -322,9 +322,9 @@ impl Rendition {
         self.closed.segments.len() > self.closed.first_listed
     }
 
-    /// How far it is.
-    pub fn report(&self) -> Option<Report> {
-        let open = self.open.as_ref().filter(|open| !open.parts.is_empty());
+    /// How far it is; without parts, how many segments.
+    pub fn report(&self, with_parts: bool) -> Option<Report> {
+        let open = self.open.as_ref().filter(|open| with_parts && !open.parts.is_empty());
         let (last_msn, parts) = match (open, self.closed.segments.last()) {
             (Some(open), _) => (open.slot.msn, open.parts.len()),
             (None, Some(last)) => (last.msn, last.parts.len()),
@@ -333,7 +333,7 @@ impl Rendition {
         Some(Report {
             name: self.name.clone(),
             last_msn,
-            last_part: (parts as u64).checked_sub(1),
+            last_part: (parts as u64).checked_sub(1).filter(|_| with_parts),
         })
     }
 

@@ -2,29 +2,489 @@
 
 mod common;
 
-use common::{Broadcast, Source, config, rung};
-use hls::{Delivery, Flavour, render_media, render_multivariant};
+use std::time::Duration;
+
+use common::{Broadcast, Source, WALL, audio_track, config, rung, video_track};
+use hls::{
+    Config, Delivery, Event, Lookup, MediaSnapshot, Packager, Tracks, check::Checker, render_media,
+};
+use media::VIDEO_TIMESCALE;
+
+fn text(broadcast: &mut Broadcast, name: &str) -> String {
+    let snapshot = broadcast.packager.snapshot();
+    render_media(snapshot.media(name).unwrap(), &Delivery::default())
+}
+
+fn events(packager: &mut Packager) -> Vec<Event> {
+    std::iter::from_fn(|| packager.next_event()).collect()
+}
+
+fn numbers(media: &MediaSnapshot) -> Vec<u64> {
+    media.retained().iter().map(|segment| segment.msn).collect()
+}
+
+/// Runs and judges every playlist after every change; returns what was found.
+fn watch(broadcast: &mut Broadcast, checker: &mut Checker, frames: u64) -> Vec<String> {
+    let mut found = Vec::new();
+    for _ in 0..frames {
+        broadcast.step();
+        if !broadcast.packager.has_changed() {
+            continue;
+        }
+        let snapshot = broadcast.packager.snapshot();
+        if snapshot.multivariant().is_some() {
+            checker.expect_reports(snapshot.renditions().iter().map(|m| m.name().to_owned()));
+        }
+        for media in snapshot.renditions() {
+            let text = render_media(media, &Delivery::default());
+            found.extend(checker.media(media.name(), &text));
+        }
+        found.extend(checker.across());
+    }
+    found.iter().map(ToString::to_string).collect()
+}
 
 #[test]
-fn p12_every_rendition_lists_the_same_segments() {
-    let rungs = [rung("1920p", 5_800_000), rung("960p", 2_300_000)];
-    let mut broadcast = Broadcast::new(config(), Source::regular(30, 30), &rungs);
-    broadcast.run_seconds(15);
+fn p12_p18_a_regular_broadcast_breaks_no_rule_at_any_reload() {
+    for (fps, gop, rate) in [(30, 30, 48_000), (50, 100, 44_100), (24, 48, 32_000), (25, 50, 48_000)] {
+        let rungs = [rung("1920p", 5_800_000), rung("960p", 2_300_000)];
+        let mut source = Source::regular(fps, gop);
+        source.audio_rate = Some(rate);
+        source.b_frames = 2;
+        let mut config = config();
+        config.window = Duration::from_secs(14);
+        let mut broadcast = Broadcast::new(config, source, &rungs);
+        let mut checker = Checker::new();
+        let found = watch(&mut broadcast, &mut checker, u64::from(fps) * 60);
+        assert_eq!(found, Vec::<String>::new(), "{fps} fps");
+        let snapshot = broadcast.packager.snapshot();
+        assert_eq!(snapshot.renditions().len(), 4);
+        let listed: Vec<_> = snapshot.renditions().iter().map(|m| m.listed()[0].msn).collect();
+        assert!(listed.windows(2).all(|pair| pair[0] == pair[1]), "{listed:?}");
+    }
+}
+
+#[test]
+fn p11_first_playlist_has_three_segments_and_the_target_duration_stays() {
+    let mut broadcast = Broadcast::new(config(), Source::regular(30, 30), &[]);
+    broadcast.run(180);
+    assert!(broadcast.packager.snapshot().media("source").is_none());
+    broadcast.run(1);
+    let snapshot = broadcast.packager.snapshot();
+    assert_eq!(snapshot.media("source").unwrap().listed().len(), 3);
+    let constants = snapshot.constants().unwrap();
+    assert_eq!((constants.target_duration, constants.part_target), (2, Some(180_000)));
+
+    // Keyframes stop coming in time: segments do not grow, and say that they are dependent.
+    broadcast.source.is_sync = Box::new(|frame| frame <= 180 && frame % 30 == 0);
+    assert!(text(&mut broadcast, "source").contains("#EXT-X-INDEPENDENT-SEGMENTS"));
+    let mut checker = Checker::new();
+    let found = watch(&mut broadcast, &mut checker, 200);
+    assert!(found.iter().all(|violation| violation.contains("hint-broken")), "{found:?}");
+    assert_eq!(broadcast.packager.snapshot().constants(), Some(constants));
+    assert!(!text(&mut broadcast, "source").contains("#EXT-X-INDEPENDENT-SEGMENTS"));
+    assert!(text(&mut broadcast, "audio").contains("#EXT-X-INDEPENDENT-SEGMENTS"));
+    let late = events(&mut broadcast.packager);
+    assert!(late.iter().any(|event| matches!(event, Event::LateSync { .. })));
+}
+
+#[test]
+fn p11_rungs_stay_independent_where_the_source_is_not() {
+    let mut source = Source::regular(30, 30);
+    source.is_sync = Box::new(|frame| frame < 200 && frame % 30 == 0);
+    let mut broadcast = Broadcast::new(config(), source, &[rung("960p", 1_000_000)]);
+    broadcast.run_seconds(20);
+    let snapshot = broadcast.packager.snapshot();
+    let independent = |name: &str| {
+        let media = snapshot.media(name).unwrap();
+        media.listed().iter().all(|segment| segment.independent)
+    };
+    assert!(!independent("source") && independent("960p"));
+    assert!(!text(&mut broadcast, "source").contains("INDEPENDENT-SEGMENTS"));
+    assert!(text(&mut broadcast, "960p").contains("#EXT-X-INDEPENDENT-SEGMENTS"));
+}
+
+#[test]
+fn p2_numbers_go_on_across_a_reconnect() {
+    let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &[]);
+    broadcast.run_seconds(21);
+    broadcast.packager.interrupt();
+    let before = broadcast.packager.snapshot().media("source").unwrap().last_msn().unwrap();
+    assert_eq!(before, WALL + 10, "the torn segment is published when the publisher goes");
+    broadcast.discontinuity(Source::regular(30, 60), Duration::from_secs(30));
+    let mut checker = Checker::new();
+    assert_eq!(watch(&mut broadcast, &mut checker, 300), Vec::<String>::new());
+    let snapshot = broadcast.packager.snapshot();
+    let expected: Vec<u64> = (WALL..).take(15).collect();
+    assert_eq!(numbers(snapshot.media("source").unwrap()), expected);
+    assert_eq!(text(&mut broadcast, "source").matches("EXT-X-DISCONTINUITY\n").count(), 1);
+}
+
+#[test]
+fn p3_discontinuity_sequence_grows_when_the_discontinuity_leaves_on_every_rendition() {
+    let rungs = [rung("960p", 1_000_000)];
+    let mut config = config();
+    config.window = Duration::from_secs(14);
+    config.first_discontinuity_sequence = 7;
+    let mut broadcast = Broadcast::new(config, Source::regular(30, 60), &rungs);
+    broadcast.run_seconds(10);
+    broadcast.discontinuity(Source::regular(30, 60), Duration::from_secs(5));
+    let mut seen = Vec::new();
+    for _ in 0..40 {
+        broadcast.run_seconds(1);
+        let snapshot = broadcast.packager.snapshot();
+        let sequences: Vec<String> = snapshot
+            .renditions()
+            .iter()
+            .map(|media| {
+                let text = render_media(media, &Delivery::default());
+                let line = text.lines().find(|l| l.starts_with("#EXT-X-DISCONTINUITY-SEQUENCE"));
+                let first = media.listed()[0].msn;
+                format!("{first} {}", line.unwrap())
+            })
+            .collect();
+        assert!(sequences.windows(2).all(|pair| pair[0] == pair[1]), "{sequences:?}");
+        seen.push(sequences[0].clone());
+    }
+    seen.dedup();
+    // Segment 5 has the discontinuity: 7 while it is listed, 8 from when segment 6 is the first.
+    assert!(seen.contains(&format!("{} #EXT-X-DISCONTINUITY-SEQUENCE:7", WALL + 5)));
+    assert!(seen.contains(&format!("{} #EXT-X-DISCONTINUITY-SEQUENCE:8", WALL + 6)));
+}
+
+#[test]
+fn p8_a_changed_configuration_is_a_discontinuity_with_a_new_map_everywhere() {
+    let rungs = [rung("960p", 1_000_000)];
+    let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &rungs);
+    broadcast.run_seconds(10);
+    let tracks = Tracks {
+        video: Some(video_track(0x20)),
+        audio: Some(audio_track(44_100)),
+    };
+    broadcast.packager.discontinuity(tracks).unwrap();
+    broadcast.flush_rungs();
+    broadcast.packager.rung_track(0, video_track(0x15)).unwrap();
+    broadcast.source.audio_rate = Some(44_100);
+    broadcast.audio_dts = VIDEO_TIMESCALE.rescale(broadcast.dts, broadcast.timescale());
+    broadcast.frame = 0;
+    broadcast.run_seconds(8);
     let snapshot = broadcast.packager.snapshot();
     for media in snapshot.renditions() {
-        println!(
-            "{}\n{}",
-            media.name(),
-            render_media(media, &Delivery::default())
-        );
+        let text = render_media(media, &Delivery::default());
+        assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{text}");
+        assert_eq!(text.matches("#EXT-X-MAP:").count(), 2, "{text}");
+        let at: Vec<u64> = media
+            .listed()
+            .iter()
+            .filter(|segment| segment.discontinuity)
+            .map(|segment| segment.msn)
+            .collect();
+        assert_eq!(at, [WALL + 5], "{}", media.name());
+        let index = |n: usize| media.listed()[n].init.as_ref().unwrap().index;
+        assert_ne!(index(4), index(5));
+        assert!(media.init(index(4)).is_some() && media.init(index(5)).is_some());
     }
+    let mut checker = Checker::new();
+    assert_eq!(watch(&mut broadcast, &mut checker, 60), Vec::<String>::new());
+}
+
+#[test]
+fn p8_an_unchanged_configuration_keeps_its_map() {
+    let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &[]);
+    broadcast.run_seconds(10);
+    broadcast.discontinuity(Source::regular(30, 60), Duration::ZERO);
+    broadcast.run_seconds(10);
+    let text = text(&mut broadcast, "source");
+    let maps: Vec<_> = text.lines().filter(|line| line.starts_with("#EXT-X-MAP")).collect();
+    assert_eq!(maps.len(), 2, "repeated after the discontinuity");
+    assert_eq!(maps[0], maps[1]);
+}
+
+#[test]
+fn p13_a_lost_rung_gets_gaps_and_comes_back_aligned() {
+    let rungs = [rung("1920p", 2_000_000), rung("960p", 1_000_000)];
+    let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &rungs);
+    broadcast.run_seconds(11);
+    broadcast.mute[0] = true;
+    broadcast.packager.rung_gap(0).unwrap();
+    broadcast.run_seconds(8);
+    broadcast.mute[0] = false;
+    let mut checker = Checker::new();
+    assert_eq!(watch(&mut broadcast, &mut checker, 240), Vec::<String>::new());
+    let snapshot = broadcast.packager.snapshot();
+    let lost = snapshot.media("1920p").unwrap();
+    let gaps: Vec<u64> =
+        lost.listed().iter().filter(|s| s.gap).map(|s| s.msn - WALL).collect();
+    assert_eq!(gaps, [5, 6, 7, 8, 9]);
+    assert!(matches!(lost.segment(WALL + 6), Lookup::Missing));
+    let other = snapshot.media("960p").unwrap();
+    assert!(other.listed().iter().all(|segment| !segment.gap));
+    assert_eq!(numbers(lost), numbers(other));
+    assert!(snapshot.multivariant().unwrap().variants.iter().any(|v| &*v.rendition == "1920p"));
+    let raised = events(&mut broadcast.packager);
+    assert!(raised.iter().filter(|event| matches!(event, Event::Gap { .. })).count() == 5);
+}
+
+#[test]
+fn p13_a_rung_that_says_nothing_is_given_up_within_bounds() {
+    let mut broadcast =
+        Broadcast::new(config(), Source::regular(30, 60), &[rung("960p", 1_000_000)]);
+    broadcast.run_seconds(11);
+    broadcast.mute[0] = true;
+    for _ in 0..30 {
+        broadcast.run_seconds(1);
+        let snapshot = broadcast.packager.snapshot();
+        let last = |name: &str| snapshot.media(name).unwrap().last_msn().unwrap();
+        // Six seconds and the segment at hand.
+        assert!(last("source") - last("960p") <= 4);
+    }
+}
+
+#[test]
+fn p13_a_rung_that_never_comes_up_delays_the_multivariant_playlist_within_bounds_only() {
+    let rungs = [rung("1920p", 2_000_000), rung("960p", 1_000_000)];
+    let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &rungs);
+    broadcast.mute[0] = true;
+    broadcast.run_seconds(14);
+    assert!(broadcast.packager.snapshot().multivariant().is_none());
+    broadcast.run_seconds(5);
+    let names = |broadcast: &mut Broadcast| {
+        let snapshot = broadcast.packager.snapshot();
+        let variants = &snapshot.multivariant().unwrap().variants;
+        variants.iter().map(|variant| variant.rendition.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&mut broadcast), ["source", "960p"]);
+    // It joins once it has come up, and its numbers are the others'.
+    broadcast.mute[0] = false;
+    broadcast.run_seconds(12);
+    assert_eq!(names(&mut broadcast), ["source", "1920p", "960p"]);
+    let snapshot = broadcast.packager.snapshot();
+    let own = numbers(snapshot.media("1920p").unwrap());
+    assert!(numbers(snapshot.media("source").unwrap()).ends_with(&own));
+}
+
+#[test]
+fn p24_a_new_run_shares_no_url_with_the_old_one() {
+    let urls = |config: Config| {
+        let mut broadcast = Broadcast::new(config, Source::regular(30, 60), &[]);
+        broadcast.run_seconds(12);
+        let text = text(&mut broadcast, "source");
+        let quoted = text.split('"').filter(|piece| piece.ends_with(".m4s") || piece.ends_with(".mp4"));
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        quoted.chain(lines).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let first = urls(config());
+    let mut next = config();
+    next.epoch = "e2".into();
+    next.first_msn += 60;
+    let second = urls(next);
+    assert!(first.len() > 10 && first.iter().all(|url| !second.contains(url)));
+}
+
+#[test]
+fn pictures_that_stand_still_become_gaps_while_sound_goes_on() {
+    let rungs = [rung("960p", 1_000_000)];
+    let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &rungs);
+    broadcast.run_seconds(11);
+    let mut checker = Checker::new();
+    watch(&mut broadcast, &mut checker, 1);
+    // Seven seconds of sound alone; encoders give out what they still hold.
+    broadcast.flush_rungs();
+    for _ in 0..210 {
+        broadcast.dts += i64::from(broadcast.source.frame);
+        broadcast.step_audio();
+        let snapshot = broadcast.packager.snapshot();
+        for media in snapshot.renditions() {
+            let found = checker.media(media.name(), &render_media(media, &Delivery::default()));
+            assert!(found.iter().all(|v| v.rule.id() == "hint-broken"), "{found:?}");
+        }
+    }
+    broadcast.frame = 0;
+    let found = watch(&mut broadcast, &mut checker, 240);
+    assert!(found.iter().all(|violation| violation.contains("hint-broken")), "{found:?}");
+    broadcast.end();
+    let snapshot = broadcast.packager.snapshot();
+    let gaps = |name: &str| {
+        let media = snapshot.media(name).unwrap();
+        media.listed().iter().map(|s| u8::from(s.gap)).collect::<Vec<_>>()
+    };
+    assert_eq!(gaps("source"), gaps("960p"));
+    assert!(gaps("source").iter().sum::<u8>() >= 3);
+    assert!(gaps("audio").iter().all(|gap| *gap == 0));
+    let raised = events(&mut broadcast.packager);
+    assert!(raised.iter().any(|event| matches!(event, Event::VideoStalled { .. })));
+    assert!(raised.iter().any(|event| matches!(event, Event::VideoResumed { .. })));
+}
+
+#[test]
+fn sound_that_stops_becomes_gaps_and_comes_back() {
+    let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &[]);
+    broadcast.run_seconds(11);
+    broadcast.audio_mute = true;
+    broadcast.run_seconds(10);
+    broadcast.audio_mute = false;
+    broadcast.run_seconds(10);
+    let snapshot = broadcast.packager.snapshot();
+    let audio = snapshot.media("audio").unwrap();
+    let gaps: Vec<u64> = audio.listed().iter().filter(|s| s.gap).map(|s| s.msn - WALL).collect();
+    assert_eq!(gaps, [6, 7, 8, 9]);
+    let source = snapshot.media("source").unwrap();
+    let total = |media: &MediaSnapshot| media.listed().iter().map(|s| s.seconds()).sum::<f64>();
+    let difference = total(audio) - total(source);
+    assert!(difference.abs() < 0.1, "playlists must not drift apart: {difference}");
+}
+
+#[test]
+fn a_stream_of_sound_alone_is_cut_by_sound() {
+    let mut config = config();
+    config.window = Duration::from_secs(14);
+    let mut packager = Packager::new(config).unwrap();
+    let tracks = Tracks {
+        video: None,
+        audio: Some(audio_track(44_100)),
+    };
+    packager.start(tracks, Vec::new()).unwrap();
+    let mut checker = Checker::new();
+    for index in 0..44_100 * 40 / 1024 {
+        let unit = media::AccessUnit {
+            kind: media::Kind::Audio,
+            dts: index * 1024,
+            pts: index * 1024,
+            duration: 1024,
+            is_sync: true,
+            payload: bytes::Bytes::from_static(&[0; 20]),
+        };
+        packager.push_source(unit, WALL as i64 * 1_000_000).unwrap();
+        let snapshot = packager.snapshot();
+        if let Some(media) = snapshot.media("audio") {
+            let text = render_media(media, &Delivery::default());
+            assert_eq!(checker.media("audio", &text), [], "{text}");
+        }
+    }
+    let snapshot = packager.snapshot();
     let multivariant = snapshot.multivariant().unwrap();
-    println!(
-        "{}",
-        render_multivariant(multivariant, "test/", Flavour::Web)
-    );
-    println!(
-        "{}",
-        render_multivariant(multivariant, "test/", Flavour::Spatial)
-    );
+    assert_eq!(multivariant.variants.len(), 1);
+    assert_eq!(multivariant.variants[0].codecs, "mp4a.40.2");
+    assert_eq!(multivariant.variants[0].resolution, None);
+}
+
+#[test]
+fn pictures_and_sound_may_come_and_go() {
+    let mut source = Source::regular(30, 60);
+    source.audio_rate = None;
+    let mut broadcast = Broadcast::new(config(), source, &[]);
+    broadcast.run_seconds(11);
+    assert!(broadcast.packager.snapshot().media("audio").is_none());
+    broadcast.discontinuity(Source::regular(30, 60), Duration::ZERO);
+    broadcast.run_seconds(11);
+    let mut silent = Source::regular(30, 60);
+    silent.audio_rate = None;
+    broadcast.discontinuity(silent, Duration::ZERO);
+    broadcast.run_seconds(11);
+    let snapshot = broadcast.packager.snapshot();
+    let (source, audio) = (snapshot.media("source").unwrap(), snapshot.media("audio").unwrap());
+    assert!(numbers(source).ends_with(&numbers(audio)));
+    let gaps = audio.listed().iter().filter(|segment| segment.gap).count();
+    assert_eq!(gaps, 5, "a rendition once listed stays");
+    assert_eq!(source.listed().iter().filter(|s| s.discontinuity).count(), 2);
+}
+
+#[test]
+fn p26_two_origins_publish_the_same_bytes() {
+    let segments = |broadcast: &mut Broadcast| {
+        let snapshot = broadcast.packager.snapshot();
+        let media = snapshot.media("source").unwrap();
+        let retained = media.retained().iter();
+        retained
+            .map(|s| (s.msn, s.init.as_ref().unwrap().index, s.parts.clone(), s.program_date_time))
+            .collect::<Vec<_>>()
+    };
+    let mut first = Broadcast::new(config(), Source::regular(30, 60), &[]);
+    first.run_seconds(10);
+    let snapshot = first.packager.snapshot();
+    // The second starts with the keyframe that opens the sixth segment and adopts what the first says of it.
+    let mut adopted = config();
+    adopted.first_msn = WALL + 5;
+    adopted.constants = snapshot.constants();
+    let mut second = Broadcast::new(adopted, Source::regular(30, 60), &[]);
+    second.dts = first.dts;
+    second.audio_dts = first.audio_dts;
+    first.run_seconds(13);
+    second.run_seconds(13);
+    let (first, second) = (segments(&mut first), segments(&mut second));
+    assert!(second.len() >= 6 && first.ends_with(&second));
+}
+
+#[test]
+fn what_leaves_the_window_stays_fetchable_and_then_goes() {
+    let mut config = config();
+    config.window = Duration::from_secs(14);
+    let mut broadcast = Broadcast::new(config, Source::regular(30, 60), &[]);
+    let (mut seen, mut removed_at) = (false, None);
+    let mut gone_at = None;
+    for second in 0..120 {
+        broadcast.run_seconds(1);
+        let snapshot = broadcast.packager.snapshot();
+        let Some(media) = snapshot.media("source") else {
+            continue;
+        };
+        let listed = media.listed().iter().any(|segment| segment.msn == WALL + 3);
+        let part = media.part(WALL + 3, 0);
+        seen |= listed;
+        if seen && !listed && removed_at.is_none() {
+            removed_at = Some(second);
+        }
+        if seen && part == Lookup::Missing && gone_at.is_none() {
+            gone_at = Some(second);
+        }
+        assert!(snapshot.retained_bytes() > 0);
+    }
+    let kept = gone_at.unwrap() - removed_at.unwrap();
+    assert!((16..=20).contains(&kept), "kept for {kept} s");
+    // 14 s listed, 18 s kept, one open: 17 segments of 60 pictures of 100 bytes, boxes and sound.
+    let bytes = broadcast.packager.retained_bytes();
+    assert!(bytes < 17 * 60 * 250, "{bytes}");
+}
+
+#[test]
+fn bandwidth_is_never_below_the_measured_peak_and_not_far_above() {
+    let mut source = Source::regular(30, 60);
+    source.size = Box::new(|frame| 2_000 + ((frame / 60 * 7_919) % 13) as usize * 500);
+    let mut broadcast = Broadcast::new(config(), source, &[rung("960p", 50_000_000)]);
+    for _ in 0..60 {
+        broadcast.run_seconds(1);
+        let snapshot = broadcast.packager.snapshot();
+        let Some(multivariant) = snapshot.multivariant() else {
+            continue;
+        };
+        let peak = |name: &str| {
+            let media = snapshot.media(name).unwrap();
+            let rate = |s: &std::sync::Arc<hls::Segment>| s.byte_length() as f64 * 8.0 / s.seconds();
+            media.listed().iter().map(rate).fold(0.0, f64::max)
+        };
+        for variant in &multivariant.variants {
+            let measured = peak(&variant.rendition) + peak("audio");
+            let said = variant.bandwidth as f64;
+            assert!(measured <= said && said <= measured * 1.25 + 2_000.0, "{measured} {said}");
+            assert!(variant.average_bandwidth <= variant.bandwidth);
+        }
+    }
+}
+
+#[test]
+fn wrong_calls_are_refused_with_a_reason() {
+    let mut wrong = config();
+    wrong.part_target = Some(Duration::from_secs(3));
+    let error = Packager::new(wrong).unwrap_err().to_string();
+    assert_eq!(error, "cannot use part_target = 3s: make it 100ms to 2s");
+    let mut packager = Packager::new(config()).unwrap();
+    assert!(packager.start(Tracks::default(), Vec::new()).is_err());
+    let swapped = Tracks {
+        video: Some(audio_track(48_000)),
+        audio: None,
+    };
+    assert!(packager.start(swapped, Vec::new()).is_err());
+    assert!(packager.rung_gap(3).is_err());
+    packager.end();
+    assert!(packager.snapshot().media("source").is_none());
 }

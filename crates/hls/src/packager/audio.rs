@@ -46,8 +46,7 @@ impl Packager {
                 dts: slot.start.dts + target,
                 time: slot.start.time + target,
             };
-            // A stump shorter than half a segment joins the segment before it.
-            if until - end.dts < target / 2 {
+            if until <= end.dts {
                 break;
             }
             self.release_audio(end.time);

@@ -14,6 +14,9 @@ use crate::{
 /// than the buffer it gives them is worth.
 const READY_LONG_TICKS: i64 = 6 * 360_000;
 
+/// A boundary this close after a frame of sound (1 ms) is expected to be its end.
+const AUDIO_JITTER: i64 = 360;
+
 /// What a rung's configured bitrate grows by before it was measured: the encoder's rate control and the container.
 const CONFIGURED_HEADROOM_PERCENT: u64 = 20;
 
@@ -171,13 +174,13 @@ impl Packager {
             match rendition.kind {
                 Kind::Video => match self.slot(rendition.cursor).and_then(|slot| slot.end) {
                     Some(known) => end >= known.dts,
-                    None => self.schedule.expects_cut_by(end),
+                    None => self.schedule.expects_cut_by(end, self.frame / 2),
                 },
                 Kind::Audio => {
                     let end = self.audio_end_time();
                     match self.slot(rendition.cursor).and_then(|slot| slot.end) {
                         Some(known) => end >= known.time,
-                        None => self.schedule.expects_cut_by(end - self.delay),
+                        None => self.schedule.expects_cut_by(end - self.delay, AUDIO_JITTER),
                     }
                 }
             }
@@ -195,7 +198,8 @@ impl Packager {
             .chain(&self.rungs)
             .chain([&self.audio]);
         let listed = all.filter(|rendition| rendition.listed);
-        listed.filter_map(Rendition::report).collect()
+        let with_parts = self.part_target != PartTarget::Off;
+        listed.filter_map(|rendition| rendition.report(with_parts)).collect()
     }
 
     fn multivariant(&self) -> Option<Multivariant> {
