@@ -128,5 +128,5 @@ export function words(phase: Phase, reason?: string): Words | undefined {
 
 /** Milliseconds until the n-th question (from 0): quick at first, never slower than 5 s, spread by `chance` 0 to 1. */
 export function patience(n: number, chance: number): number {
-  return Math.min(5000, 1000 * 1.4 ** Math.min(n, 20)) * (0.8 + 0.4 * chance);
+  return Math.min(5000, 1000 * 1.4 ** Math.min(n, 20) * (0.8 + 0.4 * chance));
 }

@@ -76,7 +76,7 @@ export class Watchdog {
     if (s.live && silent >= AFTER.quiet) {
       return silent >= AFTER.ask ? this.act(s, 'ask', AFTER.ask) : 'say quiet';
     }
-    if (still >= AFTER.rebuild) return this.act(s, 'rebuild', AFTER.rebuild);
+    if (still >= AFTER.rebuild) return this.act(s, 'rebuild', AFTER.goLive);
     if (s.live && s.following && still >= AFTER.goLive) return this.act(s, 'go live', AFTER.goLive);
     return 'nothing';
   }
