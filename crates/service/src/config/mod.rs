@@ -6,6 +6,7 @@
 //! operator's back (only a [`Secret`] written as `env:NAME` does).
 
 mod locate;
+mod places;
 mod secret;
 mod units;
 
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, ValueDeserializer};
 
+pub use places::{Jobs, Stores};
 pub use secret::Secret;
 pub use units::{Bitrate, ByteSize, Duration, UnitError};
 
