@@ -8,7 +8,7 @@
 import Hls, { type ErrorData } from 'hls.js';
 import { rememberBandwidth, settings, verdict } from './engine.ts';
 import { type Info, PLAIN, parseInfo } from './info.ts';
-import { json, probe } from './probe.ts';
+import { json, probe, probeMedia } from './probe.ts';
 import { fitting, type Rung } from './quality.ts';
 import { asksAgain, type Happening, next, type Phase, patience } from './state.ts';
 import { bufferedAhead, latencyOf, nextBuffered, type Span, spanOf } from './timing.ts';
@@ -338,6 +338,7 @@ export class Playback {
       nextBuffered: nextBuffered(this.video),
       ahead: bufferedAhead(this.video),
       edge: details?.edge ?? 0,
+      closed: this.live && details?.live === false,
       latency: hls.latency,
       target: hls.targetLatency ?? 0,
       targetDuration: details?.targetduration ?? 2,
@@ -354,6 +355,8 @@ export class Playback {
         return this.rebuild('playback stood still');
       case 'say quiet':
         return this.happens({ kind: 'quiet' });
+      case 'finish':
+        return this.over();
       case 'ask':
         void this.askMeanwhile();
     }
@@ -361,11 +364,15 @@ export class Playback {
 
   /** The playlist stands still: is it gone, ended, or is it our copy that is stuck? */
   private async askMeanwhile(): Promise<void> {
-    const answer = await probe(this.playlist);
-    if (!this.hls) return;
-    if (answer === 'ended') this.over();
-    else if (answer === 'live') this.attach();
-    else this.lost(answer);
+    const hls = this.hls;
+    const details = hls?.latestLevelDetails;
+    if (!hls || !details) return;
+    const { answer, last } = await probeMedia(details.url);
+    if (this.hls !== hls) return;
+    if (answer === 'absent' || answer === 'no answer') return this.lost(answer);
+    const ours = details.endSN;
+    if (last !== undefined && (last > ours + 1 || last < ours - 1)) return this.attach();
+    if (answer === 'ended' && bufferedAhead(this.video) < 0.1) this.over();
   }
 
   private happens(happening: Happening): void {

@@ -19,6 +19,22 @@ export function judge(text: string): Answer {
   return /^#EXT-X-ENDLIST\s*$/m.test(text) ? 'ended' : 'live';
 }
 
+/** Number of the last segment a full media playlist lists; undefined without segments. */
+export function lastNumber(text: string): number | undefined {
+  const first = Number(/^#EXT-X-MEDIA-SEQUENCE:(\d+)/m.exec(text)?.[1] ?? 0);
+  const count = text.match(/^#EXTINF:/gm)?.length ?? 0;
+  return count > 0 ? first + count - 1 : undefined;
+}
+
+/** What a media playlist says now, and where it ends. */
+export async function probeMedia(
+  playlist: string,
+): Promise<{ answer: Answer; last?: number | undefined }> {
+  const media = await text(playlist);
+  if (media === 'no answer' || media === 'absent') return { answer: media };
+  return { answer: judge(media.text), last: lastNumber(media.text) };
+}
+
 export async function probe(playlist: string): Promise<Answer> {
   const top = await text(playlist);
   if (top === 'no answer' || top === 'absent') return top;

@@ -20,15 +20,24 @@ export interface Sample {
   ahead: number;
   /** End of the playlist, media seconds; grows while the publisher publishes. */
   edge: number;
+  /** The playlist of what was live has got its end. */
+  closed: boolean;
   latency: number;
   target: number;
   targetDuration: number;
 }
 
-export type Remedy = 'nothing' | 'skip gap' | 'go live' | 'rebuild' | 'say quiet' | 'ask';
+export type Remedy =
+  | 'nothing'
+  | 'skip gap'
+  | 'go live'
+  | 'rebuild'
+  | 'say quiet'
+  | 'ask'
+  | 'finish';
 
 /** Seconds without progress before each step; hls.js gets the first word. */
-export const AFTER = { gap: 2, quiet: 6, goLive: 5, rebuild: 10, ask: 20 } as const;
+export const AFTER = { gap: 2, quiet: 6, goLive: 5, rebuild: 10, ask: 10 } as const;
 
 export class Watchdog {
   private position = -1;
@@ -73,8 +82,11 @@ export class Watchdog {
     const silent = s.now - this.edgeAt;
     if (still < AFTER.gap) return 'nothing';
     if (s.ahead < 0.1 && s.nextBuffered !== undefined) return this.act(s, 'skip gap', AFTER.gap);
+    // Tracks rarely end in the same instant; hls.js then waits for a last frame that never comes.
+    if (s.closed) return s.edge - s.position < 1.5 || still >= AFTER.rebuild ? 'finish' : 'nothing';
     if (s.live && silent >= AFTER.quiet) {
-      return silent >= AFTER.ask ? this.act(s, 'ask', AFTER.ask) : 'say quiet';
+      const asks = silent >= AFTER.ask && this.act(s, 'ask', AFTER.ask) === 'ask';
+      return asks ? 'ask' : 'say quiet';
     }
     if (still >= AFTER.rebuild) return this.act(s, 'rebuild', AFTER.goLive);
     if (s.live && s.following && still >= AFTER.goLive) return this.act(s, 'go live', AFTER.goLive);

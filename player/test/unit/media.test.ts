@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PLAIN, parseInfo, samePlace } from '../../src/media/info.ts';
-import { firstVariant, judge } from '../../src/media/probe.ts';
+import { firstVariant, judge, lastNumber } from '../../src/media/probe.ts';
 import { cap, fitting, label, sharpness, wanted } from '../../src/media/quality.ts';
 import { asksAgain, next, type Phase, patience, words } from '../../src/media/state.ts';
 import { parseThumbnails, thumbnailAt } from '../../src/media/thumbnails.ts';
@@ -67,6 +67,7 @@ function dog(): { check(over: Partial<Sample>): string; at: number } {
     nextBuffered: undefined,
     ahead: 3,
     edge: 15,
+    closed: false,
     latency: 2,
     target: 2,
     targetDuration: 2,
@@ -104,6 +105,11 @@ test('a gap is skipped, a hang goes live and then starts over, silence is said a
   assert.ok(said.indexOf('say quiet') >= AFTER.quiet - 1, said.join());
   assert.ok(said.indexOf('ask') >= AFTER.ask - 1, said.join());
   assert.ok(!said.includes('rebuild'), 'nothing to rebuild while the publisher is away');
+  const over = dog();
+  const end = Array.from({ length: 5 }, () =>
+    over.check({ live: false, closed: true, position: 14.5, ahead: 0 }),
+  );
+  assert.ok(end.includes('finish'), end.join());
 });
 
 test('P40 latency that crept up is taken back by a jump, but not from someone who rewound', () => {
@@ -148,6 +154,8 @@ test('playlists are told apart', () => {
   assert.equal(judge('#EXTM3U\n#EXTINF:2,\na.m4s'), 'live');
   assert.equal(judge('#EXTM3U\r\n#EXT-X-ENDLIST\r\n'), 'ended');
   assert.equal(judge('<html>'), 'absent');
+  assert.equal(lastNumber('#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:2,\na\n#EXTINF:2,\nb'), 8);
+  assert.equal(lastNumber('#EXTM3U'), undefined);
 });
 
 const LADDER = [
