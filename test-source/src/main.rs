@@ -1,6 +1,6 @@
 //! `panocast-test-source`: a 360° test stream to any RTMP server.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Read, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::Parser;
@@ -8,7 +8,7 @@ use service::{
     Clock, cli,
     interruption::{self, Metadata},
 };
-use test_source::{Config, Rate, Target};
+use test_source::{Config, Rate, Target, blocks};
 
 /// Publishes a 360° test stream: bars, grid, timecode and tone.
 #[derive(Debug, Parser)]
@@ -47,6 +47,10 @@ struct Arguments {
 
     #[command(flatten)]
     faults: Faults,
+
+    /// Read grey 8-bit pictures of this size from standard input and print what their blocks say
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = size)]
+    read_blocks: Option<(usize, usize)>,
 
     /// Write one picture (PPM) to this file and end
     #[arg(long, value_name = "FILE")]
@@ -111,6 +115,9 @@ fn run() -> anyhow::Result<()> {
         arguments.common.say_usable();
         return Ok(());
     }
+    if let Some((width, height)) = arguments.read_blocks {
+        return read_blocks(width, height, &config.immersive());
+    }
     service::log::init(&log)?;
     if let Some(path) = &arguments.picture {
         let mut out = std::fs::File::create(path)
@@ -133,6 +140,41 @@ fn run() -> anyhow::Result<()> {
         };
         Ok(test_source::run(config, shutdown).await?)
     })
+}
+
+/// Prints the time, the picture's number and its age now, all in milliseconds; `-` for no blocks.
+fn read_blocks(width: usize, height: usize, immersive: &media::Immersive) -> anyhow::Result<()> {
+    let mut data = vec![0; width * height];
+    let mut input = std::io::stdin().lock();
+    let clock = Clock::real();
+    while input.read_exact(&mut data).is_ok() {
+        let luma = blocks::Luma {
+            data: &data,
+            width,
+            height,
+            stride: width,
+        };
+        let now = clock.wall().duration_since(std::time::UNIX_EPOCH)?;
+        match blocks::read(luma, immersive) {
+            Some(stamp) => {
+                let age_ms = now.as_millis() as i128 - i128::from(stamp.unix_ms);
+                println!("{} {} {age_ms}", stamp.unix_ms, stamp.frame);
+            }
+            None => println!("-"),
+        }
+    }
+    Ok(())
+}
+
+fn size(text: &str) -> Result<(usize, usize), String> {
+    let side = |text: &str| {
+        text.parse()
+            .ok()
+            .filter(|side| (16..=16_384).contains(side))
+    };
+    text.split_once('x')
+        .and_then(|(width, height)| Some((side(width)?, side(height)?)))
+        .ok_or_else(|| "write it as 480x240, sides of 16 to 16384".to_owned())
 }
 
 impl Arguments {

@@ -170,3 +170,73 @@ fn differences([red, green, blue]: Rgb) -> (f32, f32) {
         (red - value) / 1.5748 * scale,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use media::StereoLayout;
+
+    use super::*;
+    use crate::blocks::{self, Luma, Stamp};
+
+    #[test]
+    fn blocks_are_read_back_from_every_projection_and_stereo_layout() {
+        let words = Words {
+            title: "PANOCAST".to_owned(),
+            subtitle: "TEST".to_owned(),
+        };
+        let stereo = StereoLayout::ALL
+            .iter()
+            .map(|stereo| (Projection::default(), *stereo));
+        let mono = Projection::ALL.iter().map(|all| (*all, StereoLayout::Mono));
+        for (projection, stereo) in mono.chain(stereo) {
+            let immersive = Immersive {
+                projection,
+                stereo,
+                ..Immersive::default()
+            };
+            let (width, height) = (640, 320);
+            let mut painter = Painter::new(width, height, &immersive, &words);
+            let mut picture = painter.picture().unwrap();
+            let reading = Reading {
+                unix: Duration::from_millis(1_795_241_312_345),
+                frame: 5_000,
+                note: "30 FPS",
+            };
+            assert!(painter.show(&mut picture, &reading));
+            let (data, stride) = picture.plane(0).unwrap();
+            let luma = Luma {
+                data,
+                width: width as usize,
+                height: height as usize,
+                stride,
+            };
+            let stamp = Stamp {
+                unix_ms: 1_795_241_312_345,
+                frame: 904,
+            };
+            let read = blocks::read(luma, &immersive);
+            assert_eq!(read, Some(stamp), "{projection} {stereo}");
+        }
+    }
+
+    #[test]
+    fn a_picture_in_use_is_not_drawn_on() {
+        let words = Words {
+            title: String::new(),
+            subtitle: String::new(),
+        };
+        let mut painter = Painter::new(128, 64, &Immersive::default(), &words);
+        let mut picture = painter.picture().unwrap();
+        let other = picture.share().unwrap();
+        let reading = Reading {
+            unix: Duration::ZERO,
+            frame: 0,
+            note: "",
+        };
+        assert!(!painter.show(&mut picture, &reading));
+        drop(other);
+        assert!(painter.show(&mut picture, &reading));
+    }
+}

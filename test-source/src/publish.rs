@@ -83,6 +83,13 @@ impl Publisher {
         let mut waits = BACKOFF.start();
         let target = self.url.tc_url();
         let stream = self.url.stream().to_owned();
+        // Painting a large scene takes seconds, and a server drops a publisher that sends nothing.
+        let mut first = items.subscribe();
+        tokio::select! {
+            _ = first.recv() => {}
+            () = stopped(&mut self.stop) => return,
+        }
+        drop(first);
         while !*self.stop.borrow() {
             let started = self.clock.now();
             let ended = self.connection(items.subscribe()).await;
