@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import tomllib
 
 import pytest
 import templates
@@ -177,3 +178,26 @@ def test_a_node_installs_nothing_that_was_not_released(release, tmp_path, role, 
     assert "./" not in log, "nothing was installed"
     if role != "transcoder":
         assert "--status FAILURE" in log, "CloudFormation hears at once"
+
+
+def test_the_test_source_publishes_to_both_origins(tmp_path):
+    program = tmp_path / "program"
+    program.write_text('#!/bin/sh\ncat "$2"\n')
+    program.chmod(0o755)
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "PANOCAST_PROGRAM": str(program),
+        "PANOCAST_TARGETS": "rtmp://10.20.0.4:1935/live/test rtmp://10.20.16.4:1935/live/test",
+        "PANOCAST_PUBLISH_KEY": "secret",
+    }
+    config = tomllib.loads(output(DEPLOY / "containers/test-source-entry", env=environment))
+    assert config["test-source"]["targets"] == [
+        "rtmp://10.20.0.4:1935/live/test?key=secret",
+        "rtmp://10.20.16.4:1935/live/test?key=secret",
+    ]
+
+
+def test_containers_run_the_packages():
+    for role in ("origin", "edge", "transcoder", "test-source"):
+        text = (DEPLOY / f"containers/{role}.Containerfile").read_text()
+        assert f"panocast-{role}_*.deb" in text and "\nUSER panocast\n" in text

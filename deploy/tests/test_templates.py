@@ -34,6 +34,7 @@ WRONG = [
     ({"CertificateArn": CERTIFICATE.replace("us-east-1", "eu-central-1"), "DomainName": "a.example.org"}, "in us-east-1"),
     ({"DomainName": "live.example.org"}, "DomainName needs CertificateArn"),
     ({"CertificateArn": CERTIFICATE}, "CertificateArn needs DomainName"),
+    ({"ShellCidr": "203.0.113.7/32"}, "ShellCidr needs KeyName"),
     ({"AlarmEmail": "nobody"}, "email address"),
     ({"LogDays": "8"}, "one of 1, 3, 5"),
     ({"TestSourceStream": "a/b"}, "letters, digits, underscores and hyphens"),
