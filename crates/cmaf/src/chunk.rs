@@ -2,16 +2,20 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use media::{AccessUnit, Kind, Track};
-use mp4_atom::{Encode as _, Mfhd, Moof, Tfdt, Tfhd, Traf, Trun, TrunEntry, TrunSamples};
+use mp4_atom::{Mfhd, Tfdt, Tfhd, Trun, TrunEntry, TrunSamples};
 
-use crate::{Error, FIRST_TRACK_ID, boxes::HEADER_BYTES};
+use crate::{
+    Error, FIRST_TRACK_ID,
+    boxes::{HEADER_BYTES, container, leaf},
+};
 
 /// `sample_depends_on` = 2: depends on nothing.
 pub(crate) const SYNC_FLAGS: u32 = 0x0200_0000;
 /// `sample_depends_on` = 1 and `sample_is_non_sync_sample`.
 pub(crate) const NON_SYNC_FLAGS: u32 = 0x0101_0000;
 
-/// The most samples one chunk may hold: 10 s of 240 fps video or of short audio frames is below 4,000.
+/// The most samples one chunk may hold: 10 s of 240 fps video or of short audio frames is below
+/// 4,000.
 pub const fn sample_count_max() -> usize {
     1 << 14
 }
@@ -23,7 +27,8 @@ pub fn chunk(track: &Track, sequence: u32, units: &[AccessUnit]) -> Result<Bytes
 
 /// `moof` + `mdat` with `units` of the track `track_id`; `sequence` is `mfhd`'s.
 ///
-/// Decode times follow from the first unit's and the durations, so the caller hands over contiguous units.
+/// Decode times follow from the first unit's and the durations, so the caller hands over contiguous
+/// units.
 pub fn chunk_of(
     track_id: u32,
     track: &Track,
@@ -44,7 +49,7 @@ pub fn chunk_of(
             track: track.kind(),
         });
     }
-    let decode_time = u64::try_from(first.dts).map_err(|_| Error::Range {
+    let base_media_decode_time = u64::try_from(first.dts).map_err(|_| Error::Range {
         what: "a decode time",
         value: first.dts,
     })?;
@@ -54,24 +59,38 @@ pub fn chunk_of(
         value: payload as i64,
     })?;
 
-    let mut moof = Moof {
-        mfhd: Mfhd {
-            sequence_number: sequence,
-        },
-        traf: vec![traf(track_id, decode_time, units)?],
-    };
     let mut head = Vec::with_capacity(128 + 16 * units.len());
-    moof.encode(&mut head).map_err(Error::Write)?;
-    // The offset's own width is fixed, so the size just measured is final.
+    let mut trun_at = 0;
+    container(&mut head, b"moof", |out| {
+        leaf(
+            out,
+            &Mfhd {
+                sequence_number: sequence,
+            },
+        )?;
+        container(out, b"traf", |out| {
+            let (tfhd, trun) = describe(track_id, units)?;
+            leaf(out, &tfhd)?;
+            leaf(
+                out,
+                &Tfdt {
+                    base_media_decode_time,
+                },
+            )?;
+            trun_at = out.len();
+            leaf(out, &trun)
+        })
+    })?;
     let offset = i32::try_from(head.len() + HEADER_BYTES).map_err(|_| Error::Range {
         what: "a data offset",
         value: head.len() as i64,
     })?;
-    for trun in moof.traf.iter_mut().flat_map(|traf| &mut traf.trun) {
-        trun.data_offset = Some(offset);
+    // Only now is the size of `moof` known: the field follows the box header, version and flags,
+    // and sample count.
+    let field = trun_at + HEADER_BYTES + 8;
+    if let Some(field) = head.get_mut(field..field + 4) {
+        field.copy_from_slice(&offset.to_be_bytes());
     }
-    head.clear();
-    moof.encode(&mut head).map_err(Error::Write)?;
 
     let mut out = BytesMut::with_capacity(head.len() + HEADER_BYTES + payload);
     out.put_slice(&head);
@@ -83,7 +102,8 @@ pub fn chunk_of(
     Ok(out.freeze())
 }
 
-fn traf(track_id: u32, base_media_decode_time: u64, units: &[AccessUnit]) -> Result<Traf, Error> {
+/// `tfhd` and `trun` of a run; what all samples share is said once.
+fn describe(track_id: u32, units: &[AccessUnit]) -> Result<(Tfhd, Trun), Error> {
     let kind = units.first().map_or(Kind::Audio, |unit| unit.kind);
     let usual = match kind {
         Kind::Video => NON_SYNC_FLAGS,
@@ -91,40 +111,33 @@ fn traf(track_id: u32, base_media_decode_time: u64, units: &[AccessUnit]) -> Res
     };
     let duration = units.first().map_or(0, |unit| unit.duration);
     let mut entries = units.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-    // Leave out of each sample what the whole run shares.
     if units.iter().all(|unit| unit.duration == duration) {
         entries.iter_mut().for_each(|entry| entry.duration = None);
     }
     if entries.iter().all(|entry| entry.cts == Some(0)) {
         entries.iter_mut().for_each(|entry| entry.cts = None);
     }
-    // All but the first usual: only `first_sample_flags` is written, and not even that where the first is too.
+    // All but the first usual: only `first_sample_flags` is written, and not even that where the
+    // first is too.
     if entries.iter().skip(1).all(|e| e.flags == Some(usual)) {
-        let mut first = true;
-        for entry in &mut entries {
-            if !first || entry.flags == Some(usual) {
+        for (index, entry) in entries.iter_mut().enumerate() {
+            if index > 0 || entry.flags == Some(usual) {
                 entry.flags = None;
             }
-            first = false;
         }
     }
-    Ok(Traf {
-        tfhd: Tfhd {
-            track_id,
-            default_sample_duration: Some(duration),
-            default_sample_flags: Some(usual),
-            default_base_is_moof: true,
-            ..Tfhd::default()
-        },
-        tfdt: Some(Tfdt {
-            base_media_decode_time,
-        }),
-        trun: vec![Trun {
-            data_offset: Some(0),
-            samples: TrunSamples::Explicit(entries),
-        }],
-        ..Traf::default()
-    })
+    let tfhd = Tfhd {
+        track_id,
+        default_sample_duration: Some(duration),
+        default_sample_flags: Some(usual),
+        default_base_is_moof: true,
+        ..Tfhd::default()
+    };
+    let trun = Trun {
+        data_offset: Some(0),
+        samples: TrunSamples::Explicit(entries),
+    };
+    Ok((tfhd, trun))
 }
 
 fn entry(unit: &AccessUnit) -> Result<TrunEntry, Error> {

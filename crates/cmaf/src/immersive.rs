@@ -1,8 +1,9 @@
 //! Projection and stereo layout to and from the boxes of a visual sample entry.
 //!
-//! `st3d` + `sv3d` are Google's Spherical Video V2, `vexu` + `hfov` Apple's video extended usage; a file may carry
-//! both, saying the same. Flat mono video gets none. Projections that neither family can name (equi-angular cubemap,
-//! dual fisheye) are kept in a `uuid` box of ours, so that a recording still knows them.
+//! `st3d` + `sv3d` are Google's Spherical Video V2, `vexu` + `hfov` Apple's video extended usage; a
+//! file may carry both, saying the same. Flat mono video gets none. Projections that neither family
+//! can name (equi-angular cubemap, dual fisheye) are kept in a `uuid` box of ours, so that a
+//! recording still knows them.
 
 use media::{Immersive, Orientation, Projection, StereoLayout};
 use mp4_atom::{
@@ -15,7 +16,8 @@ use crate::{
     boxes::{Children, container, leaf},
 };
 
-/// A quarter of the picture as a 0.32 fraction: what half an equirectangular picture lacks on either side.
+/// A quarter of the picture as a 0.32 fraction: what half an equirectangular picture lacks on
+/// either side.
 const QUARTER: u32 = 0x4000_0000;
 
 /// Marks our own box for projections without a public one.

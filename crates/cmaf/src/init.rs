@@ -190,8 +190,9 @@ fn mp4a(out: &mut Vec<u8>, config: &aac::Config) -> Result<(), Error> {
     })
 }
 
-/// ES_Descriptor around an AudioSpecificConfig (ISO/IEC 14496-1 §7.2.6.5). Every length stays below 128, the most one
-/// length byte holds, because a configuration has at most [`aac::CONFIG_BYTES_MAX`] bytes.
+/// ES_Descriptor around an AudioSpecificConfig (ISO/IEC 14496-1 §7.2.6.5). Every length stays below
+/// 128, the most one length byte holds, because a configuration has at most
+/// [`aac::CONFIG_BYTES_MAX`] bytes.
 fn es_descriptor(config: &[u8]) -> Vec<u8> {
     const AAC: u8 = 0x40;
     const AUDIO_STREAM: u8 = 0x15;

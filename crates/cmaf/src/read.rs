@@ -1,7 +1,8 @@
 //! Our own init segments, chunks and recordings back to tracks and access units.
 //!
-//! Bounded and total: every length is checked before it is used, every count has a limit, and damage is an error that
-//! names the box. It reads what this crate writes; a foreign file is refused, not guessed at.
+//! Bounded and total: every length is checked before it is used, every count has a limit, and
+//! damage is an error that names the box. It reads what this crate writes; a foreign file is
+//! refused, not guessed at.
 
 use bytes::Bytes;
 use media::{AccessUnit, Codec, Immersive, Kind, Projection, Timescale, Track, aac, avc};
@@ -152,7 +153,8 @@ fn specific_config(esds: &Child<'_>) -> Result<Bytes, Error> {
     config.map(Bytes::copy_from_slice).ok_or_else(damaged)
 }
 
-/// The body of the descriptor with `tag` at the start of `bytes` (length in up to four 7-bit groups).
+/// The body of the descriptor with `tag` at the start of `bytes` (length in up to four 7-bit
+/// groups).
 fn descriptor(tag: u8, bytes: &[u8]) -> Option<&[u8]> {
     let (&first, mut rest) = bytes.split_first()?;
     if first != tag {
@@ -192,7 +194,8 @@ pub fn read_chunk(init: &Init, bytes: &Bytes) -> Result<Vec<Sample>, Error> {
             limit: sample_count_max(),
         });
     }
-    // Relative to the first byte of `moof` (default-base-is-moof), which need not be the first byte given.
+    // Relative to the first byte of `moof` (default-base-is-moof), which need not be the first byte
+    // given.
     let base = offset_in(bytes, moof.whole);
     let out_of_range = || Error::damaged(&trun.kind, "samples reach outside the chunk");
     let mut at = run

@@ -1,10 +1,12 @@
-//! A file read piece by piece to its top-level boxes: for recordings that are long, still growing or cut short.
+//! A file read piece by piece to its top-level boxes: for recordings that are long, still growing
+//! or cut short.
 
 use bytes::{Bytes, BytesMut};
 
 use crate::{Error, boxes::header};
 
-/// A top-level box longer than this is not ours: a chunk holds at most one part of a segment, far below.
+/// A top-level box longer than this is not ours: a chunk holds at most one part of a segment, far
+/// below.
 pub const BOX_BYTES_MAX: usize = 64 << 20;
 
 /// What a [`Scanner`] finds.
@@ -18,7 +20,8 @@ pub enum TopLevel {
 
 /// Splits a byte stream into the init segment and its chunks, holding back only what is incomplete.
 ///
-/// What a crash left half-written at the end of a recording simply never comes out; [`Scanner::pending`] counts it.
+/// What a crash left half-written at the end of a recording simply never comes out;
+/// [`Scanner::pending`] counts it.
 #[derive(Debug, Default)]
 pub struct Scanner {
     buffer: BytesMut,

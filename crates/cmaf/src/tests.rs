@@ -9,7 +9,8 @@ use crate::{
     read_init, read_segment,
 };
 
-/// x264, High, level 3.1, 1280x640, 30 fps; the high-profile tail (chroma, bit depth) as x264 writes it.
+/// x264, High, level 3.1, 1280x640, 30 fps; the high-profile tail (chroma, bit depth) as x264
+/// writes it.
 fn record() -> Bytes {
     let sps: &[u8] = &[
         0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0x1b, 0x01, 0x10, 0x00, 0x00, 0x03,

@@ -1,16 +1,17 @@
 //! BANDWIDTH and AVERAGE-BANDWIDTH of one rendition, measured from the segments it made.
 //!
-//! bis §4.4.6.2: BANDWIDTH is the largest bit rate of any run of contiguous segments that lasts 0.5 to 1.5 target
-//! durations, container included. Nobody can measure the future of a live stream, so the published value holds
-//! [`HEADROOM_PERCENT`] above the peak seen and only ever rises: whenever a playlist is fetched, no segment made until
-//! then exceeds it, and it is never far above what was really sent. Players that loaded an earlier value keep it.
+//! bis §4.4.6.2: BANDWIDTH is the largest bit rate of any run of contiguous segments that lasts 0.5
+//! to 1.5 target durations, container included. Nobody can measure the future of a live stream, so
+//! the published value holds [`HEADROOM_PERCENT`] above the peak seen and only ever rises: whenever
+//! a playlist is fetched, no segment made until then exceeds it, and it is never far above what was
+//! really sent. Players that loaded an earlier value keep it.
 
 use std::collections::VecDeque;
 
 use media::VIDEO_TIMESCALE;
 
-/// What is added to a measured peak before it is published: enough that ordinary fluctuation does not change the
-/// playlist, below the 25 % by which Apple's rules let a live peak stray.
+/// What is added to a measured peak before it is published: enough that ordinary fluctuation does
+/// not change the playlist, below the 25 % by which Apple's rules let a live peak stray.
 pub const HEADROOM_PERCENT: u64 = 15;
 
 /// What is added to the measured average (the rules allow a live average up to 110 % of it).
@@ -19,7 +20,8 @@ const AVERAGE_HEADROOM_PERCENT: u64 = 5;
 /// Published values are whole multiples of this, in bits per second.
 const STEP: u64 = 1_000;
 
-/// Segments remembered before the target duration is known, or within 1.5 of it: ten seconds of 200 ms segments.
+/// Segments remembered before the target duration is known, or within 1.5 of it: ten seconds of 200
+/// ms segments.
 const RECENT_MAX: usize = 64;
 
 /// Measures one rendition.
@@ -135,7 +137,8 @@ mod tests {
         assert_eq!(meter.bandwidth(), None);
         meter.fix(2);
         assert_eq!(meter.peak(), 4_000_000);
-        // Too short to count alone; with the one before it a little above, within the headroom published.
+        // Too short to count alone; with the one before it a little above, within the headroom
+        // published.
         meter.push(300_000, SECOND / 2);
         assert_eq!(
             meter.peak(),

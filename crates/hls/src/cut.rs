@@ -1,32 +1,37 @@
 //! Where segments start, and the target duration that follows from it.
 //!
-//! A segment wants to start at a sync sample once the current one has lasted the segment target. The target duration
-//! is fixed for life when the first playlist appears (bis §4.4.3.1), from what was seen until then:
+//! A segment wants to start at a sync sample once the current one has lasted the segment target.
+//! The target duration is fixed for life when the first playlist appears (bis §4.4.3.1), from what
+//! was seen until then:
 //!
 //! - regular keyframes: the longest segment seen, rounded;
-//! - irregular keyframes (intervals that differ by more than a tenth): the segment target plus the longest interval,
-//!   since a segment that misses its target by a hair waits one whole interval more;
+//! - irregular keyframes (intervals that differ by more than a tenth): the segment target plus the
+//!   longest interval, since a segment that misses its target by a hair waits one whole interval
+//!   more;
 //! - never below the configured target, never below [`TARGET_DURATION_MIN`].
 //!
-//! From then on no segment may round to more. When no sync sample comes in time the cut is made anyway and the segment
-//! is *dependent*; the next sync sample then opens a segment at once, to get back to independent ones.
+//! From then on no segment may round to more. When no sync sample comes in time the cut is made
+//! anyway and the segment is *dependent*; the next sync sample then opens a segment at once, to get
+//! back to independent ones.
 
 use media::{Timescale, VIDEO_TIMESCALE};
 
-/// The least target duration, in seconds. 1 would leave no room: a keyframe half a second late would break it, and
-/// segments cut at the limit could be shorter than the second per number that numbering by the clock allows.
+/// The least target duration, in seconds. 1 would leave no room: a keyframe half a second late
+/// would break it, and segments cut at the limit could be shorter than the second per number that
+/// numbering by the clock allows.
 pub const TARGET_DURATION_MIN: u64 = 2;
 
-/// The longest segment before a target duration exists, in seconds: encoders that were never configured send a
-/// keyframe every 8 to 10 s.
+/// The longest segment before a target duration exists, in seconds: encoders that were never
+/// configured send a keyframe every 8 to 10 s.
 pub const PROVISIONAL_SECONDS_MAX: i64 = 10;
 
-/// How much a segment stays below the duration that would round to more than the target duration, in ticks: audio
-/// segments end up to one frame (43 ms for HE-AAC at 48 kHz, 64 ms at 16 kHz) after the video's.
+/// How much a segment stays below the duration that would round to more than the target duration,
+/// in ticks: audio segments end up to one frame (43 ms for HE-AAC at 48 kHz, 64 ms at 16 kHz) after
+/// the video's.
 const MARGIN: i64 = 36_000;
 
-/// A sync sample ends a segment early when the next is expected past the limit and this many ticks have gone (1 s, the
-/// time one number must last).
+/// A sync sample ends a segment early when the next is expected past the limit and this many ticks
+/// have gone (1 s, the time one number must last).
 const EARLY_MIN: i64 = 360_000;
 
 /// What a unit of the leading track does.
@@ -69,7 +74,8 @@ impl Schedule {
         }
     }
 
-    /// Judges the next unit. Does not change what is open: the caller may open for reasons of its own.
+    /// Judges the next unit. Does not change what is open: the caller may open for reasons of its
+    /// own.
     pub fn judge(&self, dts: i64, duration: i64, is_sync: bool) -> Verdict {
         let Some((start, independent)) = self.open else {
             return match is_sync {
@@ -122,8 +128,8 @@ impl Schedule {
         self.last_interval = None;
     }
 
-    /// Whether the open segment is expected to end at or before `dts`, judging by the last keyframe interval; `jitter`
-    /// ticks later counts too.
+    /// Whether the open segment is expected to end at or before `dts`, judging by the last keyframe
+    /// interval; `jitter` ticks later counts too.
     pub fn expects_cut_by(&self, dts: i64, jitter: i64) -> bool {
         let (Some((start, _)), Some(sync), Some(interval)) =
             (self.open, self.last_sync, self.last_interval)
@@ -181,7 +187,8 @@ mod tests {
 
     const FRAME: i64 = 12_000;
 
-    /// Runs `frames` frames with sync samples where `sync` says; returns the starts of segments in frames.
+    /// Runs `frames` frames with sync samples where `sync` says; returns the starts of segments in
+    /// frames.
     fn run(schedule: &mut Schedule, from: i64, to: i64, sync: impl Fn(i64) -> bool) -> Vec<i64> {
         let mut starts = Vec::new();
         for frame in from..to {

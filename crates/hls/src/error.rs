@@ -1,6 +1,7 @@
 //! Why a packager refuses its configuration or an access unit.
 
-/// Every variant says whose fault it is; none leaves the packager in a state that later calls must repair.
+/// Every variant says whose fault it is; none leaves the packager in a state that later calls must
+/// repair.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -41,7 +42,8 @@ pub enum Error {
         /// The bound.
         limit: usize,
     },
-    /// The peer's fault: an access unit with impossible times or size. It is skipped, the stream goes on.
+    /// The peer's fault: an access unit with impossible times or size. It is skipped, the stream
+    /// goes on.
     #[error("cannot package an access unit of {kind} at {dts}: {reason}")]
     Unit {
         /// Which track.

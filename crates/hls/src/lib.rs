@@ -6,14 +6,17 @@
 //! audio units  --+     (one cut schedule)        +-- reload::decide: answer now, wait, refuse
 //! ```
 //!
-//! One [`Packager`] owns every rendition of a stream run, because what players need most is that all of them agree:
-//! segment *n* covers the same media time everywhere. The source's video decides where segments start, everything
-//! else follows. Rendering and the blocking-reload decision are pure functions of an immutable [`Snapshot`], so that
-//! any number of HTTP tasks can answer from it without a lock.
+//! One [`Packager`] owns every rendition of a stream run, because what players need most is that
+//! all of them agree: segment *n* covers the same media time everywhere. The source's video decides
+//! where segments start, everything else follows. Rendering and the blocking-reload decision are
+//! pure functions of an immutable [`Snapshot`], so that any number of HTTP tasks can answer from it
+//! without a lock.
 //!
-//! The protocol is draft-pantos-hls-rfc8216bis-22 (called *bis* in the code); section numbers are its own.
+//! The protocol is draft-pantos-hls-rfc8216bis-22 (called *bis* in the code); section numbers are
+//! its own.
 //!
-//! What this does not do: read clocks, wait for viewers, open sockets or files, choose bitrates, encode.
+//! What this does not do: read clocks, wait for viewers, open sockets or files, choose bitrates,
+//! encode.
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +32,7 @@ mod render;
 mod rendition;
 mod segment;
 mod snapshot;
+pub mod vod;
 pub mod window;
 
 pub use error::Error;

@@ -1,8 +1,9 @@
 //! How long a part is: the PART-TARGET of a stream, and where a part ends.
 //!
-//! bis §4.4.4.9 allows durations of 85 to 100 % of PART-TARGET except for the last part of a segment. With a constant
-//! frame rate a target of a whole number of frames makes every part exactly 100 %. Players take the target as a
-//! constant (CoreMedia pauses for ever when it changes), so it is chosen once per run.
+//! bis §4.4.4.9 allows durations of 85 to 100 % of PART-TARGET except for the last part of a
+//! segment. With a constant frame rate a target of a whole number of frames makes every part
+//! exactly 100 %. Players take the target as a constant (CoreMedia pauses for ever when it
+//! changes), so it is chosen once per run.
 
 use std::time::Duration;
 
@@ -11,10 +12,11 @@ use media::{AccessUnit, Timescale, VIDEO_TIMESCALE};
 /// The most parts of one segment: `mfhd` sequence numbers keep ten bits for the part.
 pub const PARTS_MAX: usize = 1 << 10;
 
-/// PART-TARGET in [`VIDEO_TIMESCALE`] ticks from the configured one, given the frame durations of the first segment.
+/// PART-TARGET in [`VIDEO_TIMESCALE`] ticks from the configured one, given the frame durations of
+/// the first segment.
 ///
-/// Constant frame rate: a whole number of frames, such that parts of that size fill a segment of `segment_target`
-/// without a stump at its end. Variable: the configured duration as it is.
+/// Constant frame rate: a whole number of frames, such that parts of that size fill a segment of
+/// `segment_target` without a stump at its end. Variable: the configured duration as it is.
 pub fn target(
     part_target: Duration,
     segment_target: Duration,
@@ -31,7 +33,8 @@ pub fn target(
     let parts = divide_round(own(segment_target), own(part_target)).max(1);
     let even = segment_frames.div_euclid(parts) + i64::from(segment_frames % parts != 0);
     let nearest = divide_round(own(part_target), frame).max(1);
-    // An even split may stray from what was asked when segments are few parts long; then the nearest count wins.
+    // An even split may stray from what was asked when segments are few parts long; then the
+    // nearest count wins.
     let frames = if even * 5 <= nearest * 6 && even * 6 >= nearest * 5 {
         even
     } else {
@@ -57,7 +60,8 @@ fn to_video_ticks_up(ticks: i64, timescale: Timescale) -> i64 {
     i64::try_from((numerator + rate - 1) / rate).unwrap_or(i64::MAX)
 }
 
-/// How many of `pending`, from the front, make a finished part; `None` while the next unit may still fit.
+/// How many of `pending`, from the front, make a finished part; `None` while the next unit may
+/// still fit.
 pub fn finished(pending: &[AccessUnit], timescale: Timescale, target: i64) -> Option<usize> {
     let fits = |ticks: i64| {
         i128::from(ticks) * i128::from(VIDEO_TIMESCALE.rate())
@@ -72,12 +76,14 @@ pub fn finished(pending: &[AccessUnit], timescale: Timescale, target: i64) -> Op
         total += duration;
     }
     let last = pending.last()?;
-    // The next unit will most likely last as long as this one: publish now rather than one frame later.
+    // The next unit will most likely last as long as this one: publish now rather than one frame
+    // later.
     let full = !fits(total + i64::from(last.duration)) || pending.len() >= cmaf::sample_count_max();
     full.then_some(pending.len())
 }
 
-/// The `mfhd` sequence number of a part: from its place alone, so that two origins write the same bytes.
+/// The `mfhd` sequence number of a part: from its place alone, so that two origins write the same
+/// bytes.
 ///
 /// It grows along the playlist and wraps after four million segments; readers order by decode time.
 pub fn sequence(msn: u64, part: usize) -> u32 {

@@ -1,7 +1,8 @@
-//! Blocking playlist reload (bis §6.2.5.2): what a request with delivery directives gets, decided without waiting.
+//! Blocking playlist reload (bis §6.2.5.2): what a request with delivery directives gets, decided
+//! without waiting.
 //!
-//! The HTTP side asks [`decide`] again after each change until the answer is not [`Decision::Wait`], or answers 503 once
-//! [`crate::Constants::block_limit`] has passed.
+//! The HTTP side asks [`decide`] again after each change until the answer is not
+//! [`Decision::Wait`], or answers 503 once [`crate::Constants::block_limit`] has passed.
 
 use crate::MediaSnapshot;
 
@@ -29,8 +30,8 @@ pub struct Directives {
 }
 
 impl Directives {
-    /// Reads a query string (without `?`). Parameters of other names are nobody's business here, and unknown `_HLS_`
-    /// ones belong to newer protocol versions: both are ignored.
+    /// Reads a query string (without `?`). Parameters of other names are nobody's business here,
+    /// and unknown `_HLS_` ones belong to newer protocol versions: both are ignored.
     pub fn parse(query: &str) -> Result<Self, BadRequest> {
         let mut directives = Self::default();
         for pair in query.split('&') {
@@ -110,7 +111,8 @@ pub enum Decision {
 
 /// Decides on a request for the playlist of `media`.
 pub fn decide(directives: &Directives, media: &MediaSnapshot) -> Decision {
-    // "the Server MUST ignore" blocking directives once the playlist is final: there is nothing to wait for.
+    // "the Server MUST ignore" blocking directives once the playlist is final: there is nothing to
+    // wait for.
     if media.is_ended() {
         return Decision::Now;
     }
@@ -137,8 +139,9 @@ pub fn decide(directives: &Directives, media: &MediaSnapshot) -> Decision {
 }
 
 fn decide_part(media: &MediaSnapshot, msn: u64, part: u64, last: u64) -> Decision {
-    // "If the client asks for a Part Index greater than that of the final Partial Segment of the Parent Segment, the
-    // Server MUST treat the request as one for Part Index 0 of the following Parent Segment."
+    // "If the client asks for a Part Index greater than that of the final Partial Segment of the
+    // Parent Segment, the Server MUST treat the request as one for Part Index 0 of the following
+    // Parent Segment."
     let (msn, part) = if msn == last {
         let parts = media
             .listed()
@@ -172,7 +175,8 @@ fn decide_part(media: &MediaSnapshot, msn: u64, part: u64, last: u64) -> Decisio
     }
 }
 
-/// The Advance Part Limit: three parts, or three seconds' worth where parts are shorter than a second.
+/// The Advance Part Limit: three parts, or three seconds' worth where parts are shorter than a
+/// second.
 fn advance_limit(media: &MediaSnapshot) -> u64 {
     let seconds = media.constants().part_target_seconds().unwrap_or(1.0);
     if seconds >= 1.0 {

@@ -89,8 +89,8 @@ fn segments(out: &mut String, media: &MediaSnapshot, skipped: usize) {
     }
 }
 
-/// Whether a segment needs its EXT-X-MAP said: it is the first to have one, differs from the last said, or comes after
-/// a discontinuity, where players start afresh.
+/// Whether a segment needs its EXT-X-MAP said: it is the first to have one, differs from the last
+/// said, or comes after a discontinuity, where players start afresh.
 fn map_due(said: &mut Option<u32>, segment: &Segment) -> bool {
     let Some(init) = &segment.init else {
         return false;
@@ -100,8 +100,8 @@ fn map_due(said: &mut Option<u32>, segment: &Segment) -> bool {
     due
 }
 
-/// Index of the first listed segment whose parts are listed: none that ended more than three target durations before
-/// the end of the playlist. A final playlist needs no parts.
+/// Index of the first listed segment whose parts are listed: none that ended more than three target
+/// durations before the end of the playlist. A final playlist needs no parts.
 fn first_with_parts(media: &MediaSnapshot) -> usize {
     if media.is_ended() || media.constants().part_target.is_none() {
         return usize::MAX;
@@ -110,14 +110,14 @@ fn first_with_parts(media: &MediaSnapshot) -> usize {
     before_end(media, PART_TARGETS, open)
 }
 
-/// How many segments a delta update may leave out: those wholly older than the skip boundary, which counts from the
-/// end of the last complete segment.
+/// How many segments a delta update may leave out: those wholly older than the skip boundary, which
+/// counts from the end of the last complete segment.
 fn skippable(media: &MediaSnapshot) -> usize {
     before_end(media, SKIP_TARGETS, 0.0)
 }
 
-/// The number of listed segments that end `targets` target durations or more before the end of the playlist, which is
-/// `behind` seconds after the end of the last of them.
+/// The number of listed segments that end `targets` target durations or more before the end of the
+/// playlist, which is `behind` seconds after the end of the last of them.
 fn before_end(media: &MediaSnapshot, targets: i64, mut behind: f64) -> usize {
     let limit = media.constants().target_duration as f64 * targets as f64;
     let listed: &[Arc<Segment>] = media.listed();
@@ -130,15 +130,16 @@ fn before_end(media: &MediaSnapshot, targets: i64, mut behind: f64) -> usize {
     0
 }
 
-/// The multivariant playlist. `base` leads from it to the renditions' folders: `<stream>/` for `/hls/<stream>.m3u8`,
-/// empty when it lies beside them.
+/// The multivariant playlist. `base` leads from it to the renditions' folders: `<stream>/` for
+/// `/hls/<stream>.m3u8`, empty when it lies beside them.
 pub fn render_multivariant(multivariant: &Multivariant, base: &str, flavour: Flavour) -> String {
     let layout = match flavour {
         Flavour::Web => None,
         Flavour::Spatial => multivariant::video_layout(&multivariant.immersive),
     };
     let mut out = String::with_capacity(1024);
-    // "EXT-X-VERSION SHOULD NOT be higher than needed": 12 only where REQ-VIDEO-LAYOUT is really said.
+    // "EXT-X-VERSION SHOULD NOT be higher than needed": 12 only where REQ-VIDEO-LAYOUT is really
+    // said.
     header::version(&mut out, if layout.is_some() { 12 } else { 6 });
     multivariant::session_data(&mut out, &multivariant.immersive);
     if let Some(audio) = &multivariant.audio {

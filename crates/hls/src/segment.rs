@@ -8,8 +8,8 @@ use media::{Timescale, Track};
 /// An init segment and the track it describes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Init {
-    /// The number in its URL. Derived from the bytes, so that two origins name the same configuration alike and a
-    /// configuration that comes back finds its old URL.
+    /// The number in its URL. Derived from the bytes, so that two origins name the same
+    /// configuration alike and a configuration that comes back finds its old URL.
     pub index: u32,
     /// The bytes served.
     pub bytes: Bytes,
@@ -45,7 +45,8 @@ pub struct Segment {
     pub program_date_time: i64,
     /// A discontinuity lies before it.
     pub discontinuity: bool,
-    /// Discontinuities of the stream before this segment: EXT-X-DISCONTINUITY-SEQUENCE when it is the first listed.
+    /// Discontinuities of the stream before this segment: EXT-X-DISCONTINUITY-SEQUENCE when it is
+    /// the first listed.
     pub discontinuity_sequence: u64,
     /// Its init segment; a gap may have none.
     pub init: Option<Arc<Init>>,

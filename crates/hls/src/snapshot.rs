@@ -1,4 +1,5 @@
-//! What viewers can be told at one instant: immutable, cheap to build for each part, shared by every HTTP task.
+//! What viewers can be told at one instant: immutable, cheap to build for each part, shared by
+//! every HTTP task.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +8,8 @@ use media::{Immersive, Kind, VIDEO_TIMESCALE};
 
 use crate::{Init, Segment};
 
-/// What must never change while a stream runs, nor between origins that carry it: players stop for good when it does.
+/// What must never change while a stream runs, nor between origins that carry it: players stop for
+/// good when it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Constants {
     /// EXT-X-TARGETDURATION, in seconds.
@@ -28,8 +30,8 @@ impl Constants {
         self.part_target.map(|ticks| VIDEO_TIMESCALE.seconds(ticks))
     }
 
-    /// How long a playlist request may be held: three target durations (bis §6.2.5.2), but below the 10 s after which
-    /// hls.js gives up by default. Then 503.
+    /// How long a playlist request may be held: three target durations (bis §6.2.5.2), but below
+    /// the 10 s after which hls.js gives up by default. Then 503.
     pub fn block_limit(&self) -> Duration {
         Duration::from_secs(self.target_duration.saturating_mul(3)).min(BLOCK_MAX)
     }
@@ -146,7 +148,8 @@ impl MediaSnapshot {
         self.listing.segments.last().map(|segment| segment.msn)
     }
 
-    /// A closed segment, while it is fetchable. A gap is missing; a segment still growing is pending.
+    /// A closed segment, while it is fetchable. A gap is missing; a segment still growing is
+    /// pending.
     pub fn segment(&self, msn: u64) -> Lookup<&Arc<Segment>> {
         if let Some(segment) = self.closed(msn) {
             return if segment.gap {
@@ -161,7 +164,8 @@ impl MediaSnapshot {
         }
     }
 
-    /// A part, while it is fetchable. The next part of the open segment, or the first of the one after, is pending.
+    /// A part, while it is fetchable. The next part of the open segment and the first of the one
+    /// after are pending.
     pub fn part(&self, msn: u64, part: u64) -> Lookup<Bytes> {
         let index = usize::try_from(part).unwrap_or(usize::MAX);
         let open = self.open.as_ref().filter(|open| open.msn == msn);
@@ -210,7 +214,9 @@ impl MediaSnapshot {
             msn: next.msn.saturating_add(1),
             part: 0,
         };
-        place == next || (place == after && self.hint == Some(after))
+        // A forecast hint may name it, and still does to whoever waits for it after the forecast
+        // failed.
+        place == next || place == after
     }
 }
 

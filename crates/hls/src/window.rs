@@ -1,7 +1,7 @@
 //! Which closed segments the playlists list, and how long removed ones stay fetchable.
 //!
-//! One window serves all renditions of a stream, so that they all drop a segment at the same time. It counts media
-//! time, not wall time: a stream that stands still keeps what it has.
+//! One window serves all renditions of a stream, so that they all drop a segment at the same time.
+//! It counts media time, not wall time: a stream that stands still keeps what it has.
 
 use std::collections::VecDeque;
 
@@ -29,8 +29,8 @@ impl Window {
         }
     }
 
-    /// Raises the length: a live playlist is never shorter than three target durations (bis §6.2.2), and a delta
-    /// update saves nothing unless more than six are listed.
+    /// Raises the length: a live playlist is never shorter than three target durations (bis
+    /// §6.2.2), and a delta update saves nothing unless more than six are listed.
     pub fn at_least(&mut self, length: i64) {
         self.length = self.length.max(length);
     }
@@ -48,8 +48,8 @@ impl Window {
             }
             self.listed.pop_front();
             self.listed_ticks -= ticks;
-            // "for a period equal to the duration of the segment plus the duration of the longest playlist
-            // containing it" (bis §6.2.2).
+            // "for a period equal to the duration of the segment plus the duration of the longest
+            // playlist containing it" (bis §6.2.2).
             self.retired
                 .push_back((first, self.clock + ticks + self.longest));
         }

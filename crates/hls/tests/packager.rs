@@ -46,7 +46,12 @@ fn watch(broadcast: &mut Broadcast, checker: &mut Checker, frames: u64) -> Vec<S
 
 #[test]
 fn p12_p18_a_regular_broadcast_breaks_no_rule_at_any_reload() {
-    for (fps, gop, rate) in [(30, 30, 48_000), (50, 100, 44_100), (24, 48, 32_000), (25, 50, 48_000)] {
+    for (fps, gop, rate) in [
+        (30, 30, 48_000),
+        (50, 100, 44_100),
+        (24, 48, 32_000),
+        (25, 50, 48_000),
+    ] {
         let rungs = [rung("1920p", 5_800_000), rung("960p", 2_300_000)];
         let mut source = Source::regular(fps, gop);
         source.audio_rate = Some(rate);
@@ -59,8 +64,15 @@ fn p12_p18_a_regular_broadcast_breaks_no_rule_at_any_reload() {
         assert_eq!(found, Vec::<String>::new(), "{fps} fps");
         let snapshot = broadcast.packager.snapshot();
         assert_eq!(snapshot.renditions().len(), 4);
-        let listed: Vec<_> = snapshot.renditions().iter().map(|m| m.listed()[0].msn).collect();
-        assert!(listed.windows(2).all(|pair| pair[0] == pair[1]), "{listed:?}");
+        let listed: Vec<_> = snapshot
+            .renditions()
+            .iter()
+            .map(|m| m.listed()[0].msn)
+            .collect();
+        assert!(
+            listed.windows(2).all(|pair| pair[0] == pair[1]),
+            "{listed:?}"
+        );
     }
 }
 
@@ -73,19 +85,30 @@ fn p11_first_playlist_has_three_segments_and_the_target_duration_stays() {
     let snapshot = broadcast.packager.snapshot();
     assert_eq!(snapshot.media("source").unwrap().listed().len(), 3);
     let constants = snapshot.constants().unwrap();
-    assert_eq!((constants.target_duration, constants.part_target), (2, Some(180_000)));
+    assert_eq!(
+        (constants.target_duration, constants.part_target),
+        (2, Some(180_000))
+    );
 
     // Keyframes stop coming in time: segments do not grow, and say that they are dependent.
     broadcast.source.is_sync = Box::new(|frame| frame <= 180 && frame % 30 == 0);
     assert!(text(&mut broadcast, "source").contains("#EXT-X-INDEPENDENT-SEGMENTS"));
     let mut checker = Checker::new();
     let found = watch(&mut broadcast, &mut checker, 200);
-    assert!(found.iter().all(|violation| violation.contains("hint-broken")), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .all(|violation| violation.contains("hint-broken")),
+        "{found:?}"
+    );
     assert_eq!(broadcast.packager.snapshot().constants(), Some(constants));
     assert!(!text(&mut broadcast, "source").contains("#EXT-X-INDEPENDENT-SEGMENTS"));
     assert!(text(&mut broadcast, "audio").contains("#EXT-X-INDEPENDENT-SEGMENTS"));
     let late = events(&mut broadcast.packager);
-    assert!(late.iter().any(|event| matches!(event, Event::LateSync { .. })));
+    assert!(
+        late.iter()
+            .any(|event| matches!(event, Event::LateSync { .. }))
+    );
 }
 
 #[test]
@@ -109,15 +132,33 @@ fn p2_numbers_go_on_across_a_reconnect() {
     let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &[]);
     broadcast.run_seconds(21);
     broadcast.packager.interrupt();
-    let before = broadcast.packager.snapshot().media("source").unwrap().last_msn().unwrap();
-    assert_eq!(before, WALL + 10, "the torn segment is published when the publisher goes");
+    let before = broadcast
+        .packager
+        .snapshot()
+        .media("source")
+        .unwrap()
+        .last_msn()
+        .unwrap();
+    assert_eq!(
+        before,
+        WALL + 10,
+        "the torn segment is published when the publisher goes"
+    );
     broadcast.discontinuity(Source::regular(30, 60), Duration::from_secs(30));
     let mut checker = Checker::new();
-    assert_eq!(watch(&mut broadcast, &mut checker, 300), Vec::<String>::new());
+    assert_eq!(
+        watch(&mut broadcast, &mut checker, 300),
+        Vec::<String>::new()
+    );
     let snapshot = broadcast.packager.snapshot();
     let expected: Vec<u64> = (WALL..).take(15).collect();
     assert_eq!(numbers(snapshot.media("source").unwrap()), expected);
-    assert_eq!(text(&mut broadcast, "source").matches("EXT-X-DISCONTINUITY\n").count(), 1);
+    assert_eq!(
+        text(&mut broadcast, "source")
+            .matches("EXT-X-DISCONTINUITY\n")
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -138,12 +179,17 @@ fn p3_discontinuity_sequence_grows_when_the_discontinuity_leaves_on_every_rendit
             .iter()
             .map(|media| {
                 let text = render_media(media, &Delivery::default());
-                let line = text.lines().find(|l| l.starts_with("#EXT-X-DISCONTINUITY-SEQUENCE"));
+                let line = text
+                    .lines()
+                    .find(|l| l.starts_with("#EXT-X-DISCONTINUITY-SEQUENCE"));
                 let first = media.listed()[0].msn;
                 format!("{first} {}", line.unwrap())
             })
             .collect();
-        assert!(sequences.windows(2).all(|pair| pair[0] == pair[1]), "{sequences:?}");
+        assert!(
+            sequences.windows(2).all(|pair| pair[0] == pair[1]),
+            "{sequences:?}"
+        );
         seen.push(sequences[0].clone());
     }
     seen.dedup();
@@ -185,7 +231,10 @@ fn p8_a_changed_configuration_is_a_discontinuity_with_a_new_map_everywhere() {
         assert!(media.init(index(4)).is_some() && media.init(index(5)).is_some());
     }
     let mut checker = Checker::new();
-    assert_eq!(watch(&mut broadcast, &mut checker, 60), Vec::<String>::new());
+    assert_eq!(
+        watch(&mut broadcast, &mut checker, 60),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -195,7 +244,10 @@ fn p8_an_unchanged_configuration_keeps_its_map() {
     broadcast.discontinuity(Source::regular(30, 60), Duration::ZERO);
     broadcast.run_seconds(10);
     let text = text(&mut broadcast, "source");
-    let maps: Vec<_> = text.lines().filter(|line| line.starts_with("#EXT-X-MAP")).collect();
+    let maps: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("#EXT-X-MAP"))
+        .collect();
     assert_eq!(maps.len(), 2, "repeated after the discontinuity");
     assert_eq!(maps[0], maps[1]);
 }
@@ -210,25 +262,48 @@ fn p13_a_lost_rung_gets_gaps_and_comes_back_aligned() {
     broadcast.run_seconds(8);
     broadcast.mute[0] = false;
     let mut checker = Checker::new();
-    assert_eq!(watch(&mut broadcast, &mut checker, 240), Vec::<String>::new());
+    assert_eq!(
+        watch(&mut broadcast, &mut checker, 240),
+        Vec::<String>::new()
+    );
     let snapshot = broadcast.packager.snapshot();
     let lost = snapshot.media("1920p").unwrap();
-    let gaps: Vec<u64> =
-        lost.listed().iter().filter(|s| s.gap).map(|s| s.msn - WALL).collect();
+    let gaps: Vec<u64> = lost
+        .listed()
+        .iter()
+        .filter(|s| s.gap)
+        .map(|s| s.msn - WALL)
+        .collect();
     assert_eq!(gaps, [5, 6, 7, 8, 9]);
     assert!(matches!(lost.segment(WALL + 6), Lookup::Missing));
     let other = snapshot.media("960p").unwrap();
     assert!(other.listed().iter().all(|segment| !segment.gap));
     assert_eq!(numbers(lost), numbers(other));
-    assert!(snapshot.multivariant().unwrap().variants.iter().any(|v| &*v.rendition == "1920p"));
+    assert!(
+        snapshot
+            .multivariant()
+            .unwrap()
+            .variants
+            .iter()
+            .any(|v| &*v.rendition == "1920p")
+    );
     let raised = events(&mut broadcast.packager);
-    assert!(raised.iter().filter(|event| matches!(event, Event::Gap { .. })).count() == 5);
+    assert!(
+        raised
+            .iter()
+            .filter(|event| matches!(event, Event::Gap { .. }))
+            .count()
+            == 5
+    );
 }
 
 #[test]
 fn p13_a_rung_that_says_nothing_is_given_up_within_bounds() {
-    let mut broadcast =
-        Broadcast::new(config(), Source::regular(30, 60), &[rung("960p", 1_000_000)]);
+    let mut broadcast = Broadcast::new(
+        config(),
+        Source::regular(30, 60),
+        &[rung("960p", 1_000_000)],
+    );
     broadcast.run_seconds(11);
     broadcast.mute[0] = true;
     for _ in 0..30 {
@@ -251,7 +326,10 @@ fn p13_a_rung_that_never_comes_up_delays_the_multivariant_playlist_within_bounds
     let names = |broadcast: &mut Broadcast| {
         let snapshot = broadcast.packager.snapshot();
         let variants = &snapshot.multivariant().unwrap().variants;
-        variants.iter().map(|variant| variant.rendition.to_string()).collect::<Vec<_>>()
+        variants
+            .iter()
+            .map(|variant| variant.rendition.to_string())
+            .collect::<Vec<_>>()
     };
     assert_eq!(names(&mut broadcast), ["source", "960p"]);
     // It joins once it has come up, and its numbers are the others'.
@@ -269,7 +347,9 @@ fn p24_a_new_run_shares_no_url_with_the_old_one() {
         let mut broadcast = Broadcast::new(config, Source::regular(30, 60), &[]);
         broadcast.run_seconds(12);
         let text = text(&mut broadcast, "source");
-        let quoted = text.split('"').filter(|piece| piece.ends_with(".m4s") || piece.ends_with(".mp4"));
+        let quoted = text
+            .split('"')
+            .filter(|piece| piece.ends_with(".m4s") || piece.ends_with(".mp4"));
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         quoted.chain(lines).map(str::to_owned).collect::<Vec<_>>()
     };
@@ -296,24 +376,44 @@ fn pictures_that_stand_still_become_gaps_while_sound_goes_on() {
         let snapshot = broadcast.packager.snapshot();
         for media in snapshot.renditions() {
             let found = checker.media(media.name(), &render_media(media, &Delivery::default()));
-            assert!(found.iter().all(|v| v.rule.id() == "hint-broken"), "{found:?}");
+            assert!(
+                found.iter().all(|v| v.rule.id() == "hint-broken"),
+                "{found:?}"
+            );
         }
     }
     broadcast.frame = 0;
     let found = watch(&mut broadcast, &mut checker, 240);
-    assert!(found.iter().all(|violation| violation.contains("hint-broken")), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .all(|violation| violation.contains("hint-broken")),
+        "{found:?}"
+    );
     broadcast.end();
     let snapshot = broadcast.packager.snapshot();
     let gaps = |name: &str| {
         let media = snapshot.media(name).unwrap();
-        media.listed().iter().map(|s| u8::from(s.gap)).collect::<Vec<_>>()
+        media
+            .listed()
+            .iter()
+            .map(|s| u8::from(s.gap))
+            .collect::<Vec<_>>()
     };
     assert_eq!(gaps("source"), gaps("960p"));
     assert!(gaps("source").iter().sum::<u8>() >= 3);
     assert!(gaps("audio").iter().all(|gap| *gap == 0));
     let raised = events(&mut broadcast.packager);
-    assert!(raised.iter().any(|event| matches!(event, Event::VideoStalled { .. })));
-    assert!(raised.iter().any(|event| matches!(event, Event::VideoResumed { .. })));
+    assert!(
+        raised
+            .iter()
+            .any(|event| matches!(event, Event::VideoStalled { .. }))
+    );
+    assert!(
+        raised
+            .iter()
+            .any(|event| matches!(event, Event::VideoResumed { .. }))
+    );
 }
 
 #[test]
@@ -326,12 +426,20 @@ fn sound_that_stops_becomes_gaps_and_comes_back() {
     broadcast.run_seconds(10);
     let snapshot = broadcast.packager.snapshot();
     let audio = snapshot.media("audio").unwrap();
-    let gaps: Vec<u64> = audio.listed().iter().filter(|s| s.gap).map(|s| s.msn - WALL).collect();
+    let gaps: Vec<u64> = audio
+        .listed()
+        .iter()
+        .filter(|s| s.gap)
+        .map(|s| s.msn - WALL)
+        .collect();
     assert_eq!(gaps, [6, 7, 8, 9]);
     let source = snapshot.media("source").unwrap();
     let total = |media: &MediaSnapshot| media.listed().iter().map(|s| s.seconds()).sum::<f64>();
     let difference = total(audio) - total(source);
-    assert!(difference.abs() < 0.1, "playlists must not drift apart: {difference}");
+    assert!(
+        difference.abs() < 0.1,
+        "playlists must not drift apart: {difference}"
+    );
 }
 
 #[test]
@@ -382,11 +490,17 @@ fn pictures_and_sound_may_come_and_go() {
     broadcast.discontinuity(silent, Duration::ZERO);
     broadcast.run_seconds(11);
     let snapshot = broadcast.packager.snapshot();
-    let (source, audio) = (snapshot.media("source").unwrap(), snapshot.media("audio").unwrap());
+    let (source, audio) = (
+        snapshot.media("source").unwrap(),
+        snapshot.media("audio").unwrap(),
+    );
     assert!(numbers(source).ends_with(&numbers(audio)));
     let gaps = audio.listed().iter().filter(|segment| segment.gap).count();
     assert_eq!(gaps, 5, "a rendition once listed stays");
-    assert_eq!(source.listed().iter().filter(|s| s.discontinuity).count(), 2);
+    assert_eq!(
+        source.listed().iter().filter(|s| s.discontinuity).count(),
+        2
+    );
 }
 
 #[test]
@@ -396,13 +510,21 @@ fn p26_two_origins_publish_the_same_bytes() {
         let media = snapshot.media("source").unwrap();
         let retained = media.retained().iter();
         retained
-            .map(|s| (s.msn, s.init.as_ref().unwrap().index, s.parts.clone(), s.program_date_time))
+            .map(|s| {
+                (
+                    s.msn,
+                    s.init.as_ref().unwrap().index,
+                    s.parts.clone(),
+                    s.program_date_time,
+                )
+            })
             .collect::<Vec<_>>()
     };
     let mut first = Broadcast::new(config(), Source::regular(30, 60), &[]);
     first.run_seconds(10);
     let snapshot = first.packager.snapshot();
-    // The second starts with the keyframe that opens the sixth segment and adopts what the first says of it.
+    // The second starts with the keyframe that opens the sixth segment and adopts what the first
+    // says of it.
     let mut adopted = config();
     adopted.first_msn = WALL + 5;
     adopted.constants = snapshot.constants();
@@ -459,13 +581,17 @@ fn bandwidth_is_never_below_the_measured_peak_and_not_far_above() {
         };
         let peak = |name: &str| {
             let media = snapshot.media(name).unwrap();
-            let rate = |s: &std::sync::Arc<hls::Segment>| s.byte_length() as f64 * 8.0 / s.seconds();
+            let rate =
+                |s: &std::sync::Arc<hls::Segment>| s.byte_length() as f64 * 8.0 / s.seconds();
             media.listed().iter().map(rate).fold(0.0, f64::max)
         };
         for variant in &multivariant.variants {
             let measured = peak(&variant.rendition) + peak("audio");
             let said = variant.bandwidth as f64;
-            assert!(measured <= said && said <= measured * 1.25 + 2_000.0, "{measured} {said}");
+            assert!(
+                measured <= said && said <= measured * 1.25 + 2_000.0,
+                "{measured} {said}"
+            );
             assert!(variant.average_bandwidth <= variant.bandwidth);
         }
     }

@@ -1,6 +1,7 @@
 //! Playlist text against golden files, read back by another parser; blocking reload and lookups.
 //!
-//! `UPDATE_GOLDEN=1 cargo test -p hls` rewrites the files; read the difference before committing it.
+//! `UPDATE_GOLDEN=1 cargo test -p hls` rewrites the files; read the difference before committing
+//! it.
 
 mod common;
 
@@ -15,7 +16,9 @@ use hls::{
 use media::{Immersive, Projection, StereoLayout};
 
 fn golden(name: &str, text: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("testdata")
+        .join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, text).unwrap();
     }
@@ -25,12 +28,25 @@ fn golden(name: &str, text: &str) {
     assert!(rest.is_empty());
     match parsed {
         m3u8_rs::Playlist::MediaPlaylist(media) => {
-            let listed = text.lines().filter(|line| line.starts_with("#EXTINF")).count();
+            let listed = text
+                .lines()
+                .filter(|line| line.starts_with("#EXTINF"))
+                .count();
             assert_eq!(media.segments.len(), listed);
-            assert!(media.segments.iter().all(|segment| segment.program_date_time.is_some()));
+            assert!(
+                media
+                    .segments
+                    .iter()
+                    .all(|segment| segment.program_date_time.is_some())
+            );
         }
         m3u8_rs::Playlist::MasterPlaylist(multivariant) => {
-            assert!(multivariant.variants.iter().all(|variant| variant.codecs.is_some()));
+            assert!(
+                multivariant
+                    .variants
+                    .iter()
+                    .all(|variant| variant.codecs.is_some())
+            );
         }
     }
 }
@@ -58,7 +74,10 @@ fn live_low_latency() {
     golden("live_rung.m3u8", &full(&snapshot, "480p"));
     golden("live_audio.m3u8", &full(&snapshot, "audio"));
     let multivariant = snapshot.multivariant().unwrap();
-    golden("multivariant_web.m3u8", &render_multivariant(multivariant, "test/", Flavour::Web));
+    golden(
+        "multivariant_web.m3u8",
+        &render_multivariant(multivariant, "test/", Flavour::Web),
+    );
     golden(
         "multivariant_spatial.m3u8",
         &render_multivariant(multivariant, "test/", Flavour::Spatial),
@@ -110,7 +129,10 @@ fn without_parts_nothing_low_latency_is_said() {
     broadcast.run_seconds(15);
     let snapshot = broadcast.packager.snapshot();
     let text = full(&snapshot, "source");
-    assert!(!text.contains("PART") && text.contains("CAN-BLOCK-RELOAD=YES"), "{text}");
+    assert!(
+        !text.contains("PART") && text.contains("CAN-BLOCK-RELOAD=YES"),
+        "{text}"
+    );
     golden("live_without_parts.m3u8", &text);
     let media = snapshot.media("source").unwrap();
     let next = media.last_msn().unwrap() + 1;
@@ -140,7 +162,10 @@ fn p18_delta_updates_skip_what_is_older_than_six_target_durations() {
         .unwrap()
         .parse()
         .unwrap();
-    let rest: f64 = listed[skipped..].iter().map(|segment| segment.seconds()).sum();
+    let rest: f64 = listed[skipped..]
+        .iter()
+        .map(|segment| segment.seconds())
+        .sum();
     assert!(rest >= 12.0 && rest - listed[skipped].seconds() < 12.0);
     let mut checker = hls::check::Checker::new();
     checker.media("source", &render_media(media, &Delivery::default()));
@@ -163,10 +188,16 @@ fn spatial_says_what_the_draft_has_words_for() {
     };
     let spatial = |projection, stereo| line(projection, stereo, Flavour::Spatial);
     let text = spatial(Projection::HalfEquirectangular, StereoLayout::SideBySide);
-    assert!(text.contains("REQ-VIDEO-LAYOUT=\"CH-STEREO/PROJ-HEQU\"") && text.contains("VERSION:12"));
+    assert!(
+        text.contains("REQ-VIDEO-LAYOUT=\"CH-STEREO/PROJ-HEQU\"") && text.contains("VERSION:12")
+    );
     let text = spatial(Projection::Rectilinear, StereoLayout::Mono);
     assert!(!text.contains("REQ-") && text.contains("VERSION:6"));
-    let text = line(Projection::Equirectangular, StereoLayout::Mono, Flavour::Web);
+    let text = line(
+        Projection::Equirectangular,
+        StereoLayout::Mono,
+        Flavour::Web,
+    );
     assert!(!text.contains("REQ-") && text.contains("VERSION:6"));
     assert!(text.contains("DATA-ID=\"org.panocast.projection\",VALUE=\"equirectangular\""));
 }
@@ -207,15 +238,24 @@ fn p18_blocking_reload_answers_as_the_draft_says() {
     assert_eq!(ask(9, None), Decision::Now);
     assert_eq!(ask(10, None), wait(10, None));
     assert_eq!(ask(11, None), wait(11, None));
-    assert!(matches!(ask(12, None), Decision::BadRequest(BadRequest::SegmentTooFarAhead { .. })));
+    assert!(matches!(
+        ask(12, None),
+        Decision::BadRequest(BadRequest::SegmentTooFarAhead { .. })
+    ));
     // Behind the window: the playlist as it is, never an error.
-    assert_eq!(decide(&directives(Some(3), Some(900)), &media), Decision::Now);
+    assert_eq!(
+        decide(&directives(Some(3), Some(900)), &media),
+        Decision::Now
+    );
     // Parts.
     assert_eq!(ask(9, Some(3)), Decision::Now);
     assert_eq!(ask(10, Some(1)), Decision::Now);
     assert_eq!(ask(10, Some(2)), wait(10, Some(2)));
     assert_eq!(ask(10, Some(7)), wait(10, Some(7)));
-    assert!(matches!(ask(10, Some(8)), Decision::BadRequest(BadRequest::PartTooFarAhead { .. })));
+    assert!(matches!(
+        ask(10, Some(8)),
+        Decision::BadRequest(BadRequest::PartTooFarAhead { .. })
+    ));
     assert_eq!(ask(11, Some(0)), wait(11, Some(0)));
     // Beyond the last part of a finished segment: part 0 of the next, which is there.
     assert_eq!(ask(9, Some(4)), Decision::Now);
@@ -245,7 +285,10 @@ fn an_ended_stream_ignores_directives() {
     broadcast.end();
     let snapshot = broadcast.packager.snapshot();
     let media = snapshot.media("source").unwrap();
-    assert_eq!(decide(&directives(Some(WALL + 99), Some(5)), media), Decision::Now);
+    assert_eq!(
+        decide(&directives(Some(WALL + 99), Some(5)), media),
+        Decision::Now
+    );
     let delta = Delivery {
         skip: Some(Skip::V2),
     };
@@ -257,10 +300,19 @@ fn an_ended_stream_ignores_directives() {
 fn queries_are_read_strictly() {
     let parse = Directives::parse;
     assert_eq!(parse(""), Ok(Directives::default()));
-    assert_eq!(parse("_HLS_msn=5&_HLS_part=0&x=%20"), Ok(directives(Some(5), Some(0))));
+    assert_eq!(
+        parse("_HLS_msn=5&_HLS_part=0&x=%20"),
+        Ok(directives(Some(5), Some(0)))
+    );
     assert_eq!(parse("_HLS_skip=v2").unwrap().skip, Some(Skip::V2));
     assert_eq!(parse("_HLS_part=1"), Err(BadRequest::PartWithoutMsn));
-    for bad in ["_HLS_msn=", "_HLS_msn=+5", "_HLS_msn=-1", "_HLS_msn=5x", "_HLS_msn=99999999999999999999"] {
+    for bad in [
+        "_HLS_msn=",
+        "_HLS_msn=+5",
+        "_HLS_msn=-1",
+        "_HLS_msn=5x",
+        "_HLS_msn=99999999999999999999",
+    ] {
         assert_eq!(parse(bad), Err(BadRequest::Number), "{bad}");
     }
     assert_eq!(parse("_HLS_skip=NO"), Err(BadRequest::Skip));
@@ -299,7 +351,11 @@ fn the_hint_at_the_end_of_a_segment_is_the_next_segments_first_part() {
     };
     assert_eq!(media.hint(), Some(hint));
     assert_eq!(media.part(WALL + 11, 0), Lookup::Pending);
-    assert_eq!(media.part(WALL + 10, 4), Lookup::Pending, "should the forecast fail");
+    assert_eq!(
+        media.part(WALL + 10, 4),
+        Lookup::Pending,
+        "should the forecast fail"
+    );
 }
 
 #[test]

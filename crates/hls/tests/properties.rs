@@ -1,4 +1,5 @@
-//! Random broadcasts: whatever the source does, renditions agree, times are contiguous and playlists are legal.
+//! Random broadcasts: whatever the source does, renditions agree, times are contiguous and
+//! playlists are legal.
 
 mod common;
 
@@ -18,7 +19,11 @@ enum Act {
     Run(u64),
     Mute(usize),
     Unmute(usize),
-    Discontinuity { gap_ms: u64, frame: usize, gops: Vec<u64> },
+    Discontinuity {
+        gap_ms: u64,
+        frame: usize,
+        gops: Vec<u64>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -51,16 +56,26 @@ fn plan() -> impl Strategy<Value = Plan> {
             .prop_map(|(gap_ms, frame, gops)| Act::Discontinuity { gap_ms, frame, gops }),
     ];
     let rates = prop::sample::select(vec![None, Some(48_000), Some(44_100), Some(16_000)]);
-    (0usize..8, gops(), 0i64..3, rates, 0usize..3, 0usize..60, prop::collection::vec(act, 2..8))
-        .prop_map(|(frame, gops, b_frames, audio_rate, rungs, lag, acts)| Plan {
-            frame,
-            gops,
-            b_frames,
-            audio_rate,
-            rungs,
-            lag,
-            acts,
-        })
+    (
+        0usize..8,
+        gops(),
+        0i64..3,
+        rates,
+        0usize..3,
+        0usize..60,
+        prop::collection::vec(act, 2..8),
+    )
+        .prop_map(
+            |(frame, gops, b_frames, audio_rate, rungs, lag, acts)| Plan {
+                frame,
+                gops,
+                b_frames,
+                audio_rate,
+                rungs,
+                lag,
+                acts,
+            },
+        )
 }
 
 fn source(plan: &Plan, frame: usize, gops: &[u64]) -> Source {
@@ -99,7 +114,7 @@ impl Watcher {
             return Ok(());
         }
         self.changes += 1;
-        if self.changes % 11 != 0 && !always {
+        if !self.changes.is_multiple_of(11) && !always {
             return Ok(());
         }
         let snapshot = broadcast.packager.snapshot();
@@ -125,7 +140,9 @@ impl Watcher {
 fn play(plan: &Plan) -> Result<Broadcast, TestCaseError> {
     let mut config = config();
     config.window = Duration::from_secs(3600);
-    let rungs: Vec<_> = (0..plan.rungs).map(|i| rung(&format!("r{i}"), 1_000_000)).collect();
+    let rungs: Vec<_> = (0..plan.rungs)
+        .map(|i| rung(&format!("r{i}"), 1_000_000))
+        .collect();
     let mut broadcast = Broadcast::new(config, source(plan, plan.frame, &plan.gops), &rungs);
     let mut watcher = Watcher {
         checker: Checker::new(),
@@ -148,7 +165,11 @@ fn play(plan: &Plan) -> Result<Broadcast, TestCaseError> {
                     }
                 }
             }
-            Act::Discontinuity { gap_ms, frame, gops } => {
+            Act::Discontinuity {
+                gap_ms,
+                frame,
+                gops,
+            } => {
                 let next = source(plan, *frame, gops);
                 broadcast.discontinuity(next, Duration::from_millis(*gap_ms));
             }
@@ -180,7 +201,11 @@ fn spans(media: &MediaSnapshot) -> Result<Vec<(u64, i64, i64)>, TestCaseError> {
 
 fn contiguous(media: &MediaSnapshot, spans: &[(u64, i64, i64)]) -> Result<(), TestCaseError> {
     let segment = |msn: u64| -> &Segment {
-        media.retained().iter().find(|segment| segment.msn == msn).unwrap()
+        media
+            .retained()
+            .iter()
+            .find(|segment| segment.msn == msn)
+            .unwrap()
     };
     for pair in spans.windows(2) {
         let [(before, _, end), (msn, start, _)] = pair else {
@@ -188,7 +213,14 @@ fn contiguous(media: &MediaSnapshot, spans: &[(u64, i64, i64)]) -> Result<(), Te
         };
         prop_assert!(start >= end);
         if *msn == before + 1 && !segment(*msn).discontinuity {
-            prop_assert_eq!(start, end, "{} between {} and {}", media.name(), before, msn);
+            prop_assert_eq!(
+                start,
+                end,
+                "{} between {} and {}",
+                media.name(),
+                before,
+                msn
+            );
         }
     }
     Ok(())

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Media, Rule, Unit, Violation};
 
-/// Sound starts up to a frame after the pictures of its segment, and its segments are cut at frames: at the lowest
-/// rate in use a frame lasts 64 ms, and two may meet.
+/// Sound starts up to a frame after the pictures of its segment, and its segments are cut at
+/// frames: at the lowest rate in use a frame lasts 64 ms, and two may meet.
 const DATE_TOLERANCE_SECONDS: f64 = 0.13;
 
 /// At the end of a timeline sound also lacks the reordering delay of the pictures.
@@ -15,8 +15,9 @@ pub(super) fn check(latest: &BTreeMap<String, Media>) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut all = latest.iter();
     // The one with the most segments is what the others are held against.
-    let Some((reference, best)) =
-        all.clone().max_by_key(|(name, media)| (media.segments.len(), *name == "source"))
+    let Some((reference, best)) = all
+        .clone()
+        .max_by_key(|(name, media)| (media.segments.len(), *name == "source"))
     else {
         return found;
     };
@@ -53,8 +54,10 @@ pub(super) fn check(latest: &BTreeMap<String, Media>) -> Vec<Violation> {
                 add(Rule::AcrossDuration, detail);
             }
             if number != expected {
-                let detail =
-                    format!("segment {} has {number}, on {reference} {expected}", unit.msn);
+                let detail = format!(
+                    "segment {} has {number}, on {reference} {expected}",
+                    unit.msn
+                );
                 add(Rule::AcrossDiscontinuity, detail);
             }
         }

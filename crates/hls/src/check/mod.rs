@@ -1,9 +1,10 @@
-//! An independent reader's verdict on playlists: does what a server publishes, reload after reload and rendition beside
-//! rendition, obey bis and the rules players rely on?
+//! An independent reader's verdict on playlists: does what a server publishes, reload after reload
+//! and rendition beside rendition, obey bis and the rules players rely on?
 //!
-//! It shares nothing with the renderer: it parses text line by line itself, so that a misunderstanding there is not
-//! repeated here. It backs `panocast probe` and the origin's check of its own output. It reads playlists only; whether
-//! the media behind them keep their promises is for others.
+//! It shares nothing with the renderer: it parses text line by line itself, so that a
+//! misunderstanding there is not repeated here. It backs `panocast probe` and the origin's check of
+//! its own output. It reads playlists only; whether the media behind them keep their promises is
+//! for others.
 //!
 //! ```
 //! let mut checker = hls::check::Checker::new();

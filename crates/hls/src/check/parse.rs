@@ -141,7 +141,8 @@ impl Parser {
             }
             "EXT-X-SERVER-CONTROL" => self.media.server_control = Some(attributes(value)?),
             "EXT-X-PART-INF" => {
-                self.media.part_target = Some(decimal(required(&attributes(value)?, "PART-TARGET")?)?);
+                self.media.part_target =
+                    Some(decimal(required(&attributes(value)?, "PART-TARGET")?)?);
             }
             "EXT-X-SKIP" => {
                 self.media.skipped = integer(required(&attributes(value)?, "SKIPPED-SEGMENTS")?)?;
@@ -161,7 +162,12 @@ impl Parser {
 
     fn segment_tag(&mut self, name: &str, value: &str) -> Result<(), String> {
         // "MUST precede its first EXT-X-PART".
-        let leads = ["EXT-X-DISCONTINUITY", "EXT-X-MAP", "EXT-X-PROGRAM-DATE-TIME", "EXT-X-KEY"];
+        let leads = [
+            "EXT-X-DISCONTINUITY",
+            "EXT-X-MAP",
+            "EXT-X-PROGRAM-DATE-TIME",
+            "EXT-X-KEY",
+        ];
         if leads.contains(&name) && !self.unit.parts.is_empty() {
             return Err(format!("{name} after a part of the same segment"));
         }
@@ -203,7 +209,10 @@ impl Parser {
     }
 
     fn next_msn(&self) -> u64 {
-        let before = self.media.skipped.saturating_add(self.media.segments.len() as u64);
+        let before = self
+            .media
+            .skipped
+            .saturating_add(self.media.segments.len() as u64);
         self.media.media_sequence.saturating_add(before)
     }
 
@@ -218,7 +227,10 @@ impl Parser {
 }
 
 fn integer(value: &str) -> Result<u64, String> {
-    value.trim().parse().map_err(|_| format!("\"{value}\" is no decimal integer"))
+    value
+        .trim()
+        .parse()
+        .map_err(|_| format!("\"{value}\" is no decimal integer"))
 }
 
 fn decimal(value: &str) -> Result<f64, String> {
@@ -236,7 +248,10 @@ fn date(value: &str) -> Result<i64, String> {
 }
 
 fn required<'a>(attributes: &'a Attributes, name: &str) -> Result<&'a str, String> {
-    attributes.get(name).map(String::as_str).ok_or_else(|| format!("{name} is missing"))
+    attributes
+        .get(name)
+        .map(String::as_str)
+        .ok_or_else(|| format!("{name} is missing"))
 }
 
 /// `NAME=value,NAME="quoted, value"`.
@@ -244,17 +259,22 @@ fn attributes(text: &str) -> Result<Attributes, String> {
     let mut list = Attributes::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let (name, after) =
-            rest.split_once('=').ok_or_else(|| format!("\"{rest}\" is no attribute"))?;
+        let (name, after) = rest
+            .split_once('=')
+            .ok_or_else(|| format!("\"{rest}\" is no attribute"))?;
         let (value, after) = match after.strip_prefix('"') {
             Some(quoted) => {
-                let (value, after) =
-                    quoted.split_once('"').ok_or_else(|| format!("{name} is not closed"))?;
+                let (value, after) = quoted
+                    .split_once('"')
+                    .ok_or_else(|| format!("{name} is not closed"))?;
                 (value, after.strip_prefix(',').unwrap_or(after))
             }
             None => after.split_once(',').unwrap_or((after, "")),
         };
-        if list.insert(name.trim().to_owned(), value.to_owned()).is_some() {
+        if list
+            .insert(name.trim().to_owned(), value.to_owned())
+            .is_some()
+        {
             return Err(format!("{name} is given twice"));
         }
         rest = after;

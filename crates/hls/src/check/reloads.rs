@@ -12,7 +12,11 @@ pub(super) fn restore_skipped(media: &mut Media, before: Option<&Media>, finding
     let skipped = |unit: &&Unit| (media.media_sequence..last_skipped).contains(&unit.msn);
     let restored: Vec<Unit> = known.iter().filter(skipped).cloned().collect();
     if restored.len() as u64 != media.skipped {
-        let detail = format!("{} segments skipped, {} known", media.skipped, restored.len());
+        let detail = format!(
+            "{} segments skipped, {} known",
+            media.skipped,
+            restored.len()
+        );
         findings.add(Rule::Skip, detail);
     }
     if let Some(map) = restored.last().and_then(|unit| unit.map.clone()) {
@@ -32,10 +36,15 @@ pub(super) fn check(before: &Media, now: &Media, findings: &mut Findings) {
         findings.add(Rule::EndReopened, "it changed after EXT-X-ENDLIST");
     }
     if before.target_duration != now.target_duration {
-        let detail = format!("{:?} became {:?}", before.target_duration, now.target_duration);
+        let detail = format!(
+            "{:?} became {:?}",
+            before.target_duration, now.target_duration
+        );
         findings.add(Rule::TargetChanged, detail);
     }
-    if before.part_target.is_some() && now.part_target.is_some() && before.part_target != now.part_target
+    if before.part_target.is_some()
+        && now.part_target.is_some()
+        && before.part_target != now.part_target
     {
         let detail = format!("{:?} became {:?}", before.part_target, now.part_target);
         findings.add(Rule::PartTargetChanged, detail);
@@ -77,7 +86,11 @@ fn same_segments(before: &Media, now: &Media, findings: &mut Findings) {
     let Some(open) = &before.open else {
         return;
     };
-    let newer = now.segments.iter().chain(&now.open).find(|unit| unit.msn == open.msn);
+    let newer = now
+        .segments
+        .iter()
+        .chain(&now.open)
+        .find(|unit| unit.msn == open.msn);
     let Some(newer) = newer.filter(|unit| !unit.parts.is_empty()) else {
         return;
     };
@@ -94,13 +107,19 @@ fn discontinuity_sequence(before: &Media, now: &Media, findings: &mut Findings) 
         return;
     };
     // Only what was seen can be counted: after a jump past everything known nothing can be said.
-    if before.last_msn().is_none_or(|last| now.media_sequence > last.saturating_add(1)) {
+    if before
+        .last_msn()
+        .is_none_or(|last| now.media_sequence > last.saturating_add(1))
+    {
         if new < old {
             findings.add(Rule::DiscontinuitySequence, format!("{old} became {new}"));
         }
         return;
     }
-    let left = before.segments.iter().filter(|unit| unit.msn < now.media_sequence);
+    let left = before
+        .segments
+        .iter()
+        .filter(|unit| unit.msn < now.media_sequence);
     let left = left.filter(|unit| unit.discontinuity).count() as u64;
     if new != old + left {
         let detail = format!("{old} became {new}, but {left} discontinuities left");
@@ -124,13 +143,31 @@ fn hint(before: &Media, now: &Media, findings: &mut Findings) {
         return;
     };
     let known = |uri: &str| {
-        let mut old = before.segments.iter().chain(&before.open).flat_map(|unit| &unit.parts);
+        let mut old = before
+            .segments
+            .iter()
+            .chain(&before.open)
+            .flat_map(|unit| &unit.parts);
         old.any(|part| part.uri == uri)
     };
-    let last = before.open.as_ref().map(|open| open.msn).or(before.last_msn()).unwrap_or(0);
-    let recent = now.segments.iter().chain(&now.open).filter(|unit| unit.msn >= last);
-    let first_new = recent.flat_map(|unit| &unit.parts).find(|part| !known(&part.uri));
+    let last = before
+        .open
+        .as_ref()
+        .map(|open| open.msn)
+        .or(before.last_msn())
+        .unwrap_or(0);
+    let recent = now
+        .segments
+        .iter()
+        .chain(&now.open)
+        .filter(|unit| unit.msn >= last);
+    let first_new = recent
+        .flat_map(|unit| &unit.parts)
+        .find(|part| !known(&part.uri));
     if let Some(part) = first_new.filter(|part| part.uri != *hinted && !part.gap) {
-        findings.add(Rule::HintBroken, format!("{hinted} was hinted, {} came", part.uri));
+        findings.add(
+            Rule::HintBroken,
+            format!("{hinted} was hinted, {} came", part.uri),
+        );
     }
 }

@@ -5,8 +5,9 @@ use super::{Findings, Media, Rule, Unit};
 /// Durations are decimal text: two that should be equal may differ by the last digit of each.
 const ROUNDING_SECONDS: f64 = 0.000_1;
 
-/// Sound of 16 kHz has frames of 64 ms, and the first one after a gap waits for the segment to start. Between segments
-/// of frames nothing but rounding is allowed, but whether a gap lies before is not worth telling apart here.
+/// Sound of 16 kHz has frames of 64 ms, and the first one after a gap waits for the segment to
+/// start. Between segments of frames nothing but rounding is allowed, but whether a gap lies before
+/// is not worth telling apart here.
 const DATE_TOLERANCE_MICROS: i64 = 66_000;
 
 /// A gap lasts as long as the pictures' segment, the sound's before it up to a frame more.
@@ -29,7 +30,10 @@ pub(super) fn check(media: &Media, findings: &mut Findings) {
             findings.add(Rule::TargetExceeded, detail);
         }
         if segment.map.is_none() && !segment.gap && media.skipped == 0 {
-            findings.add(Rule::MapMissing, format!("segment {} has none", segment.msn));
+            findings.add(
+                Rule::MapMissing,
+                format!("segment {} has none", segment.msn),
+            );
         }
     }
     let needed = if media.skipped > 0 { 9 } else { 6 };
@@ -39,7 +43,10 @@ pub(super) fn check(media: &Media, findings: &mut Findings) {
     }
     let discontinuities = media.segments.iter().any(|segment| segment.discontinuity);
     if discontinuities && media.discontinuity_sequence.is_none() {
-        findings.add(Rule::DiscontinuitySequenceMissing, "a discontinuity is listed");
+        findings.add(
+            Rule::DiscontinuitySequenceMissing,
+            "a discontinuity is listed",
+        );
     }
     dates(media, findings);
     server_control(media, target, findings);
@@ -76,7 +83,11 @@ fn dates(media: &Media, findings: &mut Findings) {
 
 /// Sound next to a gap may start up to a frame after the gap's end.
 fn off(date: i64, expected: i64, unit: &Unit) -> bool {
-    let tolerance = if unit.gap { GAP_TOLERANCE_MICROS } else { DATE_TOLERANCE_MICROS };
+    let tolerance = if unit.gap {
+        GAP_TOLERANCE_MICROS
+    } else {
+        DATE_TOLERANCE_MICROS
+    };
     (date - expected).abs() > tolerance
 }
 
@@ -100,7 +111,10 @@ fn server_control(media: &Media, target: u64, findings: &mut Findings) {
         };
         let value: f64 = text.parse().unwrap_or(0.0);
         if value + ROUNDING_SECONDS < minimum {
-            findings.add(Rule::ServerControl, format!("{name}={text} is below {minimum}"));
+            findings.add(
+                Rule::ServerControl,
+                format!("{name}={text} is below {minimum}"),
+            );
         }
     }
     if part.is_some() && !control.contains_key("PART-HOLD-BACK") {
@@ -115,7 +129,10 @@ fn parts(media: &Media, findings: &mut Findings) {
             continue;
         }
         let Some(target) = media.part_target else {
-            findings.add(Rule::PartTargetMissing, format!("segment {} has parts", unit.msn));
+            findings.add(
+                Rule::PartTargetMissing,
+                format!("segment {} has parts", unit.msn),
+            );
             return;
         };
         one_units_parts(unit, complete, target, findings);
@@ -124,7 +141,10 @@ fn parts(media: &Media, findings: &mut Findings) {
 
 fn one_units_parts(unit: &Unit, complete: bool, target: f64, findings: &mut Findings) {
     for (index, part) in unit.parts.iter().enumerate() {
-        let name = format!("part {}.{index} lasts {} s of {target} s", unit.msn, part.duration);
+        let name = format!(
+            "part {}.{index} lasts {} s of {target} s",
+            unit.msn, part.duration
+        );
         if part.duration > target + ROUNDING_SECONDS {
             findings.add(Rule::PartLong, name);
             continue;
@@ -136,13 +156,19 @@ fn one_units_parts(unit: &Unit, complete: bool, target: f64, findings: &mut Find
             findings.add(Rule::PartShort, name);
         }
         if part.gap && complete && !unit.gap {
-            findings.add(Rule::PartGap, format!("part {}.{index} is lost, its segment is not", unit.msn));
+            findings.add(
+                Rule::PartGap,
+                format!("part {}.{index} is lost, its segment is not", unit.msn),
+            );
         }
     }
     let sum: f64 = unit.parts.iter().map(|part| part.duration).sum();
     let rounding = ROUNDING_SECONDS * (1 + unit.parts.len()) as f64;
     if complete && !unit.gap && (sum - unit.duration).abs() > rounding {
-        let detail = format!("segment {} lasts {} s, its parts {sum} s", unit.msn, unit.duration);
+        let detail = format!(
+            "segment {} lasts {} s, its parts {sum} s",
+            unit.msn, unit.duration
+        );
         findings.add(Rule::PartSum, detail);
     }
 }
@@ -157,7 +183,11 @@ fn hint(media: &Media, findings: &mut Findings) {
     if media.ended {
         findings.add(Rule::HintWrong, "a final playlist names a next part");
     }
-    let mut listed = media.segments.iter().chain(&media.open).flat_map(|unit| &unit.parts);
+    let mut listed = media
+        .segments
+        .iter()
+        .chain(&media.open)
+        .flat_map(|unit| &unit.parts);
     if listed.any(|part| part.uri == *hint) {
         findings.add(Rule::HintWrong, format!("{hint} is listed already"));
     }

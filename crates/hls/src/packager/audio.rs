@@ -38,7 +38,8 @@ impl Packager {
         Ok(Pushed::default())
     }
 
-    /// While pictures stand still, cuts a segment at every segment target before `until` (a decode time).
+    /// While pictures stand still, cuts a segment at every segment target before `until` (a decode
+    /// time).
     pub(super) fn fill_stall(&mut self, until: i64) {
         let target = VIDEO_TIMESCALE.ticks(self.config.segment_target);
         while let Some(slot) = self.slots.back() {
@@ -55,7 +56,8 @@ impl Packager {
         }
     }
 
-    /// Sound alone: every unit is a sync sample, so segments last the target and at most one frame more.
+    /// Sound alone: every unit is a sync sample, so segments last the target and at most one frame
+    /// more.
     fn lead_audio(&mut self, unit: AccessUnit, wall: i64) -> Result<Pushed, Error> {
         let time = self.audio_time(unit.pts);
         let end = self.audio_time(unit.pts.saturating_add(i64::from(unit.duration)));
@@ -90,15 +92,16 @@ impl Packager {
 
     /// Puts held units that start before `limit` (a presentation time) into their segments.
     ///
-    /// With pictures leading, `limit` is the next picture's decode time: no later boundary can lie before it, since
-    /// nothing is shown before it is decoded.
+    /// With pictures leading, `limit` is the next picture's decode time: no later boundary can lie
+    /// before it, since nothing is shown before it is decoded.
     pub(super) fn release_audio(&mut self, limit: i64) {
         while let Some(front) = self.held.front() {
             if self.audio_time(front.pts) >= limit {
                 break;
             }
             if let Some(unit) = self.held.pop_front() {
-                // A unit that cannot be written marks its segment as lost; sound goes on with the next.
+                // A unit that cannot be written marks its segment as lost; sound goes on with the
+                // next.
                 let _ = self.place_audio(unit);
             }
         }
@@ -134,7 +137,8 @@ impl Packager {
         }
     }
 
-    /// Closes segments of sound that are complete, or that sound is too far behind to complete (`force`: all).
+    /// Closes segments of sound that are complete, or that sound is too far behind to complete
+    /// (`force`: all).
     pub(super) fn settle_audio(&mut self, force: bool) {
         let lag = VIDEO_TIMESCALE.from_millis(AUDIO_LAG_MAX_MS);
         let now = self.media_clock();
@@ -170,7 +174,8 @@ impl Packager {
         }
     }
 
-    /// The end of the sound placed so far, in ticks of the video timescale; before any, the beginning of time.
+    /// The end of the sound placed so far, in ticks of the video timescale; before any, the
+    /// beginning of time.
     pub(super) fn audio_end_time(&self) -> i64 {
         self.audio.reached().map_or(0, |end| self.audio_time(end))
     }

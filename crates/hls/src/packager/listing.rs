@@ -10,14 +10,15 @@ use crate::{
     rendition::{PartTarget, Rendition, Shared},
 };
 
-/// With segments this long (in ticks, 6 s for all of them) two must do: a third would keep viewers waiting for longer
-/// than the buffer it gives them is worth.
+/// With segments this long (in ticks, 6 s for all of them) two must do: a third would keep viewers
+/// waiting for longer than the buffer it gives them is worth.
 const READY_LONG_TICKS: i64 = 6 * 360_000;
 
 /// A boundary this close after a frame of sound (1 ms) is expected to be its end.
 const AUDIO_JITTER: i64 = 360;
 
-/// What a rung's configured bitrate grows by before it was measured: the encoder's rate control and the container.
+/// What a rung's configured bitrate grows by before it was measured: the encoder's rate control and
+/// the container.
 const CONFIGURED_HEADROOM_PERCENT: u64 = 20;
 
 impl Packager {
@@ -75,8 +76,9 @@ impl Packager {
         self.raise(Event::Ready(constants));
     }
 
-    /// Lists renditions in the multivariant playlist that have come up. The first one waits for all, within bounds;
-    /// later ones join. None is ever taken back: a session that uses it would end.
+    /// Lists renditions in the multivariant playlist that have come up. The first one waits for
+    /// all, within bounds; later ones join. None is ever taken back: a session that uses it would
+    /// end.
     pub(super) fn admit(&mut self) {
         let Some(ready_at) = self.ready_at else {
             return;
@@ -165,7 +167,8 @@ impl Packager {
         snapshot
     }
 
-    /// Which renditions' open segments are expected to end with the parts they have; in the order of the snapshot.
+    /// Which renditions' open segments are expected to end with the parts they have; in the order
+    /// of the snapshot.
     fn endings(&self) -> Vec<bool> {
         let ends = |rendition: &Rendition| {
             let Some(end) = rendition.end() else {
@@ -199,7 +202,9 @@ impl Packager {
             .chain([&self.audio]);
         let listed = all.filter(|rendition| rendition.listed);
         let with_parts = self.part_target != PartTarget::Off;
-        listed.filter_map(|rendition| rendition.report(with_parts)).collect()
+        listed
+            .filter_map(|rendition| rendition.report(with_parts))
+            .collect()
     }
 
     fn multivariant(&self) -> Option<Multivariant> {
@@ -262,8 +267,11 @@ impl Packager {
         })
     }
 
+    /// Pictures per second over the whole timeline, so that a variable rate does not change it with
+    /// every fetch.
     fn frame_rate(&self) -> Option<f64> {
-        (self.frame > 0).then(|| f64::from(VIDEO_TIMESCALE.rate()) / self.frame as f64)
+        let (count, ticks) = self.pictures;
+        (ticks > 0).then(|| count as f64 * f64::from(VIDEO_TIMESCALE.rate()) / ticks as f64)
     }
 
     /// Bytes of everything that can be fetched.

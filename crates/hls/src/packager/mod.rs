@@ -12,25 +12,28 @@
 //!
 //! What is missing becomes a gap, so that every rendition numbers every segment alike:
 //!
-//! - a rung that is lost, or more than [`RUNG_LAG_MAX_MS`] behind, gets gaps until it comes back with a sync sample at a
-//!   segment start;
+//! - a rung that is lost, or more than [`RUNG_LAG_MAX_MS`] behind, gets gaps until it comes back
+//!   with a sync sample at a segment start;
 //! - sound more than [`AUDIO_LAG_MAX_MS`] behind the pictures gets a gap;
-//! - when the source's pictures stand still while sound goes on for [`VIDEO_STALL_MAX_MS`], sound drives the cut and
-//!   pictures get gaps until the next sync sample.
+//! - when the source's pictures stand still while sound goes on for [`VIDEO_STALL_MAX_MS`], sound
+//!   drives the cut and pictures get gaps until the next sync sample.
 //!
-//! Callers guarantee what [`media::AccessUnit`] promises: decode times grow within a track, also across
-//! discontinuities, and both tracks share one zero.
+//! Callers guarantee what [`media::AccessUnit`] promises: decode times grow within a track, also
+//! across discontinuities, and both tracks share one zero.
 
 mod audio;
+mod config;
 mod listing;
 mod rungs;
 mod slot;
 mod video;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 
-use media::{AccessUnit, Immersive, Kind, Track, VIDEO_TIMESCALE};
+use media::{AccessUnit, Kind, VIDEO_TIMESCALE};
 
+pub use config::{Config, Event, Pushed, RungSpec, Tracks};
+use config::{check_kind, check_unit};
 pub(crate) use slot::{Anchor, Edge, Slot};
 
 use crate::{
@@ -41,33 +44,38 @@ use crate::{
     window::Window,
 };
 
-/// Sound ahead of the pictures by this much means that the pictures stand still. Longer than a frame of any live
-/// source (1 fps), shorter than what the shortest target duration allows one frame to last.
+/// Sound ahead of the pictures by this much means that the pictures stand still. Longer than a
+/// frame of any live source (1 fps), shorter than what the shortest target duration allows one
+/// frame to last.
 pub const VIDEO_STALL_MAX_MS: i64 = 2_000;
 
-/// While pictures stand still, sound is published with this delay, so that pictures that come back in time still open
-/// their segment at their own time.
+/// While pictures stand still, sound is published with this delay, so that pictures that come back
+/// in time still open their segment at their own time.
 const STALL_HOLD_MS: i64 = 500;
 
-/// Sound this far behind the pictures is given up for the segment at hand: encoders interleave within a second.
+/// Sound this far behind the pictures is given up for the segment at hand: encoders interleave
+/// within a second.
 pub const AUDIO_LAG_MAX_MS: i64 = 3_000;
 
-/// A rung this far behind the source is given up for the segment at hand: a player on it would run dry anyway, while
-/// its other rungs go on.
+/// A rung this far behind the source is given up for the segment at hand: a player on it would run
+/// dry anyway, while its other rungs go on.
 pub const RUNG_LAG_MAX_MS: i64 = 6_000;
 
-/// A rung that is this late for the first multivariant playlist is left out of it, and listed once it has come up.
+/// A rung that is this late for the first multivariant playlist is left out of it, and listed once
+/// it has come up.
 pub const RUNG_START_MAX_MS: i64 = 10_000;
 
-/// Whole segments a rendition must have before a multivariant playlist lists it: players start up to three segments
-/// before the end, and one that finds fewer waits a whole target duration (hls.js) or gives up.
+/// Whole segments a rendition must have before a multivariant playlist lists it: players start up
+/// to three segments before the end, and one that finds fewer waits a whole target duration
+/// (hls.js) or gives up.
 pub const READY_SEGMENTS: u64 = 3;
 
-/// Held audio units: 20 s at 48 kHz, more than any encoder's interleaving and than the longest wait for a keyframe
-/// that is worth keeping sound for.
+/// Held audio units: 20 s at 48 kHz, more than any encoder's interleaving and than the longest wait
+/// for a keyframe that is worth keeping sound for.
 pub const AUDIO_HELD_MAX: usize = 1_000;
 
-/// A segment never grows past this many bytes: ten seconds at 50 Mb/s, far beyond what a part of a sane stream needs.
+/// A segment never grows past this many bytes: ten seconds at 50 Mb/s, far beyond what a part of a
+/// sane stream needs.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 
 /// Rungs of one stream; every rung costs an encoder.
@@ -80,109 +88,6 @@ const EVENTS_MAX: usize = 256;
 pub const SOURCE: &str = "source";
 /// The name of the audio rendition.
 pub const AUDIO: &str = "audio";
-
-/// How a stream is packaged.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// A segment ends at the first sync sample after this much; 1 s to 10 s.
-    pub segment_target: Duration,
-    /// A part lasts about this much; `None` for no parts. 0.1 s to the segment target.
-    pub part_target: Option<Duration>,
-    /// Playlists list at least this much, and at least six segments; up to 6 h.
-    pub window: Duration,
-    /// Names the run in every media URL.
-    pub epoch: String,
-    /// The first segment's number: wall time in seconds, or what the other origin says.
-    pub first_msn: u64,
-    /// Discontinuities before the first segment.
-    pub first_discontinuity_sequence: u64,
-    /// Projection and stereo layout.
-    pub immersive: Immersive,
-    /// Target durations to adopt from the origin that already carries the stream; `None` to choose.
-    pub constants: Option<Constants>,
-}
-
-impl Config {
-    fn check(&self) -> Result<(), Error> {
-        let range = |name, value, min, max| match (min..=max).contains(&value) {
-            true => Ok(()),
-            false => Err(Error::Config {
-                name,
-                value,
-                min,
-                max,
-            }),
-        };
-        let second = Duration::from_secs(1);
-        let longest = second * crate::cut::PROVISIONAL_SECONDS_MAX as u32;
-        range("segment_target", self.segment_target, second, longest)?;
-        if let Some(part) = self.part_target {
-            range("part_target", part, second / 10, self.segment_target)?;
-        }
-        range("window", self.window, Duration::ZERO, second * 6 * 3600)
-    }
-}
-
-/// The source's tracks.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tracks {
-    /// Pictures.
-    pub video: Option<Track>,
-    /// Sound.
-    pub audio: Option<Track>,
-}
-
-/// A rung of the ladder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RungSpec {
-    /// The rendition's name, the last folder of its URL.
-    pub name: String,
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
-    /// Configured maximum in bits per second: what the multivariant playlist says until something is measured.
-    pub bitrate: u64,
-}
-
-/// What pushing a source unit did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pushed {
-    /// The unit opens a segment: encoders must make theirs an IDR, and no other.
-    pub opens_segment: bool,
-}
-
-/// Something an operator may want to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// The first playlist exists; these never change again.
-    Ready(Constants),
-    /// The multivariant playlist lists this rendition from now on.
-    Listed(Arc<str>),
-    /// No keyframe came in time: this segment starts without one. Shorten the encoder's keyframe interval.
-    LateSync {
-        /// The segment.
-        msn: u64,
-    },
-    /// A rendition has a gap.
-    Gap {
-        /// The rendition.
-        rendition: Arc<str>,
-        /// The segment.
-        msn: u64,
-    },
-    /// The source's pictures stand still; sound goes on.
-    VideoStalled {
-        /// First segment without pictures.
-        msn: u64,
-    },
-    /// The source's pictures are back.
-    VideoResumed {
-        /// First segment with pictures.
-        msn: u64,
-    },
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -224,6 +129,8 @@ pub struct Packager {
     video_end: i64,
     /// The last picture's duration.
     frame: i64,
+    /// Pictures of this timeline and how long they lasted.
+    pictures: (i64, i64),
     /// Presentation minus decode time of the last sync sample.
     delay: i64,
     /// Sound not yet passed by the pictures.
@@ -283,6 +190,7 @@ impl Packager {
             has_audio: false,
             video_end: 0,
             frame: 0,
+            pictures: (0, 0),
             delay: 0,
             held: VecDeque::new(),
             ready_at: None,
@@ -295,7 +203,8 @@ impl Packager {
         })
     }
 
-    /// The source's tracks are known and its ladder is planned. Rung tracks follow with [`Packager::rung_track`].
+    /// The source's tracks are known and its ladder is planned. Rung tracks follow with
+    /// [`Packager::rung_track`].
     pub fn start(&mut self, sources: Tracks, rungs: Vec<RungSpec>) -> Result<(), Error> {
         if self.state != State::Idle {
             return Err(Error::State("has started already"));
@@ -306,7 +215,8 @@ impl Packager {
         self.set_sources(sources)
     }
 
-    /// Adds a rung while the stream runs; returns its index. The multivariant playlist lists it once it has come up.
+    /// Adds a rung while the stream runs; returns its index. The multivariant playlist lists it
+    /// once it has come up.
     pub fn add_rung(&mut self, spec: RungSpec) -> Result<usize, Error> {
         if self.rungs.len() == RUNGS_MAX {
             return Err(Error::TooManyRungs { limit: RUNGS_MAX });
@@ -334,11 +244,13 @@ impl Packager {
         self.audio.set_track(audio);
         self.state = State::AwaitingSync;
         self.anchor = None;
+        self.pictures = (0, 0);
         Ok(())
     }
 
-    /// Takes a unit of the source. `wall` is the time now in microseconds since 1970; what is given with the first unit
-    /// of a timeline becomes its EXT-X-PROGRAM-DATE-TIME, everything after follows media time.
+    /// Takes a unit of the source. `wall` is the time now in microseconds since 1970; what is given
+    /// with the first unit of a timeline becomes its EXT-X-PROGRAM-DATE-TIME, everything after
+    /// follows media time.
     pub fn push_source(&mut self, unit: AccessUnit, wall: i64) -> Result<Pushed, Error> {
         match self.state {
             State::Idle => return Err(Error::State("has not started")),
@@ -374,8 +286,8 @@ impl Packager {
         self.state = State::AwaitingSync;
     }
 
-    /// The source starts a new timeline: other tracks, a jump in time, or a publisher that came back. Every rendition
-    /// gets the discontinuity at the same segment.
+    /// The source starts a new timeline: other tracks, a jump in time, or a publisher that came
+    /// back. Every rendition gets the discontinuity at the same segment.
     pub fn discontinuity(&mut self, sources: Tracks) -> Result<(), Error> {
         match self.state {
             State::Idle => return Err(Error::State("has not started")),
@@ -388,7 +300,8 @@ impl Packager {
         self.set_sources(sources)
     }
 
-    /// The stream is over. Flush the ladder into [`Packager::push_rung`] first: what is missing now becomes a gap.
+    /// The stream is over. Flush the ladder into [`Packager::push_rung`] first: what is missing now
+    /// becomes a gap.
     pub fn end(&mut self) {
         if matches!(self.state, State::Idle | State::Ended) {
             self.state = State::Ended;
@@ -554,35 +467,6 @@ impl Packager {
     }
 }
 
-/// Playlists list at least this many target durations: one more than CAN-SKIP-UNTIL, or no delta would ever be shorter.
+/// Playlists list at least this many target durations: one more than CAN-SKIP-UNTIL, or no delta
+/// would ever be shorter.
 const LISTED_TARGETS: i64 = 7;
-
-fn check_kind(track: Option<&Track>, expected: Kind) -> Result<(), Error> {
-    match track.map(Track::kind) {
-        Some(actual) if actual != expected => Err(Error::Kind { actual, expected }),
-        _ => Ok(()),
-    }
-}
-
-/// Refuses what could not be written later.
-fn check_unit(unit: &AccessUnit) -> Result<(), Error> {
-    let offset = unit.pts.checked_sub(unit.dts);
-    let reason = if unit.dts < 0 {
-        "its decode time is negative"
-    } else if unit.dts > i64::MAX / 4 {
-        "its decode time is beyond any broadcast"
-    } else if offset.is_none_or(|offset| i32::try_from(offset).is_err()) {
-        "its composition offset does not fit 32 bits"
-    } else if unit.duration == 0 {
-        "it has no duration"
-    } else if unit.payload.len() as u64 > SEGMENT_BYTES_MAX {
-        "it is larger than a segment may be"
-    } else {
-        return Ok(());
-    };
-    Err(Error::Unit {
-        kind: unit.kind,
-        dts: unit.dts,
-        reason,
-    })
-}

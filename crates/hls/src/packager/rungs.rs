@@ -2,11 +2,15 @@
 
 use media::{AccessUnit, Track, VIDEO_TIMESCALE};
 
-use super::{Packager, RUNG_LAG_MAX_MS, State, check_kind, check_unit};
+use super::{
+    Packager, RUNG_LAG_MAX_MS, State,
+    config::{check_kind, check_unit},
+};
 use crate::Error;
 
 impl Packager {
-    /// A rung's encoder has started: its track, before its first unit. A changed track waits for the next segment.
+    /// A rung's encoder has started: its track, before its first unit. A changed track waits for
+    /// the next segment.
     pub fn rung_track(&mut self, rung: usize, track: Track) -> Result<(), Error> {
         check_kind(Some(&track), media::Kind::Video)?;
         let rendition = self.rung(rung)?;
@@ -22,7 +26,8 @@ impl Packager {
         Ok(())
     }
 
-    /// Takes a unit of a rung: the source's decode times, a sync sample exactly where the source opens segments.
+    /// Takes a unit of a rung: the source's decode times, a sync sample exactly where the source
+    /// opens segments.
     pub fn push_rung(&mut self, rung: usize, unit: AccessUnit) -> Result<(), Error> {
         if self.state == State::Ended {
             return Err(Error::State("has ended"));
@@ -35,7 +40,8 @@ impl Packager {
         self.resume_rung(rung, unit)
     }
 
-    /// The rung sends nothing until further notice (shed, failed): gaps until it comes back at a segment start.
+    /// The rung sends nothing until further notice (shed, failed): gaps until it comes back at a
+    /// segment start.
     pub fn rung_gap(&mut self, rung: usize) -> Result<(), Error> {
         let rendition = self.rung(rung)?;
         rendition.lost = true;
@@ -105,7 +111,8 @@ impl Packager {
         Ok(())
     }
 
-    /// Closes segments of rungs that are complete, or that a rung cannot complete any more (`force`: all).
+    /// Closes segments of rungs that are complete, or that a rung cannot complete any more
+    /// (`force`: all).
     pub(super) fn settle_rungs(&mut self, force: bool) {
         let lag = VIDEO_TIMESCALE.from_millis(RUNG_LAG_MAX_MS);
         let now = self.media_clock();
@@ -130,7 +137,8 @@ impl Packager {
         }
     }
 
-    /// Closes the rung's segment at its cursor, whole or as a gap. An open slot cannot be closed: its rung waits.
+    /// Closes the rung's segment at its cursor, whole or as a gap. An open slot cannot be closed:
+    /// its rung waits.
     fn finish_rung(&mut self, rung: usize) {
         let Some(rendition) = self.rungs.get(rung) else {
             return;

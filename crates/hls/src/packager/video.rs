@@ -46,6 +46,7 @@ impl Packager {
         }
         self.frame = i64::from(unit.duration);
         self.video_end = unit.dts + self.frame;
+        self.pictures = (self.pictures.0 + 1, self.pictures.1 + self.frame);
         self.source.append(unit, self.part_target)?;
         self.release_audio(self.video_end);
         self.settle_audio(false);
@@ -74,7 +75,8 @@ impl Packager {
 
     /// Where a unit stands when it opens a segment.
     fn edge(&self, unit: &AccessUnit) -> Edge {
-        // A unit in the middle of a GOP may be shown after later ones: the usual delay tells where its time begins.
+        // A unit in the middle of a GOP may be shown after later ones: the usual delay tells where
+        // its time begins.
         let delay = match unit.is_sync {
             true => unit.pts - unit.dts,
             false => self.delay,
@@ -111,7 +113,8 @@ impl Packager {
     fn resume_video(&mut self, unit: &AccessUnit, wall: i64) -> Result<bool, Error> {
         let hole = unit.dts - self.video_end;
         if hole > VIDEO_TIMESCALE.from_millis(HOLE_MAX_MS) && !self.has_audio {
-            // Nothing was published meanwhile: no row of gaps can tell viewers more than one discontinuity does.
+            // Nothing was published meanwhile: no row of gaps can tell viewers more than one
+            // discontinuity does.
             self.slots.pop_back();
             self.next_msn -= 1;
             self.discontinuity = true;

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use super::text::Short;
 use crate::Constants;
 
-/// PART-HOLD-BACK in parts: "at least three times" PART-TARGET (bis §4.4.3.8; Apple's rule 14.3 makes it a must).
+/// PART-HOLD-BACK in parts: "at least three times" PART-TARGET (bis §4.4.3.8; Apple's rule 14.3
+/// makes it a must).
 const PART_HOLD_BACK_PARTS: f64 = 3.0;
 
 /// EXT-X-VERSION of a media playlist: 6 for EXT-X-MAP, 9 for EXT-X-SKIP.
@@ -23,7 +24,8 @@ pub(crate) fn target_duration(out: &mut String, constants: &Constants) {
     let _ = writeln!(out, "#EXT-X-TARGETDURATION:{}", constants.target_duration);
 }
 
-/// EXT-X-SERVER-CONTROL and EXT-X-PART-INF. All values follow from the constants, so they never change.
+/// EXT-X-SERVER-CONTROL and EXT-X-PART-INF. All values follow from the constants, so they never
+/// change.
 pub(crate) fn server_control(out: &mut String, constants: &Constants) {
     let target = constants.target_duration as f64;
     // "MUST be at least six times the Target Duration."
@@ -45,7 +47,8 @@ pub(crate) fn server_control(out: &mut String, constants: &Constants) {
     out.push('\n');
 }
 
-/// EXT-X-MEDIA-SEQUENCE and EXT-X-DISCONTINUITY-SEQUENCE; both always, also when 0 (Apple's rule 8.17).
+/// EXT-X-MEDIA-SEQUENCE and EXT-X-DISCONTINUITY-SEQUENCE; both always, also when 0 (Apple's rule
+/// 8.17).
 pub(crate) fn sequence(out: &mut String, msn: u64, discontinuity_sequence: u64) {
     let _ = writeln!(
         out,

@@ -9,7 +9,8 @@ use crate::{AudioGroup, Variant};
 /// The one audio group's id.
 const AUDIO_GROUP: &str = "audio";
 
-/// REQ-VIDEO-LAYOUT for pictures that need more than a flat screen; `None` where the draft has no word for them.
+/// REQ-VIDEO-LAYOUT for pictures that need more than a flat screen; `None` where the draft has no
+/// word for them.
 pub(crate) fn video_layout(immersive: &Immersive) -> Option<String> {
     let channels = match immersive.stereo {
         StereoLayout::Mono => "CH-MONO",
@@ -24,8 +25,9 @@ pub(crate) fn video_layout(immersive: &Immersive) -> Option<String> {
     Some(format!("{channels}/{projection}"))
 }
 
-/// EXT-X-SESSION-DATA: what a player that does not parse boxes needs to put the picture around the viewer. Quoted
-/// strings cannot hold JSON, so each value has its own tag; `info.json` has them all.
+/// EXT-X-SESSION-DATA: what a player that does not parse boxes needs to put the picture around the
+/// viewer. Quoted strings cannot hold JSON, so each value has its own tag; `info.json` has them
+/// all.
 pub(crate) fn session_data(out: &mut String, immersive: &Immersive) {
     let values = [
         ("projection", immersive.projection.name().to_owned()),

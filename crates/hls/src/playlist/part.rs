@@ -1,4 +1,5 @@
-//! Low-latency tags: parts, the hint of the next one, reports of the other renditions (bis §4.4.4.9, §4.4.5.3, §4.4.5.4).
+//! Low-latency tags: parts, the hint of the next one, reports of the other renditions (bis
+//! §4.4.4.9, §4.4.5.3, §4.4.5.4).
 
 use std::fmt::Write as _;
 

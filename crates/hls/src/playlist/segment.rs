@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::text::{DateTime, Seconds};
 use crate::Segment;
 
-/// What must stand before a segment's first part: EXT-X-DISCONTINUITY, EXT-X-MAP where it changes, and
-/// EXT-X-PROGRAM-DATE-TIME on every segment, so that no player has to add up durations.
+/// What must stand before a segment's first part: EXT-X-DISCONTINUITY, EXT-X-MAP where it changes,
+/// and EXT-X-PROGRAM-DATE-TIME on every segment, so that no player has to add up durations.
 pub(crate) fn lead(out: &mut String, segment: &Segment, epoch: &str, with_map: bool) {
     if segment.discontinuity {
         out.push_str("#EXT-X-DISCONTINUITY\n");

@@ -1,4 +1,5 @@
-//! A simulated broadcast: pictures, sound and rungs pushed into a packager in the order an origin would see them.
+//! A simulated broadcast: pictures, sound and rungs pushed into a packager in the order an origin
+//! would see them.
 
 #![allow(dead_code)] // Each test binary uses its own part.
 

@@ -1,12 +1,15 @@
 //! One rendition's open segment and its closed ones: access units in, parts and segments out.
 //!
-//! It is told where segments start and end ([`Slot`]); it decides only where parts end. A segment that cannot be whole
-//! becomes a gap, so that numbers stay in step with the other renditions.
+//! It is told where segments start and end ([`Slot`]); it decides only where parts end. A segment
+//! that cannot be whole becomes a gap, so that numbers stay in step with the other renditions.
+
+mod open;
 
 use std::sync::Arc;
 
 use media::{AccessUnit, Immersive, Kind, Timescale, Track, VIDEO_TIMESCALE};
 
+use self::open::{BROKEN_OFF_MS, Open, build, gap, grown, hash};
 use crate::{
     Hint, Init, MediaSnapshot, Part, Segment,
     bandwidth::Meter,
@@ -14,10 +17,6 @@ use crate::{
     part,
     snapshot::{Constants, Listing, Report},
 };
-
-/// Sound that starts or ends this far inside its segment was missing there. Less is ordinary: the remainder of a frame,
-/// and at the end of a timeline the reordering delay by which pictures are shown after the last sound that came.
-const BROKEN_OFF_MS: i64 = 250;
 
 /// Whether and where parts end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,24 +35,6 @@ pub(crate) struct Shared {
     pub constants: Constants,
     pub reports: Arc<[Report]>,
     pub ended: bool,
-}
-
-/// The open segment.
-#[derive(Debug)]
-struct Open {
-    slot: Slot,
-    init: Arc<Init>,
-    parts: Vec<Part>,
-    /// Units that do not make a part yet.
-    pending: Vec<AccessUnit>,
-    bytes: u64,
-    /// Presentation time of its first unit, in ticks of the video timescale.
-    first_time: i64,
-    start: i64,
-    end: i64,
-    independent: bool,
-    /// Units are missing: it will be a gap.
-    broken: bool,
 }
 
 #[derive(Debug)]
@@ -281,8 +262,9 @@ impl Rendition {
             .push(Arc::new(segment));
     }
 
-    /// EXTINF: pictures last until the next segment's first; sound lasts its own samples, unless it set in late or broke
-    /// off early. Then it lasts as long as its share of the segment, so that playlists do not drift apart.
+    /// EXTINF: pictures last until the next segment's first; sound lasts its own samples, unless it
+    /// set in late or broke off early. Then it lasts as long as its share of the segment, so that
+    /// playlists do not drift apart.
     fn duration(&self, open: &Open, slot: &Slot, length: i64) -> i64 {
         if self.kind == Kind::Video {
             return length;
@@ -324,7 +306,10 @@ impl Rendition {
 
     /// How far it is; without parts, how many segments.
     pub fn report(&self, with_parts: bool) -> Option<Report> {
-        let open = self.open.as_ref().filter(|open| with_parts && !open.parts.is_empty());
+        let open = self
+            .open
+            .as_ref()
+            .filter(|open| with_parts && !open.parts.is_empty());
         let (last_msn, parts) = match (open, self.closed.segments.last()) {
             (Some(open), _) => (open.slot.msn, open.parts.len()),
             (None, Some(last)) => (last.msn, last.parts.len()),
@@ -337,7 +322,8 @@ impl Rendition {
         })
     }
 
-    /// The part that comes next; `ending` where the open segment is expected to end with the parts it has.
+    /// The part that comes next; `ending` where the open segment is expected to end with the parts
+    /// it has.
     pub fn hint(&self, ending: bool) -> Hint {
         match &self.open {
             Some(open) if ending && open.pending.is_empty() && !open.parts.is_empty() => Hint {
@@ -409,96 +395,4 @@ impl Rendition {
         self.init = Some(init.clone());
         Ok(init)
     }
-}
-
-/// A whole segment.
-fn build(open: Open, duration: i64, timescale: Timescale) -> Segment {
-    let program_date_time = open.program_date_time();
-    Segment {
-        msn: open.slot.msn,
-        parts: open.parts,
-        duration,
-        timescale,
-        program_date_time,
-        discontinuity: open.slot.discontinuity,
-        discontinuity_sequence: open.slot.discontinuity_sequence,
-        init: Some(open.init),
-        independent: open.independent,
-        gap: false,
-    }
-}
-
-/// The open segment as far as its parts go.
-fn grown(open: &Open, timescale: Timescale) -> Segment {
-    Segment {
-        msn: open.slot.msn,
-        parts: open.parts.clone(),
-        duration: open.parts.iter().map(|part| part.duration).sum(),
-        timescale,
-        program_date_time: open.program_date_time(),
-        discontinuity: open.slot.discontinuity,
-        discontinuity_sequence: open.slot.discontinuity_sequence,
-        init: Some(open.init.clone()),
-        independent: open.independent,
-        gap: false,
-    }
-}
-
-/// A lost segment; parts already published stay, the rest is filled with gaps.
-fn gap(
-    open: Option<Open>,
-    slot: &Slot,
-    length: i64,
-    timescale: Timescale,
-    part_target: PartTarget,
-) -> Segment {
-    let (mut parts, init, independent) = match open {
-        Some(open) => (open.parts, Some(open.init), open.independent),
-        None => (Vec::new(), None, true),
-    };
-    if let PartTarget::Ticks(target) = part_target {
-        let target = (VIDEO_TIMESCALE.rescale(target, timescale)).max(1);
-        let mut left = length - parts.iter().map(|part| part.duration).sum::<i64>();
-        while left > 0 && parts.len() < part::PARTS_MAX {
-            parts.push(Part {
-                bytes: bytes::Bytes::new(),
-                duration: left.min(target),
-                independent: false,
-                gap: true,
-            });
-            left -= target;
-        }
-    }
-    Segment {
-        msn: slot.msn,
-        parts,
-        duration: length,
-        timescale,
-        program_date_time: slot.program_date_time(slot.start.time),
-        discontinuity: slot.discontinuity,
-        discontinuity_sequence: slot.discontinuity_sequence,
-        init,
-        independent,
-        gap: true,
-    }
-}
-
-impl Open {
-    /// The presentation time its share of the segment starts at: its first unit's, unless that one came late.
-    fn lead_in(&self) -> i64 {
-        let start = self.slot.start.time;
-        let late = self.first_time - start > VIDEO_TIMESCALE.from_millis(BROKEN_OFF_MS);
-        if late { start } else { self.first_time }
-    }
-
-    fn program_date_time(&self) -> i64 {
-        self.slot.program_date_time(self.lead_in())
-    }
-}
-
-/// FNV-1a, 32 bits: names init segments by content. Not a security measure; collisions are resolved where it is used.
-fn hash(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    })
 }

@@ -1,0 +1,125 @@
+//! The segment that grows, and the segments it may become: whole, grown so far, or a gap.
+
+use std::sync::Arc;
+
+use media::{AccessUnit, Timescale, VIDEO_TIMESCALE};
+
+use super::PartTarget;
+use crate::{Init, Part, Segment, packager::Slot, part};
+
+/// Sound that starts or ends this far inside its segment was missing there. Less is ordinary: the
+/// remainder of a frame, and at the end of a timeline the reordering delay by which pictures are
+/// shown after the last sound that came.
+pub(super) const BROKEN_OFF_MS: i64 = 250;
+
+/// The open segment.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub slot: Slot,
+    pub init: Arc<Init>,
+    pub parts: Vec<Part>,
+    /// Units that do not make a part yet.
+    pub pending: Vec<AccessUnit>,
+    pub bytes: u64,
+    /// Presentation time of its first unit, in ticks of the video timescale.
+    pub first_time: i64,
+    pub start: i64,
+    pub end: i64,
+    pub independent: bool,
+    /// Units are missing: it will be a gap.
+    pub broken: bool,
+}
+
+/// A whole segment.
+pub(super) fn build(open: Open, duration: i64, timescale: Timescale) -> Segment {
+    let program_date_time = open.program_date_time();
+    Segment {
+        msn: open.slot.msn,
+        parts: open.parts,
+        duration,
+        timescale,
+        program_date_time,
+        discontinuity: open.slot.discontinuity,
+        discontinuity_sequence: open.slot.discontinuity_sequence,
+        init: Some(open.init),
+        independent: open.independent,
+        gap: false,
+    }
+}
+
+/// The open segment as far as its parts go.
+pub(super) fn grown(open: &Open, timescale: Timescale) -> Segment {
+    Segment {
+        msn: open.slot.msn,
+        parts: open.parts.clone(),
+        duration: open.parts.iter().map(|part| part.duration).sum(),
+        timescale,
+        program_date_time: open.program_date_time(),
+        discontinuity: open.slot.discontinuity,
+        discontinuity_sequence: open.slot.discontinuity_sequence,
+        init: Some(open.init.clone()),
+        independent: open.independent,
+        gap: false,
+    }
+}
+
+/// A lost segment; parts already published stay, the rest is filled with gaps.
+pub(super) fn gap(
+    open: Option<Open>,
+    slot: &Slot,
+    length: i64,
+    timescale: Timescale,
+    part_target: PartTarget,
+) -> Segment {
+    let (mut parts, init, independent) = match open {
+        Some(open) => (open.parts, Some(open.init), open.independent),
+        None => (Vec::new(), None, true),
+    };
+    if let PartTarget::Ticks(target) = part_target {
+        let target = (VIDEO_TIMESCALE.rescale(target, timescale)).max(1);
+        let mut left = length - parts.iter().map(|part| part.duration).sum::<i64>();
+        while left > 0 && parts.len() < part::PARTS_MAX {
+            parts.push(Part {
+                bytes: bytes::Bytes::new(),
+                duration: left.min(target),
+                independent: false,
+                gap: true,
+            });
+            left -= target;
+        }
+    }
+    Segment {
+        msn: slot.msn,
+        parts,
+        duration: length,
+        timescale,
+        program_date_time: slot.program_date_time(slot.start.time),
+        discontinuity: slot.discontinuity,
+        discontinuity_sequence: slot.discontinuity_sequence,
+        init,
+        independent,
+        gap: true,
+    }
+}
+
+impl Open {
+    /// The presentation time its share of the segment starts at: its first unit's, unless that one
+    /// came late.
+    pub fn lead_in(&self) -> i64 {
+        let start = self.slot.start.time;
+        let late = self.first_time - start > VIDEO_TIMESCALE.from_millis(BROKEN_OFF_MS);
+        if late { start } else { self.first_time }
+    }
+
+    fn program_date_time(&self) -> i64 {
+        self.slot.program_date_time(self.lead_in())
+    }
+}
+
+/// FNV-1a, 32 bits: names init segments by content. Not a security measure; collisions are resolved
+/// where it is used.
+pub(super) fn hash(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
+}
