@@ -33,7 +33,7 @@ const SHAPES: &[Shape] = &[
     Shape { name: "silent", video: &["-bf", "2", "-g", "60"], audio: &["-an"], rate: "30", gop_seconds: 2.0 },
     Shape {
         name: "irregular",
-        video: &["-bf", "2", "-g", "250", "-force_key_frames", "0,0.7,2.5,4,6.9,8.1,10,12.2"],
+        video: &["-bf", "2", "-g", "250", "-force_key_frames", "0,0.7,2.5,4,6.9,8.1,10,12.2,14,16.8,18"],
         audio: AAC,
         rate: "30",
         gop_seconds: 0.0,

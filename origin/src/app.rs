@@ -23,7 +23,7 @@ use crate::{
     http::Http,
     ingest::Ingest,
     metrics::Metrics,
-    recording::Recording,
+    recorder::Recorder,
     registry::{Registry, TICK},
     stream::Environment,
 };
@@ -58,14 +58,14 @@ pub struct App {
     tls: Option<Arc<rustls::ServerConfig>>,
     metrics_registry: MetricsRegistry,
     metrics: Metrics,
-    recording: Option<Recording>,
+    recorder: Option<Recorder>,
     registry: Arc<Registry>,
     addresses: Addresses,
 }
 
 impl App {
     /// Binds what `config` names. Fails early: an origin that cannot do what it was told does not start.
-    pub async fn build(config: Config, recording: Option<Recording>, clock: Clock) -> Result<Self> {
+    pub async fn build(config: Config, recorder: Option<Recorder>, clock: Clock) -> Result<Self> {
         encode::init();
         let rtmp = bind(config.rtmp_listen, "rtmp_listen").await?;
         let http = bind(config.http_listen, "http_listen").await?;
@@ -88,7 +88,7 @@ impl App {
         let environment = Environment {
             clock: clock.clone(),
             metrics: metrics.clone(),
-            recording: recording.clone(),
+            recorder: recorder.clone(),
         };
         let config = Arc::new(config);
         let registry = Arc::new(Registry::new(Arc::clone(&config), environment));
@@ -101,7 +101,7 @@ impl App {
             tls,
             metrics_registry,
             metrics,
-            recording,
+            recorder,
             registry,
             addresses,
         })
@@ -125,7 +125,7 @@ impl App {
             registry: self.metrics_registry.clone(),
             readiness: readiness.clone(),
             drain: trigger,
-            routes: routes(&self.registry),
+            routes: routes(&self.registry, self.recorder.clone()),
         };
         self.warn_when_open();
         let _admin = self.admin.start(plane)?;
@@ -175,8 +175,8 @@ impl App {
         ingest_signal.close();
         self.registry.seal_all();
         let sealed = async {
-            if let Some(recording) = &self.recording {
-                recording.settled().await;
+            if let Some(recorder) = &self.recorder {
+                recorder.settled().await;
             }
         };
         if tokio::time::timeout(SEAL_MAX, sealed).await.is_err() {
@@ -214,7 +214,7 @@ async fn tick(registry: Arc<Registry>, clock: Clock) {
     }
 }
 
-fn routes(registry: &Arc<Registry>) -> Routes {
+fn routes(registry: &Arc<Registry>, recorder: Option<Recorder>) -> Routes {
     let (all, one, kicked) = (
         Arc::clone(registry),
         Arc::clone(registry),
@@ -223,6 +223,10 @@ fn routes(registry: &Arc<Registry>) -> Routes {
     Routes::new()
         .add(Method::GET, "/api/streams", move |_: Call| {
             let list: Vec<Value> = all.streams().iter().map(|stream| stream.report()).collect();
+            async move { Reply::json(&list) }
+        })
+        .add(Method::GET, "/api/recordings", move |_: Call| {
+            let list = recorder.as_ref().map(Recorder::status).unwrap_or_default();
             async move { Reply::json(&list) }
         })
         .add(Method::GET, "/api/streams/{stream}", move |call: Call| {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use origin::{App, Config};
+use origin::{App, Config, recording};
 use service::{
     Clock,
     cli::{self, Common},
@@ -27,6 +27,7 @@ fn start(common: &Common) -> anyhow::Result<()> {
     let config = Config::load(&file)?;
     let log: log::Config = file.section("log")?;
     log.filter()?;
+    let (stores, jobs) = (file.section("store")?, file.section("jobs")?);
     if common.check_config {
         common.say_usable();
         return Ok(());
@@ -39,7 +40,11 @@ fn start(common: &Common) -> anyhow::Result<()> {
         let clock = Clock::real();
         let (trigger, notices) =
             interruption::source(interruption::Metadata::off(), true, clock.clone());
-        let app = App::build(config, None, clock).await?;
+        let recorder = match config.record {
+            true => Some(recording::open(&config.recorder, &stores, &jobs).await?),
+            false => None,
+        };
+        let app = App::build(config, recorder, clock).await?;
         app.run(trigger, notices).await
     })
 }

@@ -33,7 +33,7 @@ use tracing::info;
 use self::core::Core;
 use crate::{
     auth::OnConflict, clock_text::rfc3339, config::StreamConfig, metrics::Metrics,
-    recording::Recording,
+    recorder::Recorder,
 };
 
 pub use view::{View, playlist_content};
@@ -46,7 +46,7 @@ pub struct Environment {
     /// Counters.
     pub metrics: Metrics,
     /// Where recordings go; `None` when this origin records nothing.
-    pub recording: Option<Recording>,
+    pub recorder: Option<Recorder>,
 }
 
 /// Who publishes.

@@ -18,7 +18,7 @@ use super::{Environment, Stream, ladder::Ladders, unix_micros};
 use crate::{
     clock_text::rfc3339,
     config::{Rung, StreamConfig},
-    recording,
+    recorder::{Handle, Meta},
 };
 
 /// What a run starts with.
@@ -56,12 +56,13 @@ pub struct Run {
     ladder_threads: u8,
     rungs: Vec<RungState>,
     video: Option<Track>,
-    recording: Option<recording::Session>,
+    recording: Option<Handle>,
     environment: Environment,
     myself: Weak<Stream>,
     ending: bool,
     ended: bool,
     late_syncs: u64,
+    recorder_dropped: u64,
 }
 
 impl Run {
@@ -91,11 +92,14 @@ impl Run {
         })?;
         info!(stream, epoch, first_msn, "run starts");
         let started = environment.clock.wall();
-        let recording = environment
-            .recording
-            .as_ref()
-            .filter(|_| config.record)
-            .and_then(|recording| recording.start(stream, &epoch, started, config.immersive));
+        let meta = Meta {
+            stream: stream.to_owned(),
+            started_at: started,
+            epoch: epoch.clone(),
+            immersive: config.immersive,
+        };
+        let recorder = environment.recorder.as_ref().filter(|_| config.record);
+        let recording = recorder.map(|recorder| recorder.start(meta));
         let mut run = Self {
             stream: stream.to_owned(),
             epoch,
@@ -112,6 +116,7 @@ impl Run {
             ending: false,
             ended: false,
             late_syncs: 0,
+            recorder_dropped: 0,
         };
         let planned = run.plan(tracks.video.as_ref());
         run.rungs = planned
@@ -132,6 +137,9 @@ impl Run {
             .discontinuities
             .with_label_values(&[&self.stream, reason])
             .inc();
+        if let Some(recording) = &self.recording {
+            recording.discontinuity();
+        }
         match self.packager.discontinuity(tracks.clone()) {
             Ok(()) => self.follow(&tracks),
             Err(error) => error!(stream = self.stream, %error, "cannot continue the stream"),
@@ -146,9 +154,7 @@ impl Run {
 
     /// Takes the source's next access unit.
     pub fn push(&mut self, unit: AccessUnit, wall: SystemTime) {
-        if let Some(recording) = &mut self.recording {
-            recording.push(&unit);
-        }
+        self.record(&unit);
         let (kind, dts) = (unit.kind, unit.dts);
         match self.packager.push_source(unit.clone(), unix_micros(wall)) {
             Ok(pushed) if kind == Kind::Video => self.ladders.push(&unit, pushed.opens_segment),
@@ -156,6 +162,18 @@ impl Run {
             Err(error) => warn!(stream = self.stream, %error, dts, "access unit left out"),
         }
         self.drain_events();
+    }
+
+    fn record(&mut self, unit: &AccessUnit) {
+        if let Some(recording) = &self.recording {
+            recording.push(unit);
+            let dropped = recording.dropped_units();
+            self.environment
+                .metrics
+                .recorder_dropped
+                .inc_by(dropped - self.recorder_dropped);
+            self.recorder_dropped = dropped;
+        }
     }
 
     /// Takes what a ladder of this run told.
@@ -247,7 +265,7 @@ impl Run {
             "window_bytes": snapshot.retained_bytes(),
             "rungs": rungs,
             "renditions": renditions,
-            "recording": self.recording.as_ref().map(recording::Session::report),
+            "recording": self.recording.as_ref().map(|handle| json!({ "dropped_units": handle.dropped_units() })),
         })
     }
 
@@ -266,8 +284,9 @@ impl Run {
 
     /// Starts the ladder and the recording's next piece for new tracks.
     fn follow(&mut self, tracks: &Tracks) {
-        if let Some(recording) = &mut self.recording {
-            recording.tracks(tracks.video.as_ref(), tracks.audio.as_ref());
+        if let Some(recording) = &self.recording {
+            let all: Vec<Track> = tracks.video.iter().chain(&tracks.audio).cloned().collect();
+            recording.init(&all);
         }
         if self.video == tracks.video {
             return;
