@@ -4,6 +4,7 @@ import re
 import tomllib
 
 import pytest
+import templates
 from conftest import DEPLOY
 
 FILES = ("origin", "edge", "transcoder", "test-source", "panocast")
@@ -38,3 +39,26 @@ def test_one_file_for_everything_says_the_same():
     for name in FILES[:-1]:
         for section, keys in tomllib.loads(text(name)).items():
             assert together[section] | keys == together[section], f"{section} of {name}.toml"
+
+
+@pytest.mark.parametrize("role", templates.ROLES)
+def test_user_data_sets_only_keys_that_the_sample_explains(role):
+    script = templates.user_data(role)
+    [written] = re.findall(r"toml <<END\n(.*?)\n\s*END\n", script, re.S)
+    written = re.sub(r"^\s+", "", written, flags=re.M)
+    written = re.sub(r'"\$\([^)]*\)"', '"secret"', written).replace("${IsPrimary}", "true")
+    for section, keys in flat(tomllib.loads(written)):
+        place = re.search(rf"^(# )?\[{re.escape(section)}\]$(.*?)(?=^(# )?\[|\Z)", text(role), re.M | re.S)
+        assert place, f"[{section}] is not in {role}.toml"
+        for key in keys:
+            assert re.search(rf"^(# )?{key} = ", place[2], re.M), f"{section}.{key} is not in {role}.toml"
+
+
+def flat(table, path=""):
+    """Every section with its plain keys."""
+    plain = [k for k, v in table.items() if not (isinstance(v, dict) and k not in ("keys",))]
+    if plain:
+        yield path, plain
+    for key, value in table.items():
+        if key not in plain:
+            yield from flat(value, f"{path}.{key}".strip("."))

@@ -1,5 +1,6 @@
 """Units and packages: hardened, complete, reproducible, and refused when somebody changed them on the way."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import tomllib
 
 import pytest
 import templates
+import yaml
 from conftest import DEPLOY
 
 UNITS = ("origin", "edge", "transcoder", "test-source", "panocast")
@@ -201,3 +203,26 @@ def test_containers_run_the_packages():
     for role in ("origin", "edge", "transcoder", "test-source"):
         text = (DEPLOY / f"containers/{role}.Containerfile").read_text()
         assert f"panocast-{role}_*.deb" in text and "\nUSER panocast\n" in text
+
+
+@pytest.mark.parametrize(("role", "port"), [("origin", 9090), ("edge", 9091), ("transcoder", 9092)])
+def test_a_node_ships_logs_and_metrics_then_starts(release, tmp_path, role, port):
+    [package] = release.glob(f"panocast-{role}_*.deb")
+    subprocess.run(["dpkg-deb", "--extract", package, tmp_path], check=True)
+    for name in ("bin/systemctl", "opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.write_text(f'#!/bin/sh\necho "{path.name} $*" >>"{tmp_path}/log"\n')
+        path.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "PANOCAST_ROOT": str(tmp_path)}
+    start = tmp_path / f"usr/lib/panocast/{role}/start-node"
+    subprocess.run([start, role, f"{role}-x", "/panocast/a", "a", "eu-central-1"], env=environment, check=True)
+    agent = json.loads((tmp_path / "etc/panocast/agent.json").read_text())
+    [file] = agent["logs"]["logs_collected"]["files"]["collect_list"]
+    assert file["log_group_name"] == f"/panocast/a/{role}" and "@" not in json.dumps(agent)
+    [scrape] = yaml.safe_load((tmp_path / "etc/panocast/prometheus.yaml").read_text())["scrape_configs"]
+    [target] = scrape["static_configs"]
+    assert target == {"targets": [f"127.0.0.1:{port}"], "labels": {"Deployment": "a", "Role": f"{role}-x"}}
+    assert (tmp_path / "etc/panocast/environment").read_text() == "AWS_REGION=eu-central-1\n"
+    log = [line.split()[0] for line in (tmp_path / "log").read_text().splitlines()]
+    assert log == ["systemctl", "amazon-cloudwatch-agent-ctl", "systemctl"]
