@@ -44,13 +44,22 @@ const built = (entry) =>
     Object.entries(result.metafile.outputs).find(([, o]) => o.entryPoint?.endsWith(entry))?.[0] ??
       '',
   );
+// What the entry needs at once is asked for together with it, not after it.
+const entry = Object.values(result.metafile.outputs).find((o) =>
+  o.entryPoint?.endsWith('src/main.ts'),
+);
+const preload = (entry?.imports ?? [])
+  .filter(({ kind }) => kind === 'import-statement')
+  .map(({ path }) => `<link rel="modulepreload" href="assets/${basename(path)}">`)
+  .join('');
 const page = await readFile(`${root}src/index.html`, 'utf8');
 await writeFile(
   `${dist}/index.html`,
   page
     .replace('%MAIN%', `assets/${built('src/main.ts')}`)
     .replace('%STYLE%', `assets/${built('src/style.css')}`)
-    .replace('%ICON%', `assets/${icon}`),
+    .replace('%ICON%', `assets/${icon}`)
+    .replace('%PRELOAD%', preload),
 );
 
 let total = 0;

@@ -10,8 +10,9 @@ import { access } from './parts/access.mjs';
 import { headset } from './parts/headset.mjs';
 import { live } from './parts/live.mjs';
 import { pixels } from './parts/pixels.mjs';
+import { vod } from './parts/vod.mjs';
 
-const parts = { pixels, live, access, headset };
+const parts = { pixels, live, vod, access, headset };
 const wanted = process.argv.slice(2);
 // Patterns are made once per machine; live streams are made anew.
 const media =

@@ -27,6 +27,7 @@ export class SeekBar {
   private span = { start: 0, end: 0, position: 0 };
   private live = false;
   private held = false;
+  private hovered = 0;
 
   constructor(
     playback: Playback,
@@ -93,9 +94,10 @@ export class SeekBar {
   }
 
   private preview(to: number): void {
+    this.hovered = to;
     if (!this.thumbnails) {
       this.thumbnails = [];
-      void this.fetchThumbnails();
+      void this.fetchThumbnails().then(() => this.preview(this.hovered));
     }
     const found = thumbnailAt(this.thumbnails, to);
     this.still.hidden = found === undefined;

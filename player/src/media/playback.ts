@@ -36,6 +36,8 @@ export interface Snapshot {
   chosen: number;
   cap: number;
   bandwidth: number;
+  /** False for a stream that is only sound. */
+  picture: boolean;
   stalls: number;
   dropped: number;
   frames: number;
@@ -164,6 +166,7 @@ export class Playback {
       chosen: hls && !hls.autoLevelEnabled ? hls.loadLevel : -1,
       cap: hls?.autoLevelCapping ?? -1,
       bandwidth: hls?.bandwidthEstimate ?? 0,
+      picture: this.video.videoWidth > 0,
       stalls: this.stalls,
       dropped: quality?.droppedVideoFrames ?? 0,
       frames: quality?.totalVideoFrames ?? 0,

@@ -1,11 +1,17 @@
 /** What goes on, in words, over the picture; and the one tap that a browser wants before it gives sound. */
 
 import type { Snapshot } from '../media/playback.ts';
-import { words } from '../media/state.ts';
+import { type Words, words } from '../media/state.ts';
 import { h, icon, say } from './dom.ts';
 
 /** A short gap in playing is not worth a word. */
 const PATIENCE_MS = 600;
+
+const SOUND: Words = {
+  title: 'Sound only',
+  detail: 'The publisher sends no picture.',
+  busy: false,
+};
 
 export class Notice {
   readonly element: HTMLElement;
@@ -29,7 +35,7 @@ export class Notice {
   }
 
   show(s: Snapshot): void {
-    const key = `${s.phase} ${s.reason ?? ''}`;
+    const key = `${s.phase} ${s.reason ?? ''} ${s.picture}`;
     if (key === this.shownFor) return;
     this.shownFor = key;
     clearTimeout(this.delay);
@@ -48,7 +54,8 @@ export class Notice {
   }
 
   private render(s: Snapshot): void {
-    const said = words(s.phase, s.reason);
+    const said =
+      words(s.phase, s.reason) ?? (s.phase === 'playing' && !s.picture ? SOUND : undefined);
     this.element.dataset['shown'] = said ? 'yes' : 'no';
     // A pause for the buffer leaves the picture as it is; a standing state steps in front of it.
     this.element.dataset['veil'] = said && said.detail !== '' ? 'yes' : 'no';

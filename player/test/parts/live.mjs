@@ -70,6 +70,9 @@ export async function live({ browser, server, media, check, shots }) {
       };
       watch();
     });
+    const textures = () =>
+      page.evaluate(() => document.querySelector('a-scene').renderer.info.memory.textures);
+    const before = await textures();
     for (const width of [320, 640]) {
       await page.getByRole('button', { name: 'Settings' }).click();
       if (width === 320) await shot('menu');
@@ -81,6 +84,7 @@ export async function live({ browser, server, media, check, shots }) {
         { timeout: 15_000 },
       );
     }
+    assert.equal(await textures(), before, 'old textures are given back');
     assert.equal(
       await page.evaluate(() => {
         cancelAnimationFrame(window.watching);
