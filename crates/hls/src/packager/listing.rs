@@ -245,7 +245,7 @@ impl Packager {
                     average_bandwidth: rendition.meter.average().unwrap_or(configured) + sound[1],
                     codecs: both.into_iter().flatten().collect::<Vec<_>>().join(","),
                     resolution: Some((config.width(), config.height())),
-                    frame_rate: self.frame_rate(),
+                    frame_rate: self.frame_rate(config.frame_rate(), spec.is_some()),
                 })
             })
             .collect();
@@ -267,11 +267,18 @@ impl Packager {
         })
     }
 
-    /// Pictures per second over the whole timeline, so that a variable rate does not change it with
-    /// every fetch.
-    fn frame_rate(&self) -> Option<f64> {
+    /// Pictures per second: as the encoder declares it, because dropped pictures do not change the
+    /// rate; as measured over the whole timeline where it declares none or, in the source, one
+    /// that is plainly wrong.
+    fn frame_rate(&self, declared: Option<(u32, u32)>, is_rung: bool) -> Option<f64> {
         let (count, ticks) = self.pictures;
-        (ticks > 0).then(|| count as f64 * f64::from(VIDEO_TIMESCALE.rate()) / ticks as f64)
+        let measured =
+            (ticks > 0).then(|| count as f64 * f64::from(VIDEO_TIMESCALE.rate()) / ticks as f64);
+        let declared = declared.map(|(pictures, seconds)| f64::from(pictures) / f64::from(seconds));
+        let plausible = |declared: &f64| {
+            is_rung || measured.is_none_or(|measured| (0.7..1.05).contains(&(measured / declared)))
+        };
+        declared.filter(plausible).or(measured)
     }
 
     /// Bytes of everything that can be fetched.
