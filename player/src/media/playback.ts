@@ -69,6 +69,8 @@ export class Playback {
   private recoveredAt = 0;
   private fruitless = 0;
   private wantsPaused = false;
+  private starvedAt = 0;
+  private discontinuity = -1;
   /** Of the page for the first attempt, of the attempt for later ones. */
   private startedAt = 0;
   private timer: ReturnType<typeof setInterval>;
@@ -83,6 +85,7 @@ export class Playback {
     this.video = video;
     video.addEventListener('playing', () => this.happens({ kind: 'playing' }));
     video.addEventListener('waiting', () => this.happens({ kind: 'starved' }));
+    video.addEventListener('timeupdate', () => this.moved());
     video.addEventListener('pause', () => {
       if (this.wantsPaused) this.happens({ kind: 'paused' });
     });
@@ -215,6 +218,9 @@ export class Playback {
     hls.on(Events.LEVEL_UPDATED, (_, { details }) => {
       if (details.live) this.live = true;
       this.asked = 0;
+      // Behind a discontinuity the publisher may send another shape.
+      if (this.discontinuity !== details.endCC && this.discontinuity >= 0) void this.readInfo();
+      this.discontinuity = details.endCC;
     });
     hls.on(Events.FRAG_LOADING, () => this.report?.());
     hls.on(Events.LEVELS_UPDATED, () => this.onlevels());
@@ -247,7 +253,7 @@ export class Playback {
   }
 
   private failed(data: ErrorData): void {
-    if (data.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR && !data.fatal) this.stalls += 1;
+    if (data.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR) this.happens({ kind: 'starved' });
     switch (verdict(data)) {
       case 'leave':
         return;
@@ -378,6 +384,13 @@ export class Playback {
     if (answer === 'ended' && bufferedAhead(this.video) < 0.1) this.over();
   }
 
+  /** Not every stall that hls.js sees ends with the video's own event. */
+  private moved(): void {
+    const stood = this.phase === 'buffering' || this.phase === 'quiet';
+    const ahead = this.video.currentTime - this.starvedAt;
+    if (stood && !this.video.seeking && ahead > 0.2 && ahead < 2) this.happens({ kind: 'playing' });
+  }
+
   private happens(happening: Happening): void {
     const before = this.phase;
     this.phase = next(before, happening);
@@ -386,7 +399,10 @@ export class Playback {
       this.fruitless = 0;
       this.reason = undefined;
     }
-    if (before === 'playing' && this.phase === 'buffering' && !this.video.seeking) this.stalls += 1;
+    if (before === 'playing' && this.phase === 'buffering') {
+      this.starvedAt = this.video.currentTime;
+      if (!this.video.seeking) this.stalls += 1;
+    }
     if (this.phase !== before) this.onchange(this.phase, before);
   }
 }

@@ -38,6 +38,8 @@ export type Remedy =
 
 /** Seconds without progress before each step; hls.js gets the first word. */
 export const AFTER = { gap: 2, quiet: 6, goLive: 5, rebuild: 10, ask: 10 } as const;
+/** The same with nothing in hand: on a slow line a jump or a new start would throw away what is on its way. */
+export const AFTER_EMPTY = { goLive: 12, rebuild: 30 } as const;
 
 export class Watchdog {
   private position = -1;
@@ -88,8 +90,12 @@ export class Watchdog {
       const asks = silent >= AFTER.ask && this.act(s, 'ask', AFTER.ask) === 'ask';
       return asks ? 'ask' : 'say quiet';
     }
-    if (still >= AFTER.rebuild) return this.act(s, 'rebuild', AFTER.goLive);
-    if (s.live && s.following && still >= AFTER.goLive) return this.act(s, 'go live', AFTER.goLive);
+    const empty = s.ahead < 0.1;
+    const after = empty ? AFTER_EMPTY : AFTER;
+    // A recording that does not arrive is hls.js's business: it has time limits and smaller rungs.
+    if (empty && !s.live) return 'nothing';
+    if (still >= after.rebuild) return this.act(s, 'rebuild', AFTER.goLive);
+    if (s.live && s.following && still >= after.goLive) return this.act(s, 'go live', AFTER.goLive);
     return 'nothing';
   }
 

@@ -100,6 +100,12 @@ test('a gap is skipped, a hang goes live and then starts over, silence is said a
       seen.indexOf('rebuild') > seen.indexOf('go live'),
     seen.join(),
   );
+  const slow = dog();
+  const waits = Array.from({ length: 11 }, (_, i) => slow.check({ edge: 15 + i, ahead: 0 }));
+  assert.ok(
+    waits.every((w) => w === 'nothing'),
+    'a slow line gets its time',
+  );
   const silent = dog();
   const said = Array.from({ length: 24 }, () => silent.check({ ahead: 0 }));
   assert.ok(said.indexOf('say quiet') >= AFTER.quiet - 1, said.join());
