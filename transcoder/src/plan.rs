@@ -1,0 +1,361 @@
+//! What to make of a recording: rungs, segments and slices. Pure: the same probe gives the same plan.
+//!
+//! ```text
+//! keyframes   k  k  k  k  k  k  k  k  k | k  k
+//! groups      [  ]  [  ]  [  ]  [  ]  [ | ]  [     each opens with a keyframe in every rung, about 2 s
+//! segments    [        ]  [        ]  [ | ][       whole groups, about 6 s; the same in every rendition
+//! slices      [                    ][   |  ][      whole segments, about 30 s; none spans a break (|)
+//! ```
+//!
+//! A slice is what one worker does at a time and what an interruption can cost. Where the recording's
+//! own pictures are fit to be sent, they are the top rung as they are.
+
+use encode::ladder::{self, Rung, RungConfig};
+use media::{Immersive, Orientation, Projection, StereoLayout, VIDEO_TIMESCALE};
+use serde::{Deserialize, Serialize};
+
+use crate::source::{Audio, Probe, Video};
+
+/// The version of the plans this crate writes and reads.
+pub const PLAN_VERSION: u32 = 1;
+
+/// Closed groups of pictures last about this long in all rungs (Apple's rule 1.13).
+const GROUP_SECONDS: f64 = 2.0;
+
+/// A keyframe this much before a group's or segment's full length still ends it: half a picture at 24
+/// per second, so that rounded times do not double a length.
+const SLACK_SECONDS: f64 = 0.02;
+
+/// Groups longer than this in a source cannot be cut into segments that players like, so its own
+/// bytes are not sent.
+const COPY_GROUP_SECONDS_MAX: f64 = 10.0;
+
+/// The source is sent as it is up to this multiple of what the ladder spends at its width: an encoder
+/// that runs live needs more bits for the same picture than one that takes its time.
+const COPY_BITRATE_MAX_PERCENT: u64 = 150;
+
+/// The rung of the recording's own bytes.
+pub const COPY_NAME: &str = "source";
+
+/// The rendition of sound.
+pub const AUDIO_NAME: &str = "audio";
+
+/// Breaks closer to a following keyframe than this are none.
+const BREAK_SECONDS_MIN: f64 = 0.1;
+
+/// One rung as configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LadderRung {
+    /// Width in pixels.
+    pub width: u32,
+    /// Bits per second on average.
+    pub bitrate: u32,
+    /// The encoder's preset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// The encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<String>,
+}
+
+/// What shapes a plan beside the recording.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Rungs in any order; those above the source are left out.
+    pub ladder: Vec<LadderRung>,
+    /// Length of a slice in seconds.
+    pub slice_seconds: f64,
+    /// Length of a segment in seconds.
+    pub segment_seconds: f64,
+}
+
+/// The ladder used where none is configured.
+pub fn default_ladder() -> Vec<LadderRung> {
+    let rung = |(width, kilobits): (u32, u32)| LadderRung {
+        width,
+        bitrate: kilobits * 1000,
+        preset: None,
+        encoder: None,
+    };
+    [
+        (320, 110),
+        (426, 250),
+        (640, 500),
+        (854, 1_080),
+        (1280, 2_100),
+        (1920, 4_000),
+        (2560, 8_000),
+        (3840, 16_500),
+    ]
+    .map(rung)
+    .to_vec()
+}
+
+/// The recording a plan is of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recording {
+    /// Its key in the ingest store.
+    pub key: String,
+    /// Its version: a recording that was replaced needs another plan.
+    pub etag: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// One segment. Times are decode times in [`VIDEO_TIMESCALE`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Where it begins: a keyframe, where there is video.
+    pub start: i64,
+    /// Where its media ends; the next one begins there unless there is a break.
+    pub end: i64,
+    /// Groups after the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<i64>,
+    /// It does not follow from what is before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub discontinuity: bool,
+}
+
+/// A plan. Serialized, it is what all workers of a recording agree on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`PLAN_VERSION`].
+    pub version: u32,
+    /// The asset's name: a folder of the egress store.
+    pub asset: String,
+    /// What it is made of.
+    pub recording: Recording,
+    /// The stream it is of.
+    pub stream: String,
+    /// When that began, in seconds since 1970.
+    pub started_at: f64,
+    /// Sphere to picture.
+    pub projection: Projection,
+    /// Eyes to frame.
+    pub stereo: StereoLayout,
+    /// Where the picture's centre lies.
+    pub orientation: Orientation,
+    /// Width, height and rate of the source's pictures.
+    pub video: Option<(u32, u32, (u32, u32))>,
+    /// The source's sound.
+    pub audio: Option<Audio>,
+    /// Whether the recording's own pictures are the top rung.
+    pub copy: bool,
+    /// The rungs to encode, of those configured.
+    pub ladder: Vec<LadderRung>,
+    /// All segments in order.
+    pub segments: Vec<Segment>,
+    /// The number of the first segment of each slice.
+    pub slices: Vec<u32>,
+}
+
+impl Plan {
+    /// The rungs to encode, the largest first.
+    pub fn rungs(&self) -> Result<Vec<Rung>, encode::Error> {
+        let Some((width, height, rate)) = self.video else {
+            return Ok(Vec::new());
+        };
+        rungs(width, height, rate, &self.ladder, self.copy)
+    }
+
+    /// Slice `number`'s segments with their numbers; empty for a number there is none of.
+    pub fn slice(&self, number: u32) -> impl Iterator<Item = (u32, &Segment)> {
+        let number = number as usize;
+        let first = self.slices.get(number).copied();
+        let end = self
+            .slices
+            .get(number + 1)
+            .copied()
+            .unwrap_or(self.segments.len() as u32);
+        let range = first.map_or(0..0, |first| first..end);
+        range.filter_map(|n| Some((n, self.segments.get(n as usize)?)))
+    }
+
+    /// How the picture lies on the sphere.
+    pub fn immersive(&self) -> Immersive {
+        Immersive {
+            projection: self.projection,
+            stereo: self.stereo,
+            orientation: self.orientation,
+        }
+    }
+
+    /// Seconds of media.
+    pub fn seconds(&self) -> f64 {
+        let ticks = self
+            .segments
+            .iter()
+            .map(|segment| segment.end - segment.start)
+            .sum();
+        VIDEO_TIMESCALE.seconds(ticks)
+    }
+}
+
+fn rungs(
+    width: u32,
+    height: u32,
+    rate: (u32, u32),
+    ladder: &[LadderRung],
+    copy: bool,
+) -> Result<Vec<Rung>, encode::Error> {
+    let configs = ladder.iter().map(|rung| RungConfig {
+        preset: rung.preset.clone(),
+        encoder: rung.encoder.clone(),
+        ..RungConfig::new(rung.width, rung.bitrate)
+    });
+    // The encoder's planner leaves out what is not narrower than the source; beside a copy that is
+    // right, without one the source's own width is the top rung.
+    let bound = if copy { width } else { width.saturating_add(1) };
+    let configs = configs
+        .filter(|config| config.width < bound)
+        .collect::<Vec<_>>();
+    ladder::plan(bound, height, Some(rate), &configs)
+}
+
+/// Makes the plan of a recording.
+pub fn plan(
+    asset: String,
+    recording: Recording,
+    probe: &Probe,
+    settings: &Settings,
+) -> Result<Plan, encode::Error> {
+    let segments = match &probe.video {
+        Some(video) => video_segments(video, probe.end, settings.segment_seconds),
+        None => audio_segments(probe.end, settings.segment_seconds),
+    };
+    let copy = probe
+        .video
+        .as_ref()
+        .is_some_and(|video| qualifies(video, probe, &segments, &settings.ladder));
+    if let Some(video) = &probe.video {
+        // Fails now, once, rather than in every slice.
+        rungs(
+            video.width,
+            video.height,
+            video.rate,
+            &settings.ladder,
+            copy,
+        )?;
+    }
+    Ok(Plan {
+        version: PLAN_VERSION,
+        asset,
+        recording,
+        stream: probe.stream.clone().unwrap_or_default(),
+        started_at: probe.started_at.unwrap_or(0.0),
+        projection: probe.immersive.projection,
+        stereo: probe.immersive.stereo,
+        orientation: probe.immersive.orientation,
+        video: probe
+            .video
+            .as_ref()
+            .map(|video| (video.width, video.height, video.rate)),
+        audio: probe.audio,
+        copy,
+        ladder: settings.ladder.clone(),
+        slices: slices(&segments, probe.video.is_some(), settings.slice_seconds),
+        segments,
+    })
+}
+
+fn ticks(seconds: f64) -> i64 {
+    (seconds * f64::from(VIDEO_TIMESCALE.rate())).round() as i64
+}
+
+fn video_segments(video: &Video, end: i64, target: f64) -> Vec<Segment> {
+    let slack = ticks(SLACK_SECONDS);
+    let (group, target) = (ticks(GROUP_SECONDS) - slack, ticks(target) - slack);
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut breaks = video.breaks.iter().copied().peekable();
+    let mut opened = i64::MIN / 2;
+    for &keyframe in &video.keyframes {
+        let mut media_end = None;
+        while let Some(at) = breaks.next_if(|at| *at <= keyframe) {
+            media_end = Some(at).filter(|at| keyframe - at >= ticks(BREAK_SECONDS_MIN));
+        }
+        let discontinuity = media_end.is_some() && !segments.is_empty();
+        if keyframe - opened < group && !discontinuity {
+            continue;
+        }
+        opened = keyframe;
+        match segments.last_mut() {
+            Some(open) if keyframe - open.start < target && !discontinuity => {
+                open.groups.push(keyframe);
+            }
+            last => {
+                if let Some(open) = last {
+                    open.end = media_end
+                        .unwrap_or(keyframe)
+                        .clamp(open.start + 1, keyframe);
+                }
+                let start = keyframe;
+                segments.push(Segment {
+                    start,
+                    end,
+                    groups: Vec::new(),
+                    discontinuity,
+                });
+            }
+        }
+    }
+    if let Some(last) = segments.last_mut() {
+        last.end = end.max(last.start + 1);
+    }
+    segments
+}
+
+fn audio_segments(end: i64, target: f64) -> Vec<Segment> {
+    let length = ticks(target).max(1);
+    let count = (end / length).max(1);
+    let segment = |n| Segment {
+        start: n * length,
+        end: if n + 1 == count {
+            end
+        } else {
+            (n + 1) * length
+        },
+        groups: Vec::new(),
+        discontinuity: false,
+    };
+    (0..count).map(segment).collect()
+}
+
+fn slices(segments: &[Segment], is_video: bool, target: f64) -> Vec<u32> {
+    let (mut slices, mut start) = (Vec::new(), i64::MIN / 2);
+    for (number, segment) in segments.iter().enumerate() {
+        // Sound alone is only copied: one slice does it all.
+        let full = is_video && segment.end - start > ticks(target + SLACK_SECONDS);
+        if slices.is_empty() || full || segment.discontinuity {
+            slices.push(number as u32);
+            start = segment.start;
+        }
+    }
+    slices
+}
+
+/// Whether the recording's own pictures can be the top rung.
+fn qualifies(video: &Video, probe: &Probe, segments: &[Segment], ladder: &[LadderRung]) -> bool {
+    let longest = segments
+        .iter()
+        .flat_map(|segment| {
+            let starts = std::iter::once(segment.start).chain(segment.groups.iter().copied());
+            let ends = segment.groups.iter().copied().chain([segment.end]);
+            starts.zip(ends).map(|(start, end)| end - start)
+        })
+        .max()
+        .unwrap_or(0);
+    let media: i64 = segments
+        .iter()
+        .map(|segment| segment.end - segment.start)
+        .sum();
+    let seconds = VIDEO_TIMESCALE.seconds(media).max(0.001);
+    let bitrate = (probe.bytes as f64 * 8.0 / seconds) as u64;
+    let at_width = ladder.iter().filter(|rung| rung.width <= video.width);
+    let spent = at_width.map(|rung| u64::from(rung.bitrate)).max();
+    let cheap = spent.is_none_or(|spent| bitrate <= spent * COPY_BITRATE_MAX_PERCENT / 100);
+    longest <= ticks(COPY_GROUP_SECONDS_MAX) && cheap
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! VOD playlists as text: pure functions of what the slices made.
+//!
+//! RFC 8216 and draft-pantos-hls-rfc8216bis-22 (called *bis*). A VOD playlist never changes, so every
+//! figure in it is measured, not promised.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use hls::{AudioGroup, Flavour, Multivariant, Variant, bandwidth};
+use media::{Immersive, Timescale, VIDEO_TIMESCALE};
+
+use crate::layout::{Made, Piece, Sheet};
+
+/// One rendition of the whole asset.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rendition {
+    /// Its folder.
+    pub name: String,
+    /// RFC 6381.
+    pub codec: String,
+    /// Pixels.
+    pub resolution: Option<(u32, u32)>,
+    /// Pictures per second.
+    pub frame_rate: Option<f64>,
+    /// Channels of sound.
+    pub channels: Option<u8>,
+    /// Ticks per second.
+    pub timescale: Timescale,
+    /// Each segment with the init segment it needs.
+    pub segments: Vec<(Made, Arc<str>)>,
+}
+
+impl Rendition {
+    /// A rendition that begins with `piece`.
+    pub fn new(piece: &Piece) -> Self {
+        Self {
+            name: piece.name.clone(),
+            codec: piece.codec.clone(),
+            resolution: piece.resolution,
+            frame_rate: piece.frame_rate,
+            channels: piece.channels,
+            timescale: Timescale::new(piece.timescale).unwrap_or(VIDEO_TIMESCALE),
+            segments: Vec::new(),
+        }
+    }
+
+    /// Adds a slice's segments.
+    pub fn push(&mut self, piece: &Piece) {
+        let init: Arc<str> = piece.init.as_str().into();
+        self.segments
+            .extend(piece.segments.iter().map(|made| (*made, init.clone())));
+    }
+
+    fn seconds(&self, made: &Made) -> f64 {
+        self.timescale.seconds(made.ticks)
+    }
+
+    /// The longest segment, rounded as a target duration is.
+    pub fn target_duration(&self) -> u64 {
+        let longest = self
+            .segments
+            .iter()
+            .map(|(made, _)| self.seconds(made))
+            .fold(0.0, f64::max);
+        (longest.round() as u64).max(1)
+    }
+
+    /// Seconds in all.
+    pub fn duration(&self) -> f64 {
+        self.segments
+            .iter()
+            .map(|(made, _)| self.seconds(made))
+            .sum()
+    }
+
+    /// Peak and average bits per second (bis §4.4.6.2).
+    fn bandwidth(&self, target: u64) -> (u64, u64) {
+        let mut meter = bandwidth::Meter::new();
+        meter.fix(target);
+        for (made, _) in &self.segments {
+            match made.bytes {
+                0 => meter.gap(),
+                bytes => {
+                    meter.push(bytes, self.timescale.rescale(made.ticks, VIDEO_TIMESCALE));
+                }
+            }
+        }
+        let bytes: u64 = self.segments.iter().map(|(made, _)| made.bytes).sum();
+        let average = (bytes as f64 * 8.0 / self.duration().max(0.001)).ceil() as u64;
+        (meter.peak().max(average), average)
+    }
+}
+
+/// What a media playlist needs beside its rendition.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Frame {
+    /// The same in all renditions, so that players can compare them.
+    pub target_duration: u64,
+    /// Numbers of segments that do not follow from the one before.
+    pub discontinuities: Vec<u32>,
+    /// Microseconds since 1970 of each segment's beginning; empty where unknown.
+    pub dates: Vec<i64>,
+}
+
+/// The playlist of one rendition.
+pub fn render_media(rendition: &Rendition, frame: &Frame) -> String {
+    let segments = &rendition.segments;
+    let has_gaps = segments.iter().any(|(made, _)| made.bytes == 0);
+    // "EXT-X-GAP … version 8" (bis §8); EXT-X-MAP needs 6.
+    let version = if has_gaps { 8 } else { 6 };
+    let mut out = String::with_capacity(256 + 64 * segments.len());
+    let _ = write!(
+        out,
+        "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:0\n\
+         #EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n",
+        frame.target_duration
+    );
+    let mut map: Option<&Arc<str>> = None;
+    for (index, (made, init)) in segments.iter().enumerate() {
+        let breaks = index > 0 && frame.discontinuities.contains(&made.number);
+        if breaks {
+            out.push_str("#EXT-X-DISCONTINUITY\n");
+        }
+        if !init.is_empty() && (breaks || map != Some(init)) {
+            let _ = writeln!(out, "#EXT-X-MAP:URI=\"{init}\"");
+            map = Some(init);
+        }
+        if (index == 0 || breaks)
+            && let Some(date) = frame.dates.get(index)
+        {
+            let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", date_time(*date));
+        }
+        if made.bytes == 0 {
+            out.push_str("#EXT-X-GAP\n");
+        }
+        let _ = writeln!(
+            out,
+            "#EXTINF:{:.6},\n{}.m4s",
+            rendition.seconds(made),
+            made.number
+        );
+    }
+    out.push_str("#EXT-X-ENDLIST\n");
+    out
+}
+
+/// Microseconds since 1970 as ISO 8601 in UTC.
+fn date_time(micros: i64) -> String {
+    let nanos = i128::from(micros) * 1000;
+    let date = time::OffsetDateTime::from_unix_timestamp_nanos(nanos)
+        .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        date.hour(),
+        date.minute(),
+        date.second(),
+        date.millisecond()
+    )
+}
+
+/// The multivariant playlist: all rungs with sound, then sound alone.
+pub fn render_multivariant(renditions: &[Rendition], target: u64, immersive: Immersive) -> String {
+    let audio = renditions
+        .iter()
+        .find(|rendition| rendition.channels.is_some());
+    let (audio_peak, audio_average) = audio.map_or((0, 0), |audio| audio.bandwidth(target));
+    let mut variants = Vec::new();
+    for rendition in renditions
+        .iter()
+        .filter(|rendition| rendition.resolution.is_some())
+    {
+        let (peak, average) = rendition.bandwidth(target);
+        let codecs = match audio {
+            Some(audio) => format!("{},{}", rendition.codec, audio.codec),
+            None => rendition.codec.clone(),
+        };
+        variants.push(Variant {
+            rendition: rendition.name.as_str().into(),
+            bandwidth: peak + audio_peak,
+            average_bandwidth: average + audio_average,
+            codecs,
+            resolution: rendition.resolution,
+            frame_rate: rendition.frame_rate,
+        });
+    }
+    if let Some(audio) = audio {
+        variants.push(Variant {
+            rendition: audio.name.as_str().into(),
+            bandwidth: audio_peak,
+            average_bandwidth: audio_average,
+            codecs: audio.codec.clone(),
+            resolution: None,
+            frame_rate: None,
+        });
+    }
+    let group = audio.filter(|_| variants.len() > 1).and_then(|audio| {
+        Some(AudioGroup {
+            rendition: audio.name.as_str().into(),
+            channels: audio.channels?,
+        })
+    });
+    let multivariant = Multivariant {
+        variants,
+        audio: group,
+        immersive,
+    };
+    let text = hls::render_multivariant(&multivariant, "", Flavour::Web);
+    // Said once here, it holds for every rendition (bis §4.4.2.1).
+    text.replacen(
+        "#EXT-X-SESSION-DATA",
+        "#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-SESSION-DATA",
+        1,
+    )
+}
+
+/// Thumbnails for seeking, as WebVTT whose cues name a place in a sheet.
+pub fn render_thumbnails(sheets: &[Sheet], duration: f64) -> String {
+    let mut out = String::from("WEBVTT\n");
+    let starts = sheets.iter().flat_map(|sheet| sheet.at.iter().copied());
+    let ends = starts.skip(1).chain([duration]);
+    let places = sheets
+        .iter()
+        .flat_map(|sheet| (0..sheet.at.len()).map(move |n| (sheet, n)));
+    for ((sheet, n), end) in places.zip(ends) {
+        let (width, height) = sheet.size;
+        let column = n as u32 % sheet.columns.max(1);
+        let row = n as u32 / sheet.columns.max(1);
+        let start = sheet.at.get(n).copied().unwrap_or(0.0);
+        let _ = write!(
+            out,
+            "\n{} --> {}\n{}#xywh={},{},{width},{height}\n",
+            clock(start),
+            clock(end.max(start)),
+            sheet.name,
+            column * width,
+            row * height
+        );
+    }
+    out
+}
+
+fn clock(seconds: f64) -> String {
+    let millis = (seconds.max(0.0) * 1000.0).round() as u64;
+    let (s, ms) = (millis / 1000, millis % 1000);
+    format!("{:02}:{:02}:{:02}.{ms:03}", s / 3600, s / 60 % 60, s % 60)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Files of others, through FFmpeg's demuxers.
+
+use encode::stored::Recording;
+
+use super::*;
+use crate::input::Failure;
+
+/// A reader of one such file.
+pub(super) struct Foreign {
+    key: String,
+    recording: Recording,
+    failure: Failure,
+    /// Added to all times so that none is below 0, in [`VIDEO_TIMESCALE`].
+    shift: i64,
+}
+
+impl Foreign {
+    pub(super) fn open(key: &str, input: Input) -> Result<Self> {
+        let failure = input.failure();
+        let mut recording = Recording::open(input).map_err(|error| refuse(key, &failure, error))?;
+        let shift = first_shift(&mut recording).map_err(|error| refuse(key, &failure, error))?;
+        Ok(Self {
+            key: key.into(),
+            recording,
+            failure,
+            shift,
+        })
+    }
+
+    pub(super) fn video(&self) -> Option<&Track> {
+        self.recording.video()
+    }
+
+    pub(super) fn audio(&self) -> Option<&Track> {
+        self.recording.audio()
+    }
+
+    pub(super) fn extent(&mut self) -> Result<(Vec<i64>, i64)> {
+        let refuse = |error| refuse(&self.key, &self.failure, error);
+        if self.recording.video().is_some() {
+            let (keyframes, end) = self.recording.keyframes().map_err(refuse)?;
+            let times = keyframes
+                .iter()
+                .map(|keyframe| keyframe.dts + self.shift)
+                .collect();
+            return Ok((times, end + self.shift));
+        }
+        let mut end = 0;
+        self.seek(None)?;
+        while let Some(unit) = self.read()? {
+            end = end.max(unit.dts + i64::from(unit.duration));
+        }
+        let timescale = self
+            .recording
+            .audio()
+            .map_or(VIDEO_TIMESCALE, |track| track.timescale);
+        Ok((Vec::new(), timescale.rescale(end, VIDEO_TIMESCALE)))
+    }
+
+    pub(super) fn seek(&mut self, dts: Option<i64>) -> Result<()> {
+        let to = dts.map_or(i64::MIN / 4, |dts| dts - self.shift);
+        self.recording
+            .seek(to)
+            .map_err(|error| refuse(&self.key, &self.failure, error))
+    }
+
+    pub(super) fn read(&mut self) -> Result<Option<AccessUnit>> {
+        let unit = self
+            .recording
+            .read()
+            .map_err(|error| refuse(&self.key, &self.failure, error))?;
+        let timescale = |kind| match kind {
+            Kind::Video => VIDEO_TIMESCALE,
+            Kind::Audio => self
+                .recording
+                .audio()
+                .map_or(VIDEO_TIMESCALE, |t| t.timescale),
+        };
+        Ok(unit.map(|mut unit| {
+            let shift = VIDEO_TIMESCALE.rescale(self.shift, timescale(unit.kind));
+            unit.dts += shift;
+            unit.pts += shift;
+            unit
+        }))
+    }
+}
+
+/// What to add so that the first unit of each track is at 0 or later.
+fn first_shift(recording: &mut Recording) -> Result<i64, encode::Error> {
+    let mut first = [None, None];
+    let wanted = [recording.video().is_some(), recording.audio().is_some()];
+    for _ in 0..RATE_UNITS {
+        let Some(unit) = recording.read()? else { break };
+        let (index, track) = match unit.kind {
+            Kind::Video => (0, recording.video()),
+            Kind::Audio => (1, recording.audio()),
+        };
+        let timescale = track.map_or(VIDEO_TIMESCALE, |track| track.timescale);
+        let dts = timescale.rescale(unit.dts.min(unit.pts), VIDEO_TIMESCALE);
+        if let Some(slot) = first.get_mut(index) {
+            slot.get_or_insert(dts);
+        }
+        if first.map(|dts| dts.is_some()) == wanted {
+            break;
+        }
+    }
+    recording.seek(i64::MIN / 4)?;
+    let least = first.into_iter().flatten().min().unwrap_or(0);
+    // Whole seconds: a whole number of ticks in every timescale, so that sound and pictures stay together.
+    let second = i64::from(VIDEO_TIMESCALE.rate());
+    Ok(((-least).max(0) + second - 1) / second * second)
+}
+
+/// What FFmpeg cannot read is the recording's fault, unless the store failed under it.
+fn refuse(key: &str, failure: &Failure, error: encode::Error) -> Error {
+    match failure.take() {
+        Some(reason) => Error::Work {
+            what: key.into(),
+            reason,
+        },
+        None => Error::recording(key, error),
+    }
+}

@@ -1,0 +1,220 @@
+//! A recording as access units from any keyframe on, whoever made it.
+//!
+//! Our own recordings come with a sidecar that says where every keyframe is, so a slice is one run of
+//! bytes. Everything else is read by FFmpeg's demuxers, and its keyframes are found by reading it once.
+//! Times are moved so that none is below 0. Blocking.
+
+use std::collections::VecDeque;
+
+use media::{AccessUnit, Codec, Immersive, Kind, Track, VIDEO_TIMESCALE};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Result},
+    input::Input,
+};
+
+mod foreign;
+mod own;
+
+pub use own::Sidecar;
+
+/// Video units looked at to find out a rate that the stream does not declare.
+const RATE_UNITS: usize = 120;
+
+/// What a plan needs to know of a recording.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
+    /// The pictures.
+    pub video: Option<Video>,
+    /// The sound.
+    pub audio: Option<Audio>,
+    /// Everything ends here, in [`VIDEO_TIMESCALE`].
+    pub end: i64,
+    /// Bytes in all.
+    pub bytes: u64,
+    /// How pictures lie on the sphere.
+    pub immersive: Immersive,
+    /// The stream it is of, where it says.
+    pub stream: Option<String>,
+    /// When it began, in seconds since 1970, where it says.
+    pub started_at: Option<f64>,
+}
+
+/// The pictures of a recording.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Video {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Pictures per second, as numerator and denominator.
+    pub rate: (u32, u32),
+    /// Decode times of keyframes.
+    pub keyframes: Vec<i64>,
+    /// Where media does not go on: the end of what is before it.
+    pub breaks: Vec<i64>,
+}
+
+/// The sound of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audio {
+    /// Samples per second.
+    pub sample_rate: u32,
+    /// Channels.
+    pub channels: u8,
+}
+
+enum Reader {
+    Own(own::Own),
+    Foreign(Box<foreign::Foreign>),
+}
+
+/// An open recording.
+pub struct Source {
+    key: String,
+    reader: Reader,
+    video: Option<Track>,
+    audio: Option<Track>,
+    bytes: u64,
+    sidecar: Option<Sidecar>,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    /// Opens a recording, with the sidecar that stands beside it.
+    pub fn open(key: &str, input: Input, sidecar: Option<Sidecar>) -> Result<Self> {
+        let bytes = input.size();
+        if bytes == 0 {
+            return Err(Error::recording(key, "it is empty"));
+        }
+        let own = sidecar.filter(|sidecar| sidecar.fits(bytes));
+        let (reader, video, audio) = match own.clone() {
+            Some(sidecar) => {
+                let own = own::Own::open(key, input, sidecar)?;
+                let of = |kind| own.tracks().find(|track| track.kind() == kind).cloned();
+                let (video, audio) = (of(Kind::Video), of(Kind::Audio));
+                (Reader::Own(own), video, audio)
+            }
+            None => {
+                let foreign = foreign::Foreign::open(key, input)?;
+                let (video, audio) = (foreign.video().cloned(), foreign.audio().cloned());
+                (Reader::Foreign(Box::new(foreign)), video, audio)
+            }
+        };
+        Ok(Self {
+            key: key.to_owned(),
+            reader,
+            video,
+            audio,
+            bytes,
+            sidecar: own,
+        })
+    }
+
+    /// The pictures' track.
+    pub fn video(&self) -> Option<&Track> {
+        self.video.as_ref()
+    }
+
+    /// The sound's track.
+    pub fn audio(&self) -> Option<&Track> {
+        self.audio.as_ref()
+    }
+
+    /// Goes to the keyframe at `dts`, or to the beginning.
+    pub fn seek(&mut self, dts: Option<i64>) -> Result<()> {
+        match &mut self.reader {
+            Reader::Own(own) => own.seek(dts),
+            Reader::Foreign(foreign) => foreign.seek(dts),
+        }
+    }
+
+    /// The next access unit of either track. `None` at the end.
+    pub fn read(&mut self) -> Result<Option<AccessUnit>> {
+        match &mut self.reader {
+            Reader::Own(own) => own.read(),
+            Reader::Foreign(foreign) => foreign.read(),
+        }
+    }
+
+    /// Finds out what a plan needs. The position is at the beginning afterwards.
+    pub fn probe(&mut self) -> Result<Probe> {
+        let (keyframes, end) = match &mut self.reader {
+            Reader::Own(own) => own.extent(),
+            Reader::Foreign(foreign) => foreign.extent()?,
+        };
+        if end <= 0 {
+            return Err(Error::recording(&self.key, "its duration is zero"));
+        }
+        let rate = self.rate()?;
+        let sidecar = self.sidecar.as_ref();
+        let breaks = sidecar.map(Sidecar::breaks).unwrap_or_default();
+        let video = self.video.as_ref().and_then(Track::avc).map(|avc| Video {
+            width: avc.width(),
+            height: avc.height(),
+            rate,
+            keyframes,
+            breaks,
+        });
+        if video
+            .as_ref()
+            .is_some_and(|video| video.keyframes.is_empty())
+        {
+            return Err(Error::recording(&self.key, "its video has no keyframe"));
+        }
+        let audio = match self.audio.as_ref().map(|track| &track.codec) {
+            Some(Codec::Aac(aac)) => Some(Audio {
+                sample_rate: aac.sample_rate(),
+                channels: aac.channels(),
+            }),
+            _ => None,
+        };
+        Ok(Probe {
+            video,
+            audio,
+            end,
+            bytes: self.bytes,
+            immersive: sidecar.map_or_else(Immersive::default, Sidecar::immersive),
+            stream: sidecar.map(|sidecar| sidecar.stream.clone()),
+            started_at: sidecar.map(|sidecar| sidecar.started_at),
+        })
+    }
+
+    /// Pictures per second: declared, or the commonest distance of the first pictures.
+    fn rate(&mut self) -> Result<(u32, u32)> {
+        let declared = self
+            .video
+            .as_ref()
+            .and_then(Track::avc)
+            .and_then(|avc| avc.frame_rate());
+        let mut durations = VecDeque::new();
+        if self.video.is_some() && declared.is_none() {
+            self.seek(None)?;
+            while let Some(unit) = self.read()? {
+                if unit.kind == Kind::Video {
+                    durations.push_back(unit.duration);
+                }
+                if durations.len() == RATE_UNITS {
+                    break;
+                }
+            }
+        }
+        self.seek(None)?;
+        let sorted = durations.make_contiguous();
+        sorted.sort_unstable();
+        let middle = sorted
+            .get(sorted.len() / 2)
+            .copied()
+            .filter(|ticks| *ticks > 0);
+        let measured = middle.map(|ticks| (VIDEO_TIMESCALE.rate(), ticks));
+        Ok(declared.or(measured).unwrap_or((30, 1)))
+    }
+}

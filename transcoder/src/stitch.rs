@@ -1,0 +1,154 @@
+//! The slices of an asset to its playlists: everything first, the multivariant playlist last and once.
+//!
+//! Any number of workers may stitch the same asset at the same time or die while they do: all write
+//! the same bytes from the same manifests, and only one creates the multivariant playlist.
+
+use media::VIDEO_TIMESCALE;
+use serde_json::json;
+use store::Created;
+
+use crate::{
+    catalogue,
+    error::{Error, Result},
+    layout::{self, Manifest, SLICES_MAX, WORK_BYTES_MAX},
+    patient::Patient,
+    plan::Plan,
+    playlist::{Frame, Rendition, render_media, render_multivariant, render_thumbnails},
+};
+
+/// Writes the playlists if every slice is done. Says whether the asset is complete now.
+pub async fn stitch(store: &Patient, plan: &Plan) -> Result<bool> {
+    let there = store
+        .list(&layout::manifests(&plan.asset), SLICES_MAX)
+        .await?;
+    if there.len() < plan.slices.len() {
+        return Ok(false);
+    }
+    let mut manifests = Vec::with_capacity(plan.slices.len());
+    for slice in 0..plan.slices.len() as u32 {
+        let key = layout::manifest(&plan.asset, slice);
+        let Some(bytes) = store.read(&key, WORK_BYTES_MAX).await? else {
+            // Another worker finished and cleaned up meanwhile.
+            return Ok(store
+                .find(&layout::multivariant(&plan.asset))
+                .await?
+                .is_some());
+        };
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| Error::Work {
+            what: key,
+            reason: error.to_string(),
+        })?;
+        manifests.push(manifest);
+    }
+    publish(store, plan, &manifests).await?;
+    Ok(true)
+}
+
+async fn publish(store: &Patient, plan: &Plan, manifests: &[Manifest]) -> Result<()> {
+    let asset = &plan.asset;
+    let renditions = renditions(manifests);
+    let target = renditions
+        .iter()
+        .map(Rendition::target_duration)
+        .max()
+        .unwrap_or(1);
+    let frame = frame(plan, target);
+    for rendition in &renditions {
+        let key = layout::vod(asset, &format!("{}/index.m3u8", rendition.name));
+        store
+            .put(
+                &key,
+                render_media(rendition, &frame).into(),
+                layout::PLAYLIST,
+            )
+            .await?;
+    }
+    let sheets: Vec<_> = manifests
+        .iter()
+        .flat_map(|m| m.sheets.iter().cloned())
+        .collect();
+    if !sheets.is_empty() {
+        let text = render_thumbnails(&sheets, plan.seconds());
+        store
+            .put(&layout::vod(asset, "thumbs.vtt"), text.into(), layout::VTT)
+            .await?;
+    }
+    let info = info(plan).to_string();
+    store
+        .put(&layout::vod(asset, "info.json"), info.into(), layout::JSON)
+        .await?;
+    let text = render_multivariant(&renditions, target, plan.immersive());
+    let key = layout::multivariant(asset);
+    let created = store
+        .put_if_absent(&key, text.into(), layout::PLAYLIST)
+        .await?;
+    if created == Created::Yes {
+        tracing::info!(asset, seconds = plan.seconds(), "asset complete");
+    }
+    catalogue::add(store, plan, !sheets.is_empty()).await?;
+    clean(store, plan).await
+}
+
+/// All slices' pieces by rendition, in the order of the first slice that has them.
+fn renditions(manifests: &[Manifest]) -> Vec<Rendition> {
+    let mut renditions: Vec<Rendition> = Vec::new();
+    for piece in manifests.iter().flat_map(|manifest| &manifest.pieces) {
+        let at = renditions
+            .iter()
+            .position(|rendition| rendition.name == piece.name);
+        let at = at.unwrap_or_else(|| {
+            renditions.push(Rendition::new(piece));
+            renditions.len() - 1
+        });
+        if let Some(rendition) = renditions.get_mut(at) {
+            rendition.push(piece);
+        }
+    }
+    renditions
+}
+
+fn frame(plan: &Plan, target_duration: u64) -> Frame {
+    let breaks = plan
+        .segments
+        .iter()
+        .zip(0..)
+        .filter(|(segment, _)| segment.discontinuity);
+    let date =
+        |start| (plan.started_at * 1e6) as i64 + (VIDEO_TIMESCALE.seconds(start) * 1e6) as i64;
+    let dated = plan.started_at > 0.0;
+    let dates = plan
+        .segments
+        .iter()
+        .filter(|_| dated)
+        .map(|segment| date(segment.start));
+    Frame {
+        target_duration,
+        discontinuities: breaks.map(|(_, number)| number).collect(),
+        dates: dates.collect(),
+    }
+}
+
+/// What a player must know, as of a live stream.
+fn info(plan: &Plan) -> serde_json::Value {
+    json!({
+        "name": plan.stream,
+        "projection": plan.projection,
+        "stereo": plan.stereo,
+        "yaw": plan.orientation.yaw,
+        "pitch": plan.orientation.pitch,
+        "roll": plan.orientation.roll,
+        "started_at": plan.started_at,
+        "duration": plan.seconds(),
+        "state": "ended",
+    })
+}
+
+/// Removes what only workers needed. The plan goes last: whoever finds none looks for the playlist.
+async fn clean(store: &Patient, plan: &Plan) -> Result<()> {
+    for slice in 0..plan.slices.len() as u32 {
+        store.delete(&layout::manifest(&plan.asset, slice)).await?;
+    }
+    store.delete(&layout::sent(&plan.asset)).await?;
+    store.delete(&layout::plan(&plan.asset)).await?;
+    Ok(())
+}

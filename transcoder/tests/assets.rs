@@ -1,0 +1,251 @@
+//! Recordings to assets by one worker after the other, whatever dies and whatever comes twice.
+
+#![forbid(unsafe_code)]
+
+mod support;
+
+use std::{sync::Arc, task::Poll, time::Duration};
+
+use jobs::Queue as _;
+use service::drain;
+use store::{Disturbance, Faulty, Operation, Schedule, Store};
+use support::*;
+
+const NAMES: [&str; 4] = ["source", "120p", "80p", "audio"];
+
+#[tokio::test]
+async fn a_recording_becomes_an_asset_with_every_unit_in_every_rung() {
+    let place = Place::new().await;
+    let made = recording(12, None);
+    place.record(&made).await;
+    let worker = place.worker();
+    place.drain_queue(&worker).await;
+    assert_eq!(place.queue.dead_letters().await.unwrap(), []);
+    check(&*place.egress, &made, &NAMES).await;
+    let warnings = decode_with_ffmpeg(&place.vod().join(ASSET).join("index.m3u8"));
+    assert_eq!(warnings, "");
+    let index: serde_json::Value =
+        serde_json::from_str(&text(&*place.egress, "vod/index.json").await).unwrap();
+    assert_eq!(index[0]["asset"], ASSET);
+    assert_eq!(index[0]["stream"], "stage");
+    assert_eq!(index[0]["duration"], 12.0);
+    assert_eq!(index[0]["url"], format!("/vod/{ASSET}/index.m3u8"));
+    assert_eq!(
+        store::list_all(&*place.egress, "work/", 9).await.unwrap(),
+        []
+    );
+    assert_eq!(place.queue.depth().await.unwrap(), jobs::Depth::default());
+}
+
+#[tokio::test]
+async fn a_reconnect_is_a_discontinuity_in_every_rung_and_costs_no_unit() {
+    let place = Place::new().await;
+    let made = recording(10, Some((6, 25)));
+    place.record(&made).await;
+    place.drain_queue(&place.worker()).await;
+    check(&*place.egress, &made, &NAMES).await;
+    for name in NAMES {
+        let read = read_rendition(&*place.egress, ASSET, name).await;
+        let breaks = read
+            .playlist
+            .segments
+            .iter()
+            .map(|segment| segment.discontinuity);
+        assert_eq!(
+            breaks.collect::<Vec<_>>(),
+            [false, false, false, true, false],
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn p33_duplicates_strangers_and_late_jobs_change_nothing() {
+    let place = Place::new().await;
+    let made = recording(6, None);
+    place.record(&made).await;
+    place.tell(KEY).await;
+    let test = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}"#;
+    let body = |asset| transcoder::SliceJob::new(asset, 0).body();
+    place
+        .queue
+        .send(&[test.into(), body(ASSET), "hello".into()])
+        .await
+        .unwrap();
+    place.tell("recordings/stage/1790000000-k3f9.json").await;
+    place.drain_queue(&place.worker()).await;
+    let objects = store::list_all(&*place.egress, "vod/", 999).await.unwrap();
+    place.tell(KEY).await;
+    place.queue.send(&[body(ASSET)]).await.unwrap();
+    place.drain_queue(&place.worker()).await;
+    assert_eq!(
+        store::list_all(&*place.egress, "vod/", 999).await.unwrap(),
+        objects
+    );
+    check(&*place.egress, &made, &NAMES).await;
+    let dead = place.queue.dead_letters().await.unwrap();
+    assert_eq!(dead.len(), 2, "{dead:?}");
+    assert!(dead.iter().any(|letter| letter.body == "hello"));
+}
+
+/// The worker dies at its n-th operation on the egress store, before or after it took effect; others take over, and
+/// at most one slice is made again.
+#[test]
+fn p33_a_worker_killed_at_any_store_operation_costs_one_slice_at_most() {
+    let made = recording(6, None);
+    let mut kill = 0;
+    loop {
+        let runtime = || {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(2).enable_all().build().unwrap()
+        };
+        let first = runtime();
+        let place = first.block_on(Place::new());
+        first.block_on(place.record(&made));
+        let (operation, takes_effect) = (kill / 2, kill % 2 == 1);
+        let (died, death) = std::sync::mpsc::channel();
+        let mut count = 0;
+        let faulty = Arc::new(Faulty::new(
+            place.egress.clone(),
+            Schedule::by(move |_, _| {
+                count += 1;
+                if count <= operation {
+                    return None;
+                }
+                if takes_effect && count == operation + 1 {
+                    return Some(Disturbance::LoseAnswer);
+                }
+                let _ = died.send(());
+                Some(Disturbance::Stall(Duration::from_secs(1 << 30)))
+            }),
+        ));
+        let worker = place.worker_on(place.ingest.clone(), faulty.clone());
+        let survived = first.block_on(async {
+            let work = place.drain_queue(&worker);
+            tokio::pin!(work);
+            std::future::poll_fn(|context| {
+                if death.try_recv().is_ok() {
+                    return Poll::Ready(false);
+                }
+                let polled = work.as_mut().poll(context).map(|()| true);
+                context.waker().wake_by_ref();
+                polled
+            })
+            .await
+        });
+        drop(worker);
+        first.shutdown_background();
+        if survived {
+            assert!(kill > 40, "{kill}");
+            return;
+        }
+        let second = runtime();
+        let rest = Arc::new(Faulty::new(place.egress.clone(), Schedule::calm()));
+        let worker = place.worker_on(place.ingest.clone(), rest.clone());
+        place.expire();
+        second.block_on(async {
+            place.drain_queue(&worker).await;
+            check(&*place.egress, &made, &NAMES).await;
+            assert_eq!(place.queue.dead_letters().await.unwrap(), []);
+        });
+        let written = |store: &Faulty| {
+            let puts = store
+                .seen()
+                .into_iter()
+                .filter(|(operation, key)| *operation == Operation::Put && key.ends_with(".m4s"));
+            puts.map(|(_, key)| key)
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        let (before, after) = (written(&faulty), written(&rest));
+        let again = before
+            .intersection(&after)
+            .filter(|key| key.contains("/source/"))
+            .count();
+        assert!(
+            again <= 2,
+            "kill {kill}: {again} segments of a slice of two made again"
+        );
+        // One in three is enough of a spread, with every kind of operation among them.
+        kill += 3;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn workers_that_race_for_everything_make_one_asset() {
+    let place = Place::new().await;
+    let made = recording(8, None);
+    place.record(&made).await;
+    place.tell(KEY).await;
+    let (signal, watch) = drain::channel();
+    let seen = Arc::new(Faulty::new(place.egress.clone(), Schedule::calm()));
+    let worker = place.worker_on(place.ingest.clone(), seen.clone());
+    let running = tokio::spawn({
+        let worker = worker.clone();
+        async move { worker.run(4, watch).await }
+    });
+    while place
+        .egress
+        .head(&transcoder::multivariant(ASSET))
+        .await
+        .is_err()
+        || place.queue.depth().await.unwrap() != jobs::Depth::default()
+    {
+        tokio::task::yield_now().await;
+    }
+    signal.leave();
+    running.await.unwrap();
+    check(&*place.egress, &made, &NAMES).await;
+    assert_eq!(place.queue.dead_letters().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_at_random_gets_a_whole_asset() {
+    let made = recording(4, None);
+    for seed in 0..4 {
+        let place = Place::new().await;
+        place.record(&made).await;
+        let faulty =
+            |store: Arc<dyn Store>, seed| Arc::new(Faulty::new(store, Schedule::seeded(seed, 250)));
+        let ingest = faulty(place.ingest.clone(), seed);
+        let egress = faulty(place.egress.clone(), seed + 100);
+        place.drain_queue(&place.worker_on(ingest, egress)).await;
+        check(&*place.egress, &made, &NAMES).await;
+        assert_eq!(place.queue.dead_letters().await.unwrap(), []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r6_an_interrupted_worker_gives_its_slice_back_at_once() {
+    let place = Place::new().await;
+    let made = recording(4, None);
+    place.record(&made).await;
+    let (signal, watch) = drain::channel();
+    let stalled = Arc::new(Faulty::new(place.egress.clone(), Schedule::calm()));
+    let worker = place.worker_on(place.ingest.clone(), stalled.clone());
+    let event = place
+        .queue
+        .receive(1, Duration::ZERO)
+        .await
+        .unwrap()
+        .remove(0);
+    worker.handle(event, &watch).await;
+    let slice = place
+        .queue
+        .receive(1, Duration::ZERO)
+        .await
+        .unwrap()
+        .remove(0);
+    signal.leave();
+    worker.handle(slice, &watch).await;
+    // Without its visibility having run out, the message is there again for others.
+    let (_signal, watch) = drain::channel();
+    let again = place
+        .queue
+        .receive(1, Duration::ZERO)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(again.receive_count, 2);
+    place.worker().handle(again, &watch).await;
+    check(&*place.egress, &made, &NAMES).await;
+}
