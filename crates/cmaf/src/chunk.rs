@@ -27,28 +27,15 @@ pub fn chunk(track: &Track, sequence: u32, units: &[AccessUnit]) -> Result<Bytes
 
 /// `moof` + `mdat` with `units` of the track `track_id`; `sequence` is `mfhd`'s.
 ///
-/// Decode times follow from the first unit's and the durations, so the caller hands over contiguous
-/// units.
+/// Decode times are exact: a unit lasts until the next one's decode time, the last one as long as
+/// it says.
 pub fn chunk_of(
     track_id: u32,
     track: &Track,
     sequence: u32,
     units: &[AccessUnit],
 ) -> Result<Bytes, Error> {
-    let first = units.first().ok_or(Error::Empty("a chunk"))?;
-    if units.len() > sample_count_max() {
-        return Err(Error::TooMany {
-            what: "samples in a chunk",
-            count: units.len(),
-            limit: sample_count_max(),
-        });
-    }
-    if let Some(unit) = units.iter().find(|unit| unit.kind != track.kind()) {
-        return Err(Error::Kind {
-            unit: unit.kind,
-            track: track.kind(),
-        });
-    }
+    let first = check(track, units)?;
     let base_media_decode_time = u64::try_from(first.dts).map_err(|_| Error::Range {
         what: "a decode time",
         value: first.dts,
@@ -102,6 +89,24 @@ pub fn chunk_of(
     Ok(out.freeze())
 }
 
+/// The first of the units, if they can share a chunk of `track`.
+fn check<'a>(track: &Track, units: &'a [AccessUnit]) -> Result<&'a AccessUnit, Error> {
+    if units.len() > sample_count_max() {
+        return Err(Error::TooMany {
+            what: "samples in a chunk",
+            count: units.len(),
+            limit: sample_count_max(),
+        });
+    }
+    if let Some(unit) = units.iter().find(|unit| unit.kind != track.kind()) {
+        return Err(Error::Kind {
+            unit: unit.kind,
+            track: track.kind(),
+        });
+    }
+    units.first().ok_or(Error::Empty("a chunk"))
+}
+
 /// `tfhd` and `trun` of a run; what all samples share is said once.
 fn describe(track_id: u32, units: &[AccessUnit]) -> Result<(Tfhd, Trun), Error> {
     let kind = units.first().map_or(Kind::Audio, |unit| unit.kind);
@@ -109,9 +114,14 @@ fn describe(track_id: u32, units: &[AccessUnit]) -> Result<(Tfhd, Trun), Error> 
         Kind::Video => NON_SYNC_FLAGS,
         Kind::Audio => SYNC_FLAGS,
     };
-    let duration = units.first().map_or(0, |unit| unit.duration);
-    let mut entries = units.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-    if units.iter().all(|unit| unit.duration == duration) {
+    let next = units.iter().skip(1).map(Some).chain([None]);
+    let mut entries = units
+        .iter()
+        .zip(next)
+        .map(|(unit, next)| entry(unit, next))
+        .collect::<Result<Vec<_>, _>>()?;
+    let duration = entries.first().and_then(|entry| entry.duration);
+    if entries.iter().all(|entry| entry.duration == duration) {
         entries.iter_mut().for_each(|entry| entry.duration = None);
     }
     if entries.iter().all(|entry| entry.cts == Some(0)) {
@@ -128,7 +138,7 @@ fn describe(track_id: u32, units: &[AccessUnit]) -> Result<(Tfhd, Trun), Error> 
     }
     let tfhd = Tfhd {
         track_id,
-        default_sample_duration: Some(duration),
+        default_sample_duration: duration,
         default_sample_flags: Some(usual),
         default_base_is_moof: true,
         ..Tfhd::default()
@@ -140,7 +150,15 @@ fn describe(track_id: u32, units: &[AccessUnit]) -> Result<(Tfhd, Trun), Error> 
     Ok((tfhd, trun))
 }
 
-fn entry(unit: &AccessUnit) -> Result<TrunEntry, Error> {
+fn entry(unit: &AccessUnit, next: Option<&AccessUnit>) -> Result<TrunEntry, Error> {
+    let lasts = next.map_or(i64::from(unit.duration), |next| {
+        next.dts.saturating_sub(unit.dts)
+    });
+    let duration = u32::try_from(lasts).ok().filter(|duration| *duration > 0);
+    let duration = duration.ok_or(Error::Range {
+        what: "a sample duration",
+        value: lasts,
+    })?;
     let offset = unit.pts.saturating_sub(unit.dts);
     // Version 1 of `trun` holds i32; anything larger is a broken clock, not a reordering delay.
     i32::try_from(offset).map_err(|_| Error::Range {
@@ -152,7 +170,7 @@ fn entry(unit: &AccessUnit) -> Result<TrunEntry, Error> {
         value: unit.payload.len() as i64,
     })?;
     Ok(TrunEntry {
-        duration: Some(unit.duration),
+        duration: Some(duration),
         size: Some(size),
         flags: Some(if unit.is_sync {
             SYNC_FLAGS

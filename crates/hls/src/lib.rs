@@ -1,9 +1,9 @@
 //! Access units to LL-HLS: parts, segments, a sliding window, and the playlists that list them.
 //!
 //! ```text
-//! source units --+                               +-- snapshot --> render_media / render_multivariant
-//! rung units   --+--> Packager --> renditions ---+
-//! audio units  --+     (one cut schedule)        +-- reload::decide: answer now, wait, refuse
+//! source units --+                              +-- snapshot --> render_media, render_multivariant
+//! rung units   --+--> Packager --> renditions --+
+//! audio units  --+     (one cut schedule)       +-- reload::decide: answer now, wait, refuse
 //! ```
 //!
 //! One [`Packager`] owns every rendition of a stream run, because what players need most is that

@@ -12,6 +12,10 @@ use media::{AccessUnit, Timescale, VIDEO_TIMESCALE};
 /// The most parts of one segment: `mfhd` sequence numbers keep ten bits for the part.
 pub const PARTS_MAX: usize = 1 << 10;
 
+/// The least a part may last, in percent of PART-TARGET, unless it is independent or the segment's
+/// last.
+const PART_PERCENT_MIN: i64 = 85;
+
 /// PART-TARGET in [`VIDEO_TIMESCALE`] ticks from the configured one, given the frame durations of
 /// the first segment.
 ///
@@ -60,25 +64,44 @@ fn to_video_ticks_up(ticks: i64, timescale: Timescale) -> i64 {
     i64::try_from((numerator + rate - 1) / rate).unwrap_or(i64::MAX)
 }
 
+/// Whether `ticks` of `timescale` are no longer than the target.
+pub(crate) fn fits(ticks: i64, timescale: Timescale, target: i64) -> bool {
+    fits_times(ticks, timescale, target, 100)
+}
+
+/// Whether `ticks` of `timescale` are no longer than `percent` of the target.
+fn fits_times(ticks: i64, timescale: Timescale, target: i64, percent: i64) -> bool {
+    i128::from(ticks) * i128::from(VIDEO_TIMESCALE.rate()) * 100
+        <= i128::from(target) * i128::from(timescale.rate()) * i128::from(percent)
+}
+
 /// How many of `pending`, from the front, make a finished part; `None` while the next unit may
 /// still fit.
 pub fn finished(pending: &[AccessUnit], timescale: Timescale, target: i64) -> Option<usize> {
-    let fits = |ticks: i64| {
-        i128::from(ticks) * i128::from(VIDEO_TIMESCALE.rate())
-            <= i128::from(target) * i128::from(timescale.rate())
-    };
+    let fits = |ticks| fits(ticks, timescale, target);
     let mut total = 0;
     for (index, unit) in pending.iter().enumerate() {
         let duration = i64::from(unit.duration);
         if !fits(total + duration) {
-            return Some(index.max(1));
+            let part = pending.get(..index).unwrap_or(&[]);
+            let may_be_short = index > 0 && part.iter().any(|unit| unit.is_sync);
+            let long_enough = !fits_times(total, timescale, target, PART_PERCENT_MIN);
+            // A frame that outlasts its turn joins the part before rather than leave it too short.
+            return Some(if may_be_short || long_enough {
+                index
+            } else {
+                index + 1
+            });
         }
         total += duration;
     }
     let last = pending.last()?;
     // The next unit will most likely last as long as this one: publish now rather than one frame
     // later.
-    let full = !fits(total + i64::from(last.duration)) || pending.len() >= cmaf::sample_count_max();
+    let foreseen = !fits(total + i64::from(last.duration));
+    let allowed = pending.iter().all(|unit| unit.is_sync)
+        || !fits_times(total, timescale, target, PART_PERCENT_MIN);
+    let full = (foreseen && allowed) || pending.len() >= cmaf::sample_count_max();
     full.then_some(pending.len())
 }
 

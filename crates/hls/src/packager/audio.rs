@@ -180,7 +180,8 @@ impl Packager {
         self.audio.reached().map_or(0, |end| self.audio_time(end))
     }
 
-    fn newest_held(&self) -> i64 {
+    /// The end of the newest sound that waits, in ticks of the video timescale.
+    pub(super) fn newest_held(&self) -> i64 {
         self.held.back().map_or(0, |unit| {
             self.audio_time(unit.pts.saturating_add(i64::from(unit.duration)))
         })

@@ -57,6 +57,10 @@ const STALL_HOLD_MS: i64 = 500;
 /// within a second.
 pub const AUDIO_LAG_MAX_MS: i64 = 3_000;
 
+/// Sound that outlasts the pictures by this much at the end of a timeline gets a segment of its
+/// own.
+const TRAILING_MAX_MS: i64 = 250;
+
 /// A rung this far behind the source is given up for the segment at hand: a player on it would run
 /// dry anyway, while its other rungs go on.
 pub const RUNG_LAG_MAX_MS: i64 = 6_000;
@@ -269,6 +273,15 @@ impl Packager {
         if !matches!(self.state, State::Cutting | State::Stalled) {
             return;
         }
+        let newest = self.newest_held();
+        let trailing = newest - (self.video_end + self.delay);
+        if self.has_video && trailing > VIDEO_TIMESCALE.from_millis(TRAILING_MAX_MS) {
+            // Pictures stood still already; their segment must not grow by sound alone.
+            if self.state == State::Cutting {
+                self.stall();
+            }
+            self.fill_stall(newest - self.delay);
+        }
         self.release_audio(i64::MAX);
         let end = self.current_end();
         let empty = self
@@ -279,6 +292,8 @@ impl Packager {
             // Opened without anything to put in it yet: its number goes to the next.
             self.slots.pop_back();
             self.next_msn -= 1;
+        } else if let Some(open) = self.slots.back_mut() {
+            open.ends_timeline = true;
         }
         self.close_slot(end);
         self.settle_audio(true);
@@ -397,6 +412,7 @@ impl Packager {
             msn,
             start,
             end: None,
+            ends_timeline: false,
             closed_at: 0,
             discontinuity,
             discontinuity_sequence: self.discontinuities,

@@ -5,6 +5,7 @@ use media::{AccessUnit, Track, VIDEO_TIMESCALE};
 use super::{
     Packager, RUNG_LAG_MAX_MS, State,
     config::{check_kind, check_unit},
+    video::curb,
 };
 use crate::Error;
 
@@ -28,12 +29,13 @@ impl Packager {
 
     /// Takes a unit of a rung: the source's decode times, a sync sample exactly where the source
     /// opens segments.
-    pub fn push_rung(&mut self, rung: usize, unit: AccessUnit) -> Result<(), Error> {
+    pub fn push_rung(&mut self, rung: usize, mut unit: AccessUnit) -> Result<(), Error> {
         if self.state == State::Ended {
             return Err(Error::State("has ended"));
         }
         check_unit(&unit)?;
         check_kind(self.rung(rung)?.track(), unit.kind)?;
+        curb(&mut unit);
         if self.rung(rung)?.is_open() && self.continue_rung(rung, &unit)? {
             return Ok(());
         }

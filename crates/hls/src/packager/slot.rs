@@ -25,6 +25,8 @@ pub(crate) struct Slot {
     pub start: Edge,
     /// Known once the segment is closed.
     pub end: Option<Edge>,
+    /// What follows is another timeline, or nothing.
+    pub ends_timeline: bool,
     /// The media clock when it was closed.
     pub closed_at: i64,
     pub discontinuity: bool,

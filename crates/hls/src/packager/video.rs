@@ -8,6 +8,21 @@ use crate::{Error, cut::Verdict};
 /// A hole in the pictures longer than this is a new timeline rather than a row of gaps.
 const HOLE_MAX_MS: i64 = 10_000;
 
+/// Pictures missing for longer than this are a hole that gaps must fill; less, and the picture
+/// before lasts on.
+const HOLE_MIN_MS: i64 = 1_000;
+
+/// How long a picture is shown when nothing follows for longer than [`VIDEO_STALL_MAX_MS`]. The
+/// same for every rung.
+const LINGER_MS: i64 = 100;
+
+/// What follows so late is a hole, not a frame of that length: no segment could hold it.
+pub(super) fn curb(unit: &mut AccessUnit) {
+    if i64::from(unit.duration) > VIDEO_TIMESCALE.from_millis(VIDEO_STALL_MAX_MS) {
+        unit.duration = u32::try_from(VIDEO_TIMESCALE.from_millis(LINGER_MS)).unwrap_or(u32::MAX);
+    }
+}
+
 impl Packager {
     pub(super) fn push_video(&mut self, mut unit: AccessUnit, wall: i64) -> Result<Pushed, Error> {
         if !self.has_video {
@@ -21,12 +36,9 @@ impl Packager {
                 reason: "its decode time is not after the one before",
             });
         }
-        let stall = VIDEO_TIMESCALE.from_millis(VIDEO_STALL_MAX_MS);
-        if i64::from(unit.duration) > stall {
-            // What follows so late is a hole, not a frame of that length: no segment could hold it.
-            unit.duration = u32::try_from(self.frame.max(1)).unwrap_or(u32::MAX);
-        }
-        if self.state == State::Cutting && unit.dts - self.video_end > stall {
+        curb(&mut unit);
+        let hole = unit.dts - self.video_end;
+        if self.state == State::Cutting && hole > VIDEO_TIMESCALE.from_millis(HOLE_MIN_MS) {
             self.stall();
         }
         let opened = match self.state {

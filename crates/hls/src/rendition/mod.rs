@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use media::{AccessUnit, Immersive, Kind, Timescale, Track, VIDEO_TIMESCALE};
 
-use self::open::{BROKEN_OFF_MS, Open, build, gap, grown, hash};
+use self::open::{BROKEN_OFF_MS, ENDED_SHORT_MS, Open, build, gap, grown, hash};
 use crate::{
     Hint, Init, MediaSnapshot, Part, Segment,
     bandwidth::Meter,
@@ -27,6 +27,18 @@ pub(crate) enum PartTarget {
     Undecided,
     /// In ticks of the video timescale.
     Ticks(i64),
+}
+
+impl PartTarget {
+    /// At most the target, in `timescale`.
+    fn clamp(self, duration: i64, timescale: Timescale) -> i64 {
+        match self {
+            PartTarget::Ticks(target) if !part::fits(duration, timescale, target) => {
+                VIDEO_TIMESCALE.rescale(target, timescale)
+            }
+            _ => duration,
+        }
+    }
 }
 
 /// What all renditions' snapshots share.
@@ -155,6 +167,9 @@ impl Rendition {
             pending: Vec::new(),
             bytes: 0,
             first_time,
+            first_lasts: self
+                .timescale()
+                .rescale(i64::from(first.duration), VIDEO_TIMESCALE),
             start: first.dts,
             end: first.dts,
             independent: first.is_sync,
@@ -168,6 +183,11 @@ impl Rendition {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
+        // Across a hole the unit before lasts on, as its chunk will say too.
+        if let Some(last) = open.pending.last_mut() {
+            let lasts = unit.dts.saturating_sub(last.dts);
+            last.duration = u32::try_from(lasts).unwrap_or(last.duration);
+        }
         open.end = unit.dts.saturating_add(i64::from(unit.duration));
         self.reached = Some(open.end);
         open.bytes += unit.payload.len() as u64;
@@ -189,13 +209,17 @@ impl Rendition {
             let Some(count) = part::finished(&open.pending, timescale, target) else {
                 break;
             };
-            self.flush(count)?;
+            self.flush(count, part_target)?;
         }
         Ok(())
     }
 
     /// Turns the first `count` pending units into a part.
-    fn flush(&mut self, count: usize) -> Result<(), cmaf::Error> {
+    ///
+    /// A single frame may outlast PART-TARGET when the source pauses. Its part then claims the most
+    /// a part may last; the media tells the truth.
+    fn flush(&mut self, count: usize, part_target: PartTarget) -> Result<(), cmaf::Error> {
+        let timescale = self.timescale();
         let (Some(open), Some(track)) = (&mut self.open, &self.track) else {
             return Ok(());
         };
@@ -205,10 +229,11 @@ impl Rendition {
             return Ok(());
         }
         let sequence = part::sequence(open.slot.msn, open.parts.len());
+        let duration = units.iter().map(|unit| i64::from(unit.duration)).sum();
         let bytes = cmaf::chunk(track, sequence, &units).inspect_err(|_| open.broken = true)?;
         open.parts.push(Part {
             bytes,
-            duration: units.iter().map(|unit| i64::from(unit.duration)).sum(),
+            duration: part_target.clamp(duration, timescale),
             independent: units.iter().any(|unit| unit.is_sync),
             gap: false,
         });
@@ -230,7 +255,7 @@ impl Rendition {
             .as_ref()
             .is_some_and(|open| !open.pending.is_empty())
         {
-            if self.flush(cmaf::sample_count_max()).is_err() {
+            if self.flush(cmaf::sample_count_max(), part_target).is_err() {
                 break;
             }
         }
@@ -272,7 +297,12 @@ impl Rendition {
         let timescale = self.timescale();
         let own = open.end - open.start;
         let cover = VIDEO_TIMESCALE.rescale(slot.end_time() - open.lead_in(), timescale);
-        let broken = cover - own > timescale.from_millis(BROKEN_OFF_MS);
+        let allowed = if slot.ends_timeline {
+            ENDED_SHORT_MS
+        } else {
+            BROKEN_OFF_MS
+        };
+        let broken = cover - own > timescale.from_millis(allowed);
         if broken { cover } else { own }
     }
 

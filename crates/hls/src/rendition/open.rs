@@ -7,10 +7,13 @@ use media::{AccessUnit, Timescale, VIDEO_TIMESCALE};
 use super::PartTarget;
 use crate::{Init, Part, Segment, packager::Slot, part};
 
-/// Sound that starts or ends this far inside its segment was missing there. Less is ordinary: the
-/// remainder of a frame, and at the end of a timeline the reordering delay by which pictures are
-/// shown after the last sound that came.
-pub(super) const BROKEN_OFF_MS: i64 = 250;
+/// Sound that ends this much before its segment broke off: whole frames always reach past the end,
+/// so only rounding is less.
+pub(super) const BROKEN_OFF_MS: i64 = 10;
+
+/// At the end of a timeline sound may also lack the reordering delay by which pictures are shown
+/// after the last sound that came.
+pub(super) const ENDED_SHORT_MS: i64 = 250;
 
 /// The open segment.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(super) struct Open {
     pub bytes: u64,
     /// Presentation time of its first unit, in ticks of the video timescale.
     pub first_time: i64,
+    /// How long that unit lasts, likewise.
+    pub first_lasts: i64,
     pub start: i64,
     pub end: i64,
     pub independent: bool,
@@ -107,7 +112,7 @@ impl Open {
     /// came late.
     pub fn lead_in(&self) -> i64 {
         let start = self.slot.start.time;
-        let late = self.first_time - start > VIDEO_TIMESCALE.from_millis(BROKEN_OFF_MS);
+        let late = self.first_time - start > self.first_lasts;
         if late { start } else { self.first_time }
     }
 

@@ -6,7 +6,10 @@
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
-use hls::{Config, Packager, RungSpec, Tracks};
+use hls::{
+    Config, Delivery, Event, MediaSnapshot, Packager, RungSpec, Tracks, check::Checker,
+    render_media,
+};
 use media::{AccessUnit, Immersive, Kind, Timescale, Track, VIDEO_TIMESCALE, aac, avc};
 
 /// Sunday 2026-11-01, 12:00:00 UTC in seconds since 1970.
@@ -104,6 +107,8 @@ pub struct Broadcast {
     pub mute: Vec<bool>,
     pub audio_mute: bool,
     pub opened: Vec<i64>,
+    /// The next picture stays for this much longer than usual.
+    linger: i64,
 }
 
 impl Broadcast {
@@ -124,6 +129,7 @@ impl Broadcast {
             mute: vec![false; rungs.len()],
             audio_mute: false,
             opened: Vec::new(),
+            linger: 0,
         }
     }
 
@@ -134,7 +140,8 @@ impl Broadcast {
     /// One picture, the sound beside it, and what the rungs have ready by then.
     pub fn step(&mut self) {
         self.step_audio();
-        let unit = self.picture();
+        let mut unit = self.picture();
+        unit.duration += u32::try_from(std::mem::take(&mut self.linger)).unwrap();
         let wall = (WALL * 1_000_000) as i64 + VIDEO_TIMESCALE.rescale(self.dts, micros());
         let pushed = self.packager.push_source(unit.clone(), wall).unwrap();
         if pushed.opens_segment {
@@ -155,8 +162,28 @@ impl Broadcast {
                 }
             }
         }
-        self.dts += i64::from(self.source.frame);
+        self.dts += i64::from(unit.duration);
         self.frame += 1;
+    }
+
+    /// Pictures stand still for `pause` while sound goes on. As a source of exact durations does,
+    /// the last picture comes only when the one after it is known.
+    pub fn stall(&mut self, pause: Duration) {
+        let (start, pause) = (self.dts, VIDEO_TIMESCALE.ticks(pause));
+        while self.dts < start + pause {
+            self.dts += i64::from(self.source.frame);
+            self.step_audio();
+        }
+        self.linger = self.dts - start;
+        self.dts = start;
+        self.step();
+    }
+
+    /// The next picture of a rung is lost on its way.
+    pub fn lose(&mut self, rung: usize) {
+        if let Some(queue) = self.in_flight.get_mut(rung) {
+            queue.pop_front();
+        }
     }
 
     pub fn step_audio(&mut self) {
@@ -239,4 +266,33 @@ impl Broadcast {
 
 pub fn micros() -> Timescale {
     Timescale::new(1_000_000).unwrap()
+}
+
+/// Runs and judges every playlist after every change; returns what was found.
+pub fn watch(broadcast: &mut Broadcast, checker: &mut Checker, frames: u64) -> Vec<String> {
+    let mut found = Vec::new();
+    for _ in 0..frames {
+        broadcast.step();
+        if !broadcast.packager.has_changed() {
+            continue;
+        }
+        let snapshot = broadcast.packager.snapshot();
+        if snapshot.multivariant().is_some() {
+            checker.expect_reports(snapshot.renditions().iter().map(|m| m.name().to_owned()));
+        }
+        for media in snapshot.renditions() {
+            let text = render_media(media, &Delivery::default());
+            found.extend(checker.media(media.name(), &text));
+        }
+        found.extend(checker.across());
+    }
+    found.iter().map(ToString::to_string).collect()
+}
+
+pub fn events(packager: &mut Packager) -> Vec<Event> {
+    std::iter::from_fn(|| packager.next_event()).collect()
+}
+
+pub fn numbers(media: &MediaSnapshot) -> Vec<u64> {
+    media.retained().iter().map(|segment| segment.msn).collect()
 }
