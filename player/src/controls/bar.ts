@@ -1,6 +1,7 @@
 /** The bar along the bottom: play, sound, time, live edge, and what opens from it. */
 
 import type { Playback, Snapshot } from '../media/playback.ts';
+import { asksAgain } from '../media/state.ts';
 import { clock } from '../media/timing.ts';
 import { h, iconButton, relabel, say } from '../page/dom.ts';
 import type { Route } from '../route.ts';
@@ -94,7 +95,7 @@ export class Bar {
     this.play.disabled = s.span.end === 0;
     this.seek.update(s);
     this.tools.update(s);
-    this.badge.hidden = !s.live;
+    this.badge.hidden = !s.live || asksAgain(s.phase);
     this.badge.dataset['on'] = s.live && s.phase === 'playing' && s.following ? 'yes' : 'no';
     say(this.badge, 'Live');
     this.edge.hidden = !s.live || (s.following && s.phase !== 'paused');
