@@ -50,6 +50,17 @@ impl Rendition {
             .extend(piece.segments.iter().map(|made| (*made, init.clone())));
     }
 
+    /// Leaves out what is missing at the end: the rendition is shorter then, rather than full of gaps.
+    pub fn trim(&mut self) {
+        while self
+            .segments
+            .last()
+            .is_some_and(|(made, _)| made.bytes == 0)
+        {
+            self.segments.pop();
+        }
+    }
+
     fn seconds(&self, made: &Made) -> f64 {
         self.timescale.seconds(made.ticks)
     }

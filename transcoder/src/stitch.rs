@@ -104,6 +104,8 @@ fn renditions(manifests: &[Manifest]) -> Vec<Rendition> {
             rendition.push(piece);
         }
     }
+    renditions.iter_mut().for_each(Rendition::trim);
+    renditions.retain(|rendition| !rendition.segments.is_empty());
     renditions
 }
 

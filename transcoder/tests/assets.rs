@@ -84,8 +84,12 @@ async fn p33_duplicates_strangers_and_late_jobs_change_nothing() {
     );
     check(&*place.egress, &made, &NAMES).await;
     let dead = place.queue.dead_letters().await.unwrap();
-    assert_eq!(dead.len(), 2, "{dead:?}");
-    assert!(dead.iter().any(|letter| letter.body == "hello"));
+    assert_eq!(
+        dead.iter()
+            .map(|letter| letter.body.as_str())
+            .collect::<Vec<_>>(),
+        ["hello"]
+    );
 }
 
 /// The worker dies at its n-th operation on the egress store, before or after it took effect; others take over, and

@@ -149,7 +149,10 @@ impl Recording {
         let Some((index, time_base)) = stream.map(|s| (s.index, s.time_base)) else {
             return Ok(());
         };
-        let ticks = from_ticks(dts, VIDEO_TIMESCALE, time_base);
+        // Before the first packet there is nothing to go to, and some demuxers say so with an error.
+        let start = self.input.stream(index).map_or(0, |stream| stream.start_time());
+        let start = if start == ffi::AV_NOPTS_VALUE { 0 } else { start };
+        let ticks = from_ticks(dts, VIDEO_TIMESCALE, time_base).max(start);
         let index = i32::try_from(index).unwrap_or(-1);
         let backward = ffi::AVSEEK_FLAG_BACKWARD as i32;
         // SAFETY: the context is open and used by nobody else; the index is one of its streams.

@@ -1,6 +1,7 @@
 //! Files of others, through FFmpeg's demuxers.
 
 use encode::stored::Recording;
+use media::Timescale;
 
 use super::*;
 use crate::input::Failure;
@@ -65,23 +66,46 @@ impl Foreign {
     }
 
     pub(super) fn read(&mut self) -> Result<Option<AccessUnit>> {
-        let unit = self
-            .recording
-            .read()
-            .map_err(|error| refuse(&self.key, &self.failure, error))?;
-        let timescale = |kind| match kind {
+        loop {
+            let refuse = |error| refuse(&self.key, &self.failure, error);
+            let Some(mut unit) = self.recording.read().map_err(refuse)? else {
+                return Ok(None);
+            };
+            if !self.is_whole(&unit) {
+                tracing::warn!(
+                    recording = self.key,
+                    dts = unit.dts,
+                    "left out a damaged picture"
+                );
+                continue;
+            }
+            let shift = VIDEO_TIMESCALE.rescale(self.shift, self.timescale(unit.kind));
+            unit.dts += shift;
+            unit.pts += shift;
+            return Ok(Some(unit));
+        }
+    }
+
+    fn timescale(&self, kind: Kind) -> Timescale {
+        match kind {
             Kind::Video => VIDEO_TIMESCALE,
             Kind::Audio => self
                 .recording
                 .audio()
                 .map_or(VIDEO_TIMESCALE, |t| t.timescale),
+        }
+    }
+
+    /// Whether a picture's NAL units fill it: the last one of a file cut short does not.
+    fn is_whole(&self, unit: &AccessUnit) -> bool {
+        let Some(avc) = self.recording.video().and_then(Track::avc) else {
+            return true;
         };
-        Ok(unit.map(|mut unit| {
-            let shift = VIDEO_TIMESCALE.rescale(self.shift, timescale(unit.kind));
-            unit.dts += shift;
-            unit.pts += shift;
-            unit
-        }))
+        if unit.kind == Kind::Audio {
+            return true;
+        }
+        let mut units = avc.nal_units(&unit.payload);
+        units.by_ref().count() > 0 && units.rest().is_empty()
     }
 }
 

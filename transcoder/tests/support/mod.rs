@@ -71,7 +71,8 @@ fn pictures(seconds: u32) -> (Track, Vec<AccessUnit>) {
             let plane = picture.plane_mut(index).unwrap();
             for (y, row) in plane.data.chunks_mut(plane.stride).enumerate() {
                 for (x, sample) in row.iter_mut().enumerate() {
-                    *sample = ((x as u32 * 2 + y as u32 + n * 5) as u8 / (2 + index as u8 * 2)) + 40;
+                    *sample =
+                        ((x as u32 * 2 + y as u32 + n * 5) as u8 / (2 + index as u8 * 2)) + 40;
                 }
             }
         }
