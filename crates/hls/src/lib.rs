@@ -32,7 +32,6 @@ mod render;
 mod rendition;
 mod segment;
 mod snapshot;
-pub mod vod;
 pub mod window;
 
 pub use error::Error;

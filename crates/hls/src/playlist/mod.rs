@@ -4,4 +4,4 @@ pub(crate) mod header;
 pub(crate) mod multivariant;
 pub(crate) mod part;
 pub(crate) mod segment;
-pub(crate) mod text;
+mod text;
