@@ -1,8 +1,8 @@
 //! The list of all assets that pages show: `vod/index.json`.
 //!
-//! Many workers add to it at once and a store has no transactions. So each asset has an entry of its
-//! own, the list is made of the entries, and whoever wrote the list looks at the entries again: the
-//! last writer always saw them all.
+//! Many workers add to it at once and a store has no transactions. So each asset has an entry of
+//! its own, the list is made of the entries, and whoever wrote the list looks at the entries again:
+//! the last writer always saw them all.
 
 use media::{Orientation, Projection, StereoLayout};
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
-//! Queue messages to work: which recording an event means, what its asset is called, which slice a job
-//! is.
+//! Queue messages to work: which recording an event means, what its asset is called, which slice a
+//! job is.
 
 use serde::{Deserialize, Serialize};
 use store::Address;
@@ -64,8 +64,8 @@ pub fn recording_key<'a>(
     (EXTENSIONS.contains(&extension.as_str()) && store::check_key(key).is_ok()).then_some(key)
 }
 
-/// The asset of a recording. Our own keys are unique for ever; others may be written again, and then
-/// they are another asset.
+/// The asset of a recording. Our own keys are unique for ever; others may be written again, and
+/// then they are another asset.
 pub fn asset_name(key: &str, etag: &str) -> String {
     let stem = key.rsplit_once('.').map_or(key, |(stem, _)| stem);
     if let Some((stream, run)) = stem

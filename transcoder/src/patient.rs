@@ -1,7 +1,8 @@
 //! A store behind the worker's one retry loop.
 //!
-//! A store that fails for half a minute must not use up a job's few deliveries, so each operation is
-//! repeated within [`BUDGET`] while the lease is kept. Every operation here may safely happen twice.
+//! A store that fails for half a minute must not use up a job's few deliveries, so each operation
+//! is repeated within [`BUDGET`] while the lease is kept. Every operation here may safely happen
+//! twice.
 
 use std::{future::Future, sync::Arc, time::Duration};
 

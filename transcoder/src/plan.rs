@@ -1,4 +1,5 @@
-//! What to make of a recording: rungs, segments and slices. Pure: the same probe gives the same plan.
+//! What to make of a recording: rungs, segments and slices. Pure: the same probe gives the same
+//! plan.
 //!
 //! ```text
 //! keyframes   k  k  k  k  k  k  k  k  k | k  k
@@ -7,8 +8,8 @@
 //! slices      [                    ][   |  ][      whole segments, about 30 s; none spans a break (|)
 //! ```
 //!
-//! A slice is what one worker does at a time and what an interruption can cost. Where the recording's
-//! own pictures are fit to be sent, they are the top rung as they are.
+//! A slice is what one worker does at a time and what an interruption can cost. Where the
+//! recording's own pictures are fit to be sent, they are the top rung as they are.
 
 use encode::ladder::{self, Rung, RungConfig};
 use media::{Immersive, Orientation, Projection, StereoLayout, VIDEO_TIMESCALE};
@@ -22,16 +23,16 @@ pub const PLAN_VERSION: u32 = 1;
 /// Closed groups of pictures last about this long in all rungs (Apple's rule 1.13).
 const GROUP_SECONDS: f64 = 2.0;
 
-/// A keyframe this much before a group's or segment's full length still ends it: half a picture at 24
-/// per second, so that rounded times do not double a length.
+/// A keyframe this much before a group's or segment's full length still ends it: half a picture at
+/// 24 per second, so that rounded times do not double a length.
 const SLACK_SECONDS: f64 = 0.02;
 
 /// Groups longer than this in a source cannot be cut into segments that players like, so its own
 /// bytes are not sent.
 const COPY_GROUP_SECONDS_MAX: f64 = 10.0;
 
-/// The source is sent as it is up to this multiple of what the ladder spends at its width: an encoder
-/// that runs live needs more bits for the same picture than one that takes its time.
+/// The source is sent as it is up to this multiple of what the ladder spends at its width: an
+/// encoder that runs live needs more bits for the same picture than one that takes its time.
 const COPY_BITRATE_MAX_PERCENT: u64 = 150;
 
 /// The rung of the recording's own bytes.

@@ -1,7 +1,7 @@
 //! VOD playlists as text: pure functions of what the slices made.
 //!
-//! RFC 8216 and draft-pantos-hls-rfc8216bis-22 (called *bis*). A VOD playlist never changes, so every
-//! figure in it is measured, not promised.
+//! RFC 8216 and draft-pantos-hls-rfc8216bis-22 (called *bis*). A VOD playlist never changes, so
+//! every figure in it is measured, not promised.
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -50,7 +50,8 @@ impl Rendition {
             .extend(piece.segments.iter().map(|made| (*made, init.clone())));
     }
 
-    /// Leaves out what is missing at the end: the rendition is shorter then, rather than full of gaps.
+    /// Leaves out what is missing at the end: the rendition is shorter then, rather than full of
+    /// gaps.
     pub fn trim(&mut self) {
         while self
             .segments

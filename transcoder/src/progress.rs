@@ -32,6 +32,7 @@ struct Shared {
 struct State {
     running: Vec<Arc<Slice>>,
     failures: VecDeque<Failure>,
+    failures_seen: u64,
     slices_done: u64,
     assets_done: u64,
     media_seconds_done: f64,
@@ -83,6 +84,8 @@ pub struct Report {
     pub running: Vec<Running>,
     /// What failed, newest first.
     pub failures: Vec<Failure>,
+    /// How many there were.
+    pub failures_seen: u64,
     /// Slices done since the process began.
     pub slices_done: u64,
     /// Assets completed since the process began.
@@ -142,6 +145,7 @@ impl Progress {
     /// A job failed.
     pub fn failed(&self, failure: Failure) {
         let mut state = self.shared.state();
+        state.failures_seen += 1;
         state.failures.push_front(failure);
         state.failures.truncate(FAILURES_MAX);
     }
@@ -157,6 +161,7 @@ impl Progress {
                 .map(|slice| slice.report(now))
                 .collect(),
             failures: state.failures.iter().cloned().collect(),
+            failures_seen: state.failures_seen,
             slices_done: state.slices_done,
             assets_done: state.assets_done,
             media_seconds_done: state.media_seconds_done,

@@ -33,11 +33,12 @@ use crate::{
     source::Source,
 };
 
-/// Coded units on their way from encoders to the store. With all rungs of 30 per second some 4 s; when
-/// the store is slow, encoders wait.
+/// Coded units on their way from encoders to the store. With all rungs of 30 per second some 4 s;
+/// when the store is slow, encoders wait.
 const UNITS_MAX: usize = 1024;
 
-/// Video read on after the slice's end while its last sound has not come: interleaving is far closer.
+/// Video read on after the slice's end while its last sound has not come: interleaving is far
+/// closer.
 const SOUND_LATE_SECONDS: i64 = 4;
 
 /// What the threads hand to the lanes. The number is the lane's.

@@ -1,4 +1,5 @@
-//! The slices of an asset to its playlists: everything first, the multivariant playlist last and once.
+//! The slices of an asset to its playlists: everything first, the multivariant playlist last and
+//! once.
 //!
 //! Any number of workers may stitch the same asset at the same time or die while they do: all write
 //! the same bytes from the same manifests, and only one creates the multivariant playlist.

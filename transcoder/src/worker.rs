@@ -1,14 +1,15 @@
-//! Messages to assets: any number of workers, on any number of machines, with nothing shared but the
-//! queue and the stores.
+//! Messages to assets: any number of workers, on any number of machines, with nothing shared but
+//! the queue and the stores.
 //!
 //! ```text
 //! event ──► plan (once: the first one written counts) ──► one job per slice
 //! job   ──► slice (unless its manifest is there) ──► manifest ──► all there? stitch
 //! ```
 //!
-//! A message is deleted only after what it asks for can be read. So whatever dies where, its message
-//! comes back and the work goes on from what is in the store; what is there is not made again. A job
-//! that cannot succeed becomes a dead letter with the reason, at once or on its last delivery.
+//! A message is deleted only after what it asks for can be read. So whatever dies where, its
+//! message comes back and the work goes on from what is in the store; what is there is not made
+//! again. A job that cannot succeed becomes a dead letter with the reason, at once or on its last
+//! delivery.
 
 use std::{
     sync::{
@@ -97,7 +98,8 @@ impl Worker {
         let _ = self.deadline.set(tokio::time::Instant::now() + left);
     }
 
-    /// Takes jobs, `slots` at a time, until `drain` says to leave; ends when all are done or given back.
+    /// Takes jobs, `slots` at a time, until `drain` says to leave; ends when all are done or given
+    /// back.
     pub async fn run(&self, slots: usize, drain: Watch) {
         let mut running = tokio::task::JoinSet::new();
         for _ in 0..slots.max(1) {
@@ -117,7 +119,8 @@ impl Worker {
             let received = tokio::select! {
                 received = &mut receiving => received,
                 () = drain.reached(Phase::Leaving) => {
-                    // A message may be on its way to us: it is given back rather than left to time out.
+                    // A message may be on its way to us: it is given back rather than left to time
+                    // out.
                     if let Ok(Ok(taken)) = tokio::time::timeout(LAST_MESSAGE, receiving).await {
                         self.give_back(&taken).await;
                     }

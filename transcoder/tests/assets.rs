@@ -92,8 +92,8 @@ async fn p33_duplicates_strangers_and_late_jobs_change_nothing() {
     );
 }
 
-/// The worker dies at its n-th operation on the egress store, before or after it took effect; others take over, and
-/// at most one slice is made again.
+/// The worker dies at its n-th operation on the egress store, before or after it took effect;
+/// others take over, and at most one slice is made again.
 #[test]
 fn p33_a_worker_killed_at_any_store_operation_costs_one_slice_at_most() {
     let made = recording(6, None);

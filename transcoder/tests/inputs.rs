@@ -1,4 +1,5 @@
-//! Files that are no recordings of ours: a right result or a clear verdict, and never a block for others.
+//! Files that are no recordings of ours: a right result or a clear verdict, and never a block for
+//! others.
 
 #![forbid(unsafe_code)]
 
@@ -198,4 +199,36 @@ async fn a_poison_job_does_not_hold_others_up() {
     place.drain_queue(&place.worker()).await;
     check(&*place.egress, &made, &["source", "120p", "80p", "audio"]).await;
     assert_eq!(place.queue.dead_letters().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn one_local_file_without_any_service_goes_on_where_it_was_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("talk one.mp4");
+    ffmpeg(
+        &[&VIDEO[..], &SOUND, &H264, &["-c:a", "aac"]].concat(),
+        &path,
+    );
+    let out = folder.path().join("out");
+    let progress = transcoder::progress::Progress::new(service::Clock::real());
+    let settings = settings();
+    let half = transcoder::vod_file(&path, &out, &settings, &progress);
+    // Dropped while it works, as by a signal.
+    let waited = std::pin::pin!(async {
+        while progress.report().slices_done == 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+    let either = std::pin::pin!(half);
+    futures_util::future::select(either, waited).await;
+    let asset = transcoder::vod_file(&path, &out, &settings, &progress)
+        .await
+        .unwrap();
+    assert_eq!(progress.report().slices_done, 2, "no slice was made twice");
+    assert_eq!(
+        decode_with_ffmpeg(&out.join("vod").join(asset).join("index.m3u8")),
+        ""
+    );
+    let missing = transcoder::vod_file(&out.join("no"), &out, &settings, &progress).await;
+    assert!(missing.unwrap_err().is_permanent());
 }

@@ -130,7 +130,8 @@ fn first_shift(recording: &mut Recording) -> Result<i64, encode::Error> {
     }
     recording.seek(i64::MIN / 4)?;
     let least = first.into_iter().flatten().min().unwrap_or(0);
-    // Whole seconds: a whole number of ticks in every timescale, so that sound and pictures stay together.
+    // Whole seconds: a whole number of ticks in every timescale, so that sound and pictures stay
+    // together.
     let second = i64::from(VIDEO_TIMESCALE.rate());
     Ok(((-least).max(0) + second - 1) / second * second)
 }

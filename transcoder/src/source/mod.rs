@@ -1,8 +1,8 @@
 //! A recording as access units from any keyframe on, whoever made it.
 //!
-//! Our own recordings come with a sidecar that says where every keyframe is, so a slice is one run of
-//! bytes. Everything else is read by FFmpeg's demuxers, and its keyframes are found by reading it once.
-//! Times are moved so that none is below 0. Blocking.
+//! Our own recordings come with a sidecar that says where every keyframe is, so a slice is one run
+//! of bytes. Everything else is read by FFmpeg's demuxers, and its keyframes are found by reading
+//! it once. Times are moved so that none is below 0. Blocking.
 
 use std::collections::VecDeque;
 
@@ -66,7 +66,7 @@ pub struct Audio {
 }
 
 enum Reader {
-    Own(own::Own),
+    Own(Box<own::Own>),
     Foreign(Box<foreign::Foreign>),
 }
 
@@ -101,7 +101,7 @@ impl Source {
                 let own = own::Own::open(key, input, sidecar)?;
                 let of = |kind| own.tracks().find(|track| track.kind() == kind).cloned();
                 let (video, audio) = (of(Kind::Video), of(Kind::Audio));
-                (Reader::Own(own), video, audio)
+                (Reader::Own(Box::new(own)), video, audio)
             }
             None => {
                 let foreign = foreign::Foreign::open(key, input)?;

@@ -42,7 +42,8 @@ struct Keyframes {
 }
 
 impl Sidecar {
-    /// Reads one. `None` for what is no sidecar of a version we know: the recording is then read as any file.
+    /// Reads one. `None` for what is no sidecar of a version we know: the recording is then read as
+    /// any file.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let sidecar: Self = serde_json::from_slice(bytes).ok()?;
         let Keyframes { dts, offset } = &sidecar.keyframes;

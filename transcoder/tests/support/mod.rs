@@ -1,4 +1,5 @@
-//! Recordings made here, a worker's surroundings in a folder, and a check of every byte of an asset.
+//! Recordings made here, a worker's surroundings in a folder, and a check of every byte of an
+//! asset.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
