@@ -110,6 +110,11 @@ impl Schedule {
         }
     }
 
+    /// Ticks between the last two sync samples.
+    pub fn last_interval(&self) -> Option<i64> {
+        self.last_interval
+    }
+
     /// A segment starts at `dts`.
     pub fn open(&mut self, dts: i64, independent: bool) {
         self.open = Some((dts, independent));

@@ -69,6 +69,9 @@ impl Packager {
                 reason: "its decode time is not after the one before",
             });
         }
+        if self.precedes_join(time) {
+            return Ok(Pushed::default());
+        }
         let opens = self.state == State::AwaitingSync
             || self.schedule.judge(time, end - time, true) != Verdict::Continue;
         if opens {

@@ -51,7 +51,7 @@ impl Packager {
 
     /// Fixes what may never change and lets media playlists appear.
     pub(super) fn become_ready(&mut self) {
-        if self.constants.is_some() || self.window.listed() == 0 {
+        if self.constants.is_some() || self.awaits_constants || self.window.listed() == 0 {
             return;
         }
         self.decide_part_target();

@@ -23,6 +23,7 @@
 
 mod audio;
 mod config;
+mod join;
 mod listing;
 mod rungs;
 mod slot;
@@ -34,6 +35,7 @@ use media::{AccessUnit, Kind, VIDEO_TIMESCALE};
 
 pub use config::{Config, Event, Pushed, RungSpec, Tracks};
 use config::{check_kind, check_unit};
+pub use join::Boundary;
 pub(crate) use slot::{Anchor, Edge, Slot};
 
 use crate::{
@@ -123,6 +125,10 @@ pub struct Packager {
     /// The next segment comes after a discontinuity.
     discontinuity: bool,
     anchor: Option<Anchor>,
+    /// The other origin's boundary that the first segment starts at.
+    join: Option<Boundary>,
+    /// It has joined, and the other origin has yet to fix its constants.
+    awaits_constants: bool,
     source: Rendition,
     rungs: Vec<Rendition>,
     specs: Vec<RungSpec>,
@@ -186,6 +192,8 @@ impl Packager {
             discontinuities: config.first_discontinuity_sequence,
             discontinuity: false,
             anchor: None,
+            join: None,
+            awaits_constants: false,
             source: Rendition::new(SOURCE, Kind::Video),
             rungs: Vec::new(),
             specs: Vec::new(),
@@ -325,6 +333,7 @@ impl Packager {
         self.interrupt();
         self.settle_rungs(true);
         self.state = State::Ended;
+        self.awaits_constants = false;
         self.become_ready();
         self.admit();
         self.changed = true;
@@ -394,6 +403,8 @@ impl Packager {
 
     /// Opens the next segment at `start`.
     fn open_slot(&mut self, start: Edge, wall: i64, has_video: bool) -> u64 {
+        let joined = self.take_join_anchor();
+        self.anchor = self.anchor.or(joined);
         let anchor = *self.anchor.get_or_insert_with(|| {
             // Never before the end of what came before: a publisher's clock may run ahead of ours.
             let floor = self

@@ -47,6 +47,7 @@ impl Packager {
                 true => true,
                 false => return Ok(Pushed::default()),
             },
+            _ if self.precedes_join(unit.dts) => return Ok(Pushed::default()),
             _ if unit.is_sync => {
                 self.open_video(&unit, wall)?;
                 true

@@ -1,0 +1,116 @@
+//! Going on where another origin is: a boundary to start at, constants to wait for, a segment not to
+//! finish alone.
+//!
+//! Two origins that package the same source under one epoch must cut, number and date alike, so that
+//! the same URL has the same bytes. What one of them knows of a segment's start is a [`Boundary`];
+//! the other starts there with [`Packager::join`].
+
+use super::{Anchor, Packager};
+use crate::{Constants, Error, rendition::PartTarget};
+
+/// Where a segment starts, and all that decides how the stream goes on from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Boundary {
+    /// Media Sequence Number of the segment that starts here.
+    pub msn: u64,
+    /// Decode time of its first leading unit, in ticks of the video timescale.
+    pub dts: i64,
+    /// Presentation time of the same: where sound is cut.
+    pub time: i64,
+    /// A discontinuity comes before it.
+    pub discontinuity: bool,
+    /// Discontinuities before it.
+    pub discontinuity_sequence: u64,
+    /// A presentation time and what it is on the wall's clock: EXT-X-PROGRAM-DATE-TIME follows.
+    pub anchor_time: i64,
+    /// Microseconds since 1970 at `anchor_time`.
+    pub anchor_micros: i64,
+    /// Ticks between the last two sync samples, the one that starts here included.
+    pub keyframe_interval: Option<i64>,
+}
+
+impl Packager {
+    /// Makes the first segment the one that starts at `boundary`: call before [`Packager::start`].
+    /// Units before it are left out; the first unit of the leading track at or after it must lie
+    /// exactly there.
+    ///
+    /// Without constants in the configuration no playlist appears until
+    /// [`Packager::settle_constants`].
+    pub fn join(&mut self, boundary: Boundary) -> Result<(), Error> {
+        if !self.slots.is_empty() {
+            return Err(Error::State("has started already"));
+        }
+        self.next_msn = boundary.msn;
+        self.discontinuities = boundary.discontinuity_sequence;
+        self.discontinuity = boundary.discontinuity;
+        if let Some(interval) = boundary.keyframe_interval {
+            self.schedule.note_sync(boundary.dts - interval);
+        }
+        self.awaits_constants = self.config.constants.is_none();
+        self.join = Some(boundary);
+        Ok(())
+    }
+
+    /// Ends the wait for constants of a packager that has joined: takes those of the other origin,
+    /// or chooses its own when that is gone (`None`). Without effect once they are fixed.
+    pub fn settle_constants(&mut self, constants: Option<Constants>) {
+        if self.constants.is_some() || !self.awaits_constants {
+            return;
+        }
+        self.awaits_constants = false;
+        if let Some(constants) = constants {
+            self.config.constants = Some(constants);
+            self.schedule.fix(constants.target_duration);
+            self.part_target = constants
+                .part_target
+                .map_or(PartTarget::Off, PartTarget::Ticks);
+        }
+        self.slide();
+        self.changed = true;
+    }
+
+    /// Whether it waits for [`Packager::settle_constants`].
+    pub fn awaits_constants(&self) -> bool {
+        self.awaits_constants
+    }
+
+    /// Where the newest segment starts.
+    pub fn newest_boundary(&self) -> Option<Boundary> {
+        let slot = self.slots.back()?;
+        Some(Boundary {
+            msn: slot.msn,
+            dts: slot.start.dts,
+            time: slot.start.time,
+            discontinuity: slot.discontinuity,
+            discontinuity_sequence: slot.discontinuity_sequence,
+            anchor_time: slot.anchor.time,
+            anchor_micros: slot.anchor.micros,
+            keyframe_interval: self.schedule.last_interval(),
+        })
+    }
+
+    /// As [`Packager::interrupt`], when another origin has what is missing here: segments that are
+    /// not whole become gaps, so that no URL gets other bytes than there.
+    pub fn interrupt_incomplete(&mut self) {
+        self.release_audio(i64::MAX);
+        let all = [&mut self.source, &mut self.audio]
+            .into_iter()
+            .chain(&mut self.rungs);
+        all.for_each(|rendition| rendition.mark_broken());
+        self.interrupt();
+    }
+
+    /// Whether a unit of the leading track lies before the boundary to join.
+    pub(super) fn precedes_join(&self, dts: i64) -> bool {
+        self.join.is_some_and(|boundary| dts < boundary.dts)
+    }
+
+    /// The other origin's wall clock anchor, for the first segment.
+    pub(super) fn take_join_anchor(&mut self) -> Option<Anchor> {
+        let boundary = self.join.take()?;
+        Some(Anchor {
+            time: boundary.anchor_time,
+            micros: boundary.anchor_micros,
+        })
+    }
+}
