@@ -121,16 +121,14 @@ impl Ingest {
             session: Session::new(limits),
             demuxer: Demuxer::new(),
             publication: None,
+            stream: None,
             damaged: 0,
         };
         let end = connection.run(drain).await;
-        let published = connection
-            .publication
-            .take()
-            .map(|publication| publication.name().to_owned());
-        let stream = published.as_deref().unwrap_or("-");
+        let left = connection.publication.take().is_some();
+        let stream = connection.stream.as_deref().unwrap_or("-");
         match end {
-            End::Closed if published.is_some() => info!(stream, "publisher left"),
+            End::Closed if left => info!(stream, "publisher left"),
             End::Closed => debug!("connection closed before a publish"),
             End::Refused(reason) => info!(stream, reason, "publisher refused"),
             End::Faulty(reason) => {
@@ -149,6 +147,8 @@ struct Connection<'a> {
     session: Session,
     demuxer: Demuxer,
     publication: Option<Publication>,
+    /// What it last asked to publish, for its log lines.
+    stream: Option<String>,
     damaged: u32,
 }
 
@@ -212,13 +212,18 @@ impl Connection<'_> {
         }
         pushed.map_err(|error| End::Faulty(error.to_string()))?;
         if self.session.is_closing() {
-            return Err(End::Refused("see the session's answer".to_owned()));
+            let reason = match self.session.rejection() {
+                Some(rejection) => rejection.reason.clone(),
+                None => "the session ended it".to_owned(),
+            };
+            return Err(End::Refused(reason));
         }
         Ok(())
     }
 
     fn decide(&mut self, request: PublishRequest) -> Result<(), End> {
         let (ingest, id) = (self.ingest, request.id);
+        self.stream = Some(request.stream.clone());
         let publisher = Publisher {
             address: self.peer,
             encoder: request.flash_ver.clone(),

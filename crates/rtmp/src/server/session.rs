@@ -33,6 +33,8 @@ pub struct Session {
     events: VecDeque<Event>,
     /// Input behind a publish request that is not answered yet.
     held: Vec<u8>,
+    /// Why the session closes.
+    rejection: Option<Rejection>,
     requests: u64,
     now: Duration,
     /// When the state at hand has lasted too long; `None` before the first call tells the time.
@@ -88,6 +90,7 @@ impl Session {
             connect: Connect::default(),
             events: VecDeque::new(),
             held: Vec::new(),
+            rejection: None,
             requests: 0,
             now: Duration::ZERO,
             deadline: None,
@@ -139,6 +142,12 @@ impl Session {
         self.state == State::Closing
     }
 
+    /// The refusal that was sent, once the session closes: its own (unknown application, bad name,
+    /// a wish to play) or the owner's. For the one log line that says why.
+    pub fn rejection(&self) -> Option<&Rejection> {
+        self.rejection.as_ref()
+    }
+
     /// Lets the publisher of a request publish and goes on with what it has sent meanwhile.
     ///
     /// Does nothing where the request is not the one at hand. An error ends the connection, as in
@@ -174,14 +183,14 @@ impl Session {
     /// Ends the connection with a reason, whatever it is doing: drain, takeover, an operator's
     /// wish.
     pub fn close(&mut self, rejection: Rejection) {
-        let Rejection { code, reason } = rejection;
         if self.state != State::Closing {
             self.answer(
-                &Command::on_status("error", code.name(), &reason),
+                &Command::on_status("error", rejection.code.name(), &rejection.reason),
                 STREAM_ID,
             );
             self.state = State::Closing;
             self.held = Vec::new();
+            self.rejection = Some(rejection);
         }
     }
 
