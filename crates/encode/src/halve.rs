@@ -101,8 +101,10 @@ fn sum_columns(sums: &[i16], out: &mut [u8]) {
     let done = unsafe { columns_by_eight(sums, out) };
     #[cfg(not(target_arch = "x86_64"))]
     let done = 0;
-    let windows = sums.windows(8).step_by(2);
-    for (sample, window) in out.iter_mut().zip(windows).skip(done) {
+    let (Some(out), Some(sums)) = (out.get_mut(done..), sums.get(2 * done..)) else {
+        return;
+    };
+    for (sample, window) in out.iter_mut().zip(sums.windows(8).step_by(2)) {
         let pair = |tap: usize| i32::from(window[tap]) + i32::from(window[7 - tap]);
         *sample = to_sample((0..4).map(|tap| pair(tap) * i32::from(TAPS[tap])).sum());
     }

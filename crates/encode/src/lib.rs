@@ -23,7 +23,7 @@ pub mod stored;
 pub mod video;
 
 pub use error::Error;
-pub use h264::{ENCODER_DEFAULT, ENCODERS, X264_PRESETS, available, check_available};
+pub use h264::{ENCODER_DEFAULT, ENCODERS, PRESET_LIVE, X264_PRESETS, available, check_available};
 pub use ladder::Ladder;
 pub use picture::{Picture, Plane, SIDE_PIXELS_MAX};
 pub use reproject::Reprojection;

@@ -150,8 +150,15 @@ impl Recording {
             return Ok(());
         };
         // Before the first packet there is nothing to go to, and some demuxers say so with an error.
-        let start = self.input.stream(index).map_or(0, |stream| stream.start_time());
-        let start = if start == ffi::AV_NOPTS_VALUE { 0 } else { start };
+        let start = self
+            .input
+            .stream(index)
+            .map_or(0, |stream| stream.start_time());
+        let start = if start == ffi::AV_NOPTS_VALUE {
+            0
+        } else {
+            start
+        };
         let ticks = from_ticks(dts, VIDEO_TIMESCALE, time_base).max(start);
         let index = i32::try_from(index).unwrap_or(-1);
         let backward = ffi::AVSEEK_FLAG_BACKWARD as i32;

@@ -12,8 +12,8 @@ use crate::{
 pub const RUNGS_MAX: usize = 8;
 
 /// The preset used when none is named. On two cores it keeps a 3840x1920 source at 30 pictures per second in real
-/// time with the default rungs; the next slower ones do not.
-pub const PRESET_DEFAULT: &str = "veryfast";
+/// time with the default rungs, with room for the rest of an origin.
+pub const PRESET_DEFAULT: &str = h264::PRESET_LIVE;
 
 /// The peak bitrate in percent of the average. Low enough for players' bandwidth estimates to hold, and high enough
 /// for a keyframe after a cut.
