@@ -1,1 +1,32 @@
-//! HLS-aware caching proxy.
+//! The edge: an HLS-aware caching proxy that protects the origins, fails over between them, and
+//! leaves its fleet without cutting anybody off.
+//!
+//! ```text
+//! viewer -> front -> target (key) -> cache::decide --[ hit ]-----------------------> answer
+//!                                         \--[ miss ]-> flight (one per key) --------^
+//!                                                         \-> upstream: origin, next origin, store
+//! ```
+//!
+//! It caches bytes and headers and reads playlists only as far as it must to tell how old they are; it
+//! never parses media, and it has no state worth keeping: any edge can answer any URL.
+
+#![deny(unsafe_code)]
+
+mod access_log;
+pub mod app;
+pub mod cache;
+pub mod cmcd;
+pub mod config;
+mod flight;
+mod front;
+mod leave;
+pub mod metrics;
+mod page;
+pub mod playlist;
+pub mod target;
+pub mod upstream;
+mod vod;
+mod zero_copy;
+
+pub use app::{Addresses, App};
+pub use config::Config;

@@ -1,0 +1,10 @@
+//! What is kept, for how long, and what an entry is good for now.
+
+pub mod decide;
+mod disk;
+mod entry;
+mod memory;
+
+pub use disk::Disk;
+pub use entry::{Entry, SMALL_BYTES_MAX, headers_from};
+pub use memory::Memory;

@@ -1,0 +1,303 @@
+//! One fetch from question to cached entry, told to everybody who waits as it goes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use service::Clock;
+use service::http::allow_cors;
+
+use super::filling::{Budget, Filling};
+use super::{Landing, State};
+use crate::cache::decide::lifetimes;
+use crate::cache::{Disk, Entry, Memory, SMALL_BYTES_MAX, headers_from};
+use crate::metrics::Metrics;
+use crate::target::{Kind, Target};
+use crate::upstream::{Failure, Found, Origin, Origins, Verdict, content_length};
+use crate::vod::Vod;
+use crate::zero_copy::Slabs;
+
+/// An origin that sends nothing for this long in the middle of a body will not go on.
+const BODY_STALL_MAX: Duration = Duration::from_secs(5);
+
+/// Everything a fetch needs.
+#[derive(Debug)]
+pub struct Fetcher {
+    pub(crate) origins: Arc<Origins>,
+    pub(crate) vod: Vod,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) disk: Option<Disk>,
+    pub(crate) slabs: Arc<Slabs>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: Clock,
+    pub(crate) served_by: HeaderValue,
+    pub(crate) object_bytes_max: u64,
+}
+
+/// Bytes as they come from an origin or a store.
+pub(crate) type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send>>;
+
+/// Where the rest of a body can be had when it breaks off.
+enum Rest {
+    Origin(Arc<Origin>),
+    Store,
+}
+
+impl Fetcher {
+    /// Fetches `target` and tells `landing`.
+    pub(crate) async fn run(self: Arc<Self>, target: Target<'static>, landing: Landing) {
+        if let Some(entry) = self.read_disk(&target).await {
+            landing.set(State::Done(entry));
+            return;
+        }
+        match target.kind {
+            Kind::Vod => self.run_vod(&target, &landing).await,
+            _ => self.run_live(&target, &landing).await,
+        }
+    }
+
+    async fn run_live(&self, target: &Target<'_>, landing: &Landing) {
+        match self.origins.ask(target).await {
+            Verdict::Streaming(found) => {
+                let Found {
+                    origin,
+                    status,
+                    headers,
+                    body,
+                } = found;
+                let rest = Rest::Origin(origin);
+                self.stream(target, landing, status, headers, chunks_of(body), rest)
+                    .await;
+            }
+            Verdict::Whole(found, duration) => {
+                let Found {
+                    status,
+                    headers,
+                    body,
+                    ..
+                } = found;
+                let entry = self.entry(target.kind, status, &headers, body, duration);
+                self.land(target, landing, entry);
+            }
+            Verdict::Failed(failure) => self.fail(landing, failure),
+        }
+    }
+
+    async fn run_vod(&self, target: &Target<'_>, landing: &Landing) {
+        self.metrics.store_fetches.inc();
+        match self.vod.open(target.path(), &self.clock).await {
+            Ok(Some((headers, chunks))) => {
+                self.stream(
+                    target,
+                    landing,
+                    StatusCode::OK,
+                    headers,
+                    chunks,
+                    Rest::Store,
+                )
+                .await;
+            }
+            Ok(None) => {
+                let headers = HeaderMap::from_iter([(
+                    header::CACHE_CONTROL,
+                    HeaderValue::from_static("public, max-age=1"),
+                )]);
+                let body = Bytes::from_static(b"no such recording\n");
+                let entry = self.entry(Kind::Vod, StatusCode::NOT_FOUND, &headers, body, None);
+                self.land(target, landing, entry);
+            }
+            Err(reason) => self.fail(landing, Failure::Unreachable(reason)),
+        }
+    }
+
+    fn fail(&self, landing: &Landing, failure: Failure) {
+        self.metrics.upstream_failures.inc();
+        landing.set(State::Failed(failure));
+    }
+
+    fn entry(
+        &self,
+        kind: Kind,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Bytes,
+        target_duration: Option<Duration>,
+    ) -> Arc<Entry> {
+        let kept = lifetimes(kind, status, headers, target_duration);
+        let now = self.clock.now();
+        Arc::new(Entry::new(
+            kind,
+            status,
+            headers,
+            &self.served_by,
+            body,
+            now,
+            kept,
+        ))
+    }
+
+    fn land(&self, target: &Target<'_>, landing: &Landing, entry: Arc<Entry>) {
+        self.memory.insert(&target.key, &entry);
+        landing.set(State::Done(entry));
+    }
+
+    /// Streams a body to everybody who waits, then keeps it.
+    async fn stream(
+        &self,
+        target: &Target<'_>,
+        landing: &Landing,
+        status: StatusCode,
+        headers: HeaderMap,
+        chunks: Chunks,
+        rest: Rest,
+    ) {
+        let length = content_length(&headers);
+        if length.is_some_and(|length| length > self.object_bytes_max) {
+            let limit = self.object_bytes_max;
+            let reason = format!("the object is larger than object_max = {limit} bytes");
+            tracing::warn!(key = %target.key, ?length, limit, "cannot cache: raise object_max");
+            return self.fail(landing, Failure::Unreachable(reason));
+        }
+        let said = streaming_headers(&headers, &self.served_by);
+        let filling = Filling::new(said, length, Arc::clone(&self.budget));
+        landing.set(State::Filling(Arc::clone(&filling)));
+        if let Err(reason) = self.fill(target, &filling, &headers, chunks, rest).await {
+            self.metrics.upstream_failures.inc();
+            tracing::warn!(key = %target.key, reason, got = filling.total(), "a body broke off");
+            filling.break_off();
+            return;
+        }
+        let pieces = filling.finish();
+        let body = self.consolidate(&pieces);
+        let entry = self.entry(target.kind, status, &headers, body, None);
+        if let Some(disk) = &self.disk
+            && entry.is_cacheable()
+            && is_worth_disk(target.kind, filling.total())
+        {
+            disk.keep(&target.key, &headers, entry.content().chunks());
+        }
+        self.land(target, landing, entry);
+    }
+
+    async fn fill(
+        &self,
+        target: &Target<'_>,
+        filling: &Filling,
+        headers: &HeaderMap,
+        mut chunks: Chunks,
+        mut rest: Rest,
+    ) -> Result<(), String> {
+        loop {
+            let reason = match tokio::time::timeout(BODY_STALL_MAX, chunks.next()).await {
+                Ok(Some(Ok(chunk))) => {
+                    if filling.total() + chunk.len() as u64 > self.object_bytes_max {
+                        return Err("it is larger than object_max".to_owned());
+                    }
+                    if !filling.push(chunk) {
+                        return Err("too many bytes are arriving at once".to_owned());
+                    }
+                    continue;
+                }
+                Ok(None)
+                    if filling
+                        .length
+                        .is_none_or(|length| length == filling.total()) =>
+                {
+                    return Ok(());
+                }
+                Ok(None) => "it ended early".to_owned(),
+                Ok(Some(Err(reason))) => reason,
+                Err(_) => format!("nothing came for {BODY_STALL_MAX:?}"),
+            };
+            (chunks, rest) = self
+                .resume(target, filling, headers, rest)
+                .await
+                .ok_or(reason)?;
+        }
+    }
+
+    /// Another source for the bytes that are missing. Only what never changes can be pieced together.
+    async fn resume(
+        &self,
+        target: &Target<'_>,
+        filling: &Filling,
+        headers: &HeaderMap,
+        rest: Rest,
+    ) -> Option<(Chunks, Rest)> {
+        let (got, length) = (filling.total(), filling.length?);
+        let etag = headers
+            .get(header::ETAG)
+            .filter(|tag| tag.as_bytes().starts_with(b"\""))?;
+        match (rest, target.kind) {
+            (Rest::Origin(broken), Kind::Media) => {
+                let found = self
+                    .origins
+                    .resume(&broken, &target.key, got, length, etag)
+                    .await?;
+                Some((chunks_of(found.body), Rest::Origin(found.origin)))
+            }
+            (Rest::Store, Kind::Vod) => {
+                let chunks = self.vod.resume(target.path(), got, length, etag).await?;
+                // One more try, and no other after it.
+                Some((chunks, Rest::Store))
+            }
+            _ => None,
+        }
+    }
+
+    /// One piece of memory for a whole body: small ones on the heap, large ones where they can be sent
+    /// from without copying.
+    fn consolidate(&self, pieces: &[Bytes]) -> Bytes {
+        let total = pieces.iter().map(Bytes::len).sum();
+        if total > SMALL_BYTES_MAX
+            && let Some(bytes) = self.slabs.store(pieces, total)
+        {
+            return bytes;
+        }
+        let mut whole = BytesMut::with_capacity(total);
+        for piece in pieces {
+            whole.extend_from_slice(piece);
+        }
+        whole.freeze()
+    }
+
+    async fn read_disk(&self, target: &Target<'_>) -> Option<Arc<Entry>> {
+        let disk = self.disk.as_ref().filter(|disk| disk.has(&target.key))?;
+        let (headers, body) = disk.read(&target.key).await?;
+        self.metrics.disk_hits.inc();
+        let body = self.consolidate(&[body]);
+        let entry = self.entry(target.kind, StatusCode::OK, &headers, body, None);
+        self.memory.insert(&target.key, &entry);
+        Some(entry)
+    }
+}
+
+/// Only what never changes, and what is too large to fetch again lightly.
+fn is_worth_disk(kind: Kind, bytes: u64) -> bool {
+    matches!(kind, Kind::Media | Kind::Vod) && bytes > SMALL_BYTES_MAX as u64
+}
+
+fn chunks_of(body: Incoming) -> Chunks {
+    Box::pin(
+        body.into_data_stream()
+            .map(|chunk| chunk.map_err(|e| e.to_string())),
+    )
+}
+
+fn streaming_headers(upstream: &HeaderMap, served_by: &HeaderValue) -> HeaderMap {
+    let mut headers = headers_from(upstream, served_by);
+    allow_cors(&mut headers);
+    for name in [header::CONTENT_TYPE, header::ETAG] {
+        if let Some(value) = upstream.get(&name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers
+}

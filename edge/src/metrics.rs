@@ -1,0 +1,209 @@
+//! The edge's figures, defined once.
+
+use service::metrics::{
+    Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, LATENCY_SECONDS, Registry,
+};
+
+use crate::target::Kind;
+
+/// How a request was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// From the cache.
+    Hit,
+    /// By a fetch that it started.
+    Miss,
+    /// By a fetch that another request had started.
+    Coalesced,
+    /// From the cache although expired, because no origin could be asked.
+    Stale,
+    /// Not at all.
+    Failed,
+    /// Refused: the request was wrong, or too many waited.
+    Refused,
+}
+
+impl Outcome {
+    const ALL: [Outcome; 6] = [
+        Outcome::Hit,
+        Outcome::Miss,
+        Outcome::Coalesced,
+        Outcome::Stale,
+        Outcome::Failed,
+        Outcome::Refused,
+    ];
+
+    /// As metrics and logs name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::Hit => "hit",
+            Outcome::Miss => "miss",
+            Outcome::Coalesced => "coalesced",
+            Outcome::Stale => "stale",
+            Outcome::Failed => "failed",
+            Outcome::Refused => "refused",
+        }
+    }
+}
+
+/// Bucket bounds of what players measure.
+const THROUGHPUT_KBPS: &[f64] = &[500.0, 1e3, 2.5e3, 5e3, 1e4, 1.5e4, 2e4, 3e4, 5e4, 1e5, 2e5];
+const LIVE_LATENCY_SECONDS: &[f64] = &[1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 30.0, 60.0];
+
+macro_rules! metrics {
+    ($($(#[doc = $doc:literal])+ $field:ident: $type:ty = $method:ident($($argument:expr),+ $(,)?);)+) => {
+        /// All figures; clones share them.
+        #[derive(Debug, Clone)]
+        pub struct Metrics {
+            $($(#[doc = $doc])+ pub $field: $type,)+
+            answered: Vec<IntCounter>,
+        }
+
+        impl Metrics {
+            /// Defines them in `registry`.
+            pub fn new(registry: &Registry) -> Metrics {
+                let by_kind = registry.counter_vec(
+                    "edge_responses_total",
+                    "requests",
+                    "Requests by what was asked for and how it was answered.",
+                    &["kind", "cache"],
+                );
+                // Looked up once: the hot path only adds.
+                let answered = Kind::ALL
+                    .iter()
+                    .flat_map(|kind| Outcome::ALL.iter().map(move |outcome| (kind, outcome)))
+                    .map(|(kind, outcome)| {
+                        by_kind.with_label_values(&[kind.name(), outcome.name()])
+                    })
+                    .collect();
+                Metrics { $($field: registry.$method($($argument),+),)+ answered }
+            }
+        }
+    };
+}
+
+metrics! {
+    /// All requests.
+    requests: IntCounter = counter("edge_requests_total", "requests", "Requests from viewers.");
+    /// By status class.
+    statuses: IntCounterVec = counter_vec(
+        "edge_statuses_total", "requests", "Requests by the class of the answer's status.", &["class"]);
+    /// Body bytes promised.
+    bytes: IntCounter = counter(
+        "edge_sent_bytes_total", "bytes", "Body bytes of answers, by their announced lengths.");
+    /// Until the answer began, hits aside.
+    first_byte: Histogram = histogram(
+        "edge_first_byte_seconds", "seconds",
+        "From request to the begin of the answer, for answers that had to wait.", LATENCY_SECONDS);
+    /// Viewers in fetches.
+    waiting: IntGauge = gauge(
+        "edge_waiting_requests", "requests", "Requests waiting for, or reading from, a fetch.");
+    /// Fetches under way.
+    fetching: IntGauge = gauge("edge_fetches", "fetches", "Fetches under way.");
+    /// Questions to origins.
+    upstream_fetches: IntCounter = counter(
+        "edge_upstream_fetches_total", "requests", "Requests sent to origins.");
+    /// Answers of origins.
+    upstream_answers: IntCounterVec = counter_vec(
+        "edge_upstream_answers_total", "requests",
+        "Answers of origins by status; none = no answer.", &["origin", "status"]);
+    /// Fetches without an answer.
+    upstream_failures: IntCounter = counter(
+        "edge_upstream_failures_total", "fetches", "Fetches that no origin could answer to the end.");
+    /// Second origins asked early.
+    upstream_hedged: IntCounter = counter(
+        "edge_upstream_hedged_total", "requests",
+        "Times the next origin was asked because an answer was overdue.");
+    /// Bodies pieced together.
+    upstream_resumed: IntCounter = counter(
+        "edge_upstream_resumed_total", "bodies",
+        "Bodies that broke off and were completed from another origin.");
+    /// Playlists not taken.
+    stale_playlists: IntCounter = counter(
+        "edge_stale_playlists_total", "playlists",
+        "Playlists from origins that had not moved for 1.5 target durations or had gone back.");
+    /// Health.
+    origin_up: IntGaugeVec = gauge_vec(
+        "edge_origin_up", "origins", "1 while the origin is asked in its turn, 0 while it is down.",
+        &["origin"]);
+    /// Questions to the store.
+    store_fetches: IntCounter = counter(
+        "edge_store_fetches_total", "requests", "Objects asked of the egress store.");
+    /// Cache size.
+    cache_bytes: IntGauge = gauge("edge_cache_bytes", "bytes", "Memory that cached answers take.");
+    /// Cache entries.
+    cache_entries: IntGauge = gauge("edge_cache_entries", "objects", "Cached answers in memory.");
+    /// Held by viewers only.
+    pinned_bytes: IntGauge = gauge(
+        "edge_pinned_bytes", "bytes",
+        "Memory of bodies that have left the cache but that viewers are still being sent.");
+    /// Arriving.
+    filling_bytes: IntGauge = gauge(
+        "edge_filling_bytes", "bytes", "Memory of bodies that are arriving from origins.");
+    /// Disk size.
+    disk_bytes: IntGauge = gauge("edge_disk_bytes", "bytes", "Disk that cached answers take.");
+    /// From disk.
+    disk_hits: IntCounter = counter(
+        "edge_disk_hits_total", "objects", "Objects read back from the disk cache.");
+    /// Drain.
+    draining: IntGauge = gauge("edge_draining", "processes", "1 once this edge is leaving.");
+    /// Viewers.
+    viewers: IntGauge = gauge(
+        "edge_viewers", "sessions", "CMCD sessions that asked for something in the last 30 s.");
+    /// Stalls.
+    stalls: IntCounter = counter(
+        "edge_viewer_stalls_total", "stalls", "Requests whose CMCD says that the buffer ran empty (bs).");
+    /// Throughput.
+    viewer_throughput: Histogram = histogram(
+        "edge_viewer_throughput_kbps", "kilobits per second",
+        "Throughput that players measured (CMCD mtp).", THROUGHPUT_KBPS);
+    /// Latency.
+    viewer_latency: Histogram = histogram(
+        "edge_viewer_live_latency_seconds", "seconds",
+        "How far behind live players are (CMCD ltc).", LIVE_LATENCY_SECONDS);
+    /// Join time.
+    viewer_start: Histogram = histogram(
+        "edge_viewer_start_seconds", "seconds",
+        "From play to the first picture, as players measured it (CMCD msd).", LATENCY_SECONDS);
+    /// Lost log lines.
+    log_lost: IntCounter = counter(
+        "edge_access_log_lost_total", "lines",
+        "Access log lines dropped because the writer was behind.");
+}
+
+impl Metrics {
+    /// Counts one answer.
+    pub fn answered(&self, kind: Kind, outcome: Outcome) {
+        let index = kind as usize * Outcome::ALL.len() + outcome as usize;
+        if let Some(counter) = self.answered.get(index) {
+            counter.inc();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_counted_where_they_belong() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry);
+        for kind in Kind::ALL {
+            metrics.answered(kind, Outcome::Refused);
+        }
+        metrics.answered(Kind::Media, Outcome::Hit);
+        let text = registry.text();
+        assert!(
+            text.contains("edge_responses_total{cache=\"hit\",kind=\"media\"} 1"),
+            "{text}"
+        );
+        assert!(
+            text.contains("edge_responses_total{cache=\"refused\",kind=\"page\"} 1"),
+            "{text}"
+        );
+        for definition in registry.definitions() {
+            assert!(definition.name.starts_with("edge_") && definition.help.ends_with('.'));
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! One question to the origins: who is asked when, and whose answer is taken.
+//!
+//! ```text
+//! first origin --- answer good ---------------------------------------> taken
+//!      |\-- 404, failure, frozen or behind --> next origin
+//!      |\-- went down meanwhile -------------> next origin
+//!      \--- no answer when one was due ------> next origin as well; first good answer is taken
+//! ```
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http::{HeaderMap, Method, Response, StatusCode};
+use hyper::body::Incoming;
+use service::http::{ClientError, read_all};
+
+use super::health::Seen;
+use super::progress::Freshness;
+use super::{Origin, Origins, seen};
+use crate::playlist::{self, Facts};
+use crate::target::{Blocking, Kind, Target};
+
+/// An answer that blocks on nothing is due after this; it comes out of the origin's memory.
+const DUE_AT_ONCE: Duration = Duration::from_millis(750);
+
+/// Without having seen the playlist: a segment's worth.
+const TARGET_GUESS: Duration = Duration::from_secs(2);
+
+/// An origin blocks for 9 s at most; after this nobody will answer any more.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Playlists of a day have about 3 MiB.
+const PLAYLIST_BYTES_MAX: usize = 4 << 20;
+
+/// What the origins said.
+#[derive(Debug)]
+pub enum Verdict {
+    /// This one has it; the body is still to come.
+    Streaming(Found<Incoming>),
+    /// This one has it; the body is whole. `target` is a playlist's target duration.
+    Whole(Found<Bytes>, Option<Duration>),
+    /// No origin has an answer that could be given to a viewer.
+    Failed(Failure),
+}
+
+/// Why no origin could answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// None is reachable, or all fail.
+    Unreachable(String),
+    /// They answer, but the stream has made no progress for too long.
+    Frozen,
+}
+
+/// An answer that was taken.
+#[derive(Debug)]
+pub struct Found<B> {
+    /// Who gave it.
+    pub(crate) origin: Arc<Origin>,
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: B,
+}
+
+type Attempt<'a> = Pin<Box<dyn Future<Output = (Arc<Origin>, Judged)> + Send + 'a>>;
+
+/// One origin's answer, judged.
+enum Judged {
+    /// To be given to viewers.
+    Good(Verdict),
+    /// To be given to viewers when no other origin has better; the greatest wins.
+    Fallback(Rank, Box<Verdict>),
+    /// Of no use.
+    Useless(String),
+}
+
+/// How good a fallback is, the best last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// The origin does not have it.
+    NotFound,
+    /// The stream has stopped there longer ago than anybody waits for an encoder to come back.
+    TooLongFrozen,
+    /// A playlist that is behind or does not move.
+    Playlist(playlist::Position),
+}
+
+impl Origins {
+    /// Asks until an answer can be given to viewers.
+    pub async fn ask(&self, target: &Target<'_>) -> Verdict {
+        let mut order = self.in_order().into_iter();
+        let mut attempts: FuturesUnordered<Attempt<'_>> = FuturesUnordered::new();
+        let mut fallback: Option<(Rank, Verdict)> = None;
+        let mut reason = "no origin is configured".to_owned();
+        let due = self.due(target);
+        if let Some(first) = order.next() {
+            attempts.push(self.attempt(first, target));
+        }
+        loop {
+            let waiting = !attempts.is_empty();
+            let overdue = async {
+                if order.len() == 0 {
+                    std::future::pending::<()>().await;
+                }
+                self.clock.sleep(due).await;
+            };
+            let judged = tokio::select! {
+                Some((_, judged)) = attempts.next(), if waiting => judged,
+                () = overdue, if waiting => {
+                    self.metrics.upstream_hedged.inc();
+                    Judged::Useless(reason.clone())
+                }
+                else => break,
+            };
+            match judged {
+                Judged::Good(verdict) => return verdict,
+                Judged::Fallback(rank, verdict) => {
+                    if fallback.as_ref().is_none_or(|(best, _)| rank > *best) {
+                        fallback = Some((rank, *verdict));
+                    }
+                }
+                Judged::Useless(why) => reason = why,
+            }
+            match order.next() {
+                Some(next) => attempts.push(self.attempt(next, target)),
+                None if attempts.is_empty() => break,
+                None => {}
+            }
+        }
+        match fallback {
+            Some((_, verdict)) => self.settle(target, verdict),
+            None => Verdict::Failed(Failure::Unreachable(reason)),
+        }
+    }
+
+    /// A playlist that is behind is all there is: numbers start over from it.
+    fn settle(&self, target: &Target<'_>, verdict: Verdict) -> Verdict {
+        if let Verdict::Whole(found, _) = &verdict
+            && target.kind == Kind::Playlist
+            && let Some(facts) = playlist::scan(&found.body)
+            && self.progress.note(target.path(), &facts, self.clock.now()) == Freshness::Behind
+        {
+            tracing::warn!(
+                path = target.path(),
+                "a playlist has gone back on every origin"
+            );
+            self.progress
+                .start_over(target.path(), &facts, self.clock.now());
+        }
+        verdict
+    }
+
+    /// When a healthy origin would have answered.
+    fn due(&self, target: &Target<'_>) -> Duration {
+        let (segment, part) = self
+            .progress
+            .targets(target.path())
+            .unwrap_or((TARGET_GUESS, None));
+        match target.blocking {
+            Blocking::No => DUE_AT_ONCE,
+            Blocking::Segment => segment + DUE_AT_ONCE,
+            Blocking::Part => part.unwrap_or(segment) + DUE_AT_ONCE,
+        }
+    }
+
+    fn attempt<'a>(&'a self, origin: Arc<Origin>, target: &'a Target<'_>) -> Attempt<'a> {
+        Box::pin(async move {
+            let mut is_up = origin.is_up.subscribe();
+            let was_up = *is_up.borrow_and_update();
+            let fell = async {
+                // One that was down already is asked as a last resort: give it its time.
+                if !was_up || is_up.wait_for(|up| !up).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let judged = tokio::select! {
+                judged = self.ask_one(&origin, target) => judged,
+                () = fell => Judged::Useless(format!("{} went down", origin.url)),
+            };
+            (origin, judged)
+        })
+    }
+
+    async fn ask_one(&self, origin: &Arc<Origin>, target: &Target<'_>) -> Judged {
+        self.metrics.upstream_fetches.inc();
+        let mut answer = self
+            .send(origin, Method::GET, &target.key, None, ANSWER_TIMEOUT)
+            .await;
+        if let Err(ClientError::Unreachable { .. }) = &answer {
+            // A pooled connection may have been closed just now: that is nobody's fault, once.
+            answer = self
+                .send(origin, Method::GET, &target.key, None, ANSWER_TIMEOUT)
+                .await;
+        }
+        self.note(origin, seen(&answer));
+        let result = match &answer {
+            Ok(response) => response.status().as_str().to_owned(),
+            Err(_) => "none".to_owned(),
+        };
+        self.metrics
+            .upstream_answers
+            .with_label_values(&[&origin.url, &result])
+            .inc();
+        match answer {
+            Ok(response) => self.judge(origin, target, response).await,
+            Err(error) => Judged::Useless(error.to_string()),
+        }
+    }
+
+    async fn judge(
+        &self,
+        origin: &Arc<Origin>,
+        target: &Target<'_>,
+        response: Response<Incoming>,
+    ) -> Judged {
+        let (head, body) = response.into_parts();
+        let origin = Arc::clone(origin);
+        let (status, headers) = (head.status, head.headers);
+        if status == StatusCode::OK && target.kind != Kind::Playlist {
+            return Judged::Good(Verdict::Streaming(Found {
+                origin,
+                status,
+                headers,
+                body,
+            }));
+        }
+        if status.is_server_error() {
+            return Judged::Useless(format!("{} answers {status}", origin.url));
+        }
+        let body =
+            match tokio::time::timeout(ANSWER_TIMEOUT, read_all(body, PLAYLIST_BYTES_MAX)).await {
+                Ok(Ok(body)) => body,
+                Ok(Err(error)) => {
+                    self.note(&origin, Seen::Trouble);
+                    return Judged::Useless(error.to_string());
+                }
+                Err(_) => {
+                    self.note(&origin, Seen::Trouble);
+                    return Judged::Useless(format!("{} stopped in a body", origin.url));
+                }
+            };
+        let facts = playlist::scan(&body).filter(|_| status == StatusCode::OK);
+        let target_duration = facts.as_ref().map(|facts| facts.target);
+        let verdict = Verdict::Whole(
+            Found {
+                origin,
+                status,
+                headers,
+                body,
+            },
+            target_duration,
+        );
+        match (status, facts) {
+            (StatusCode::OK, Some(facts)) => self.judge_playlist(target, &facts, verdict),
+            (StatusCode::OK, None) => Judged::Useless("a playlist is no playlist".to_owned()),
+            (StatusCode::NOT_FOUND | StatusCode::GONE, _) => {
+                Judged::Fallback(Rank::NotFound, Box::new(verdict))
+            }
+            _ => Judged::Good(verdict),
+        }
+    }
+
+    fn judge_playlist(&self, target: &Target<'_>, facts: &Facts, verdict: Verdict) -> Judged {
+        match self.progress.note(target.path(), facts, self.clock.now()) {
+            Freshness::Current => Judged::Good(verdict),
+            Freshness::Frozen { for_ms } if u128::from(for_ms) > self.frozen_max.as_millis() => {
+                let failed = Verdict::Failed(Failure::Frozen);
+                Judged::Fallback(Rank::TooLongFrozen, Box::new(failed))
+            }
+            Freshness::Frozen { .. } | Freshness::Behind => {
+                self.metrics.stale_playlists.inc();
+                Judged::Fallback(Rank::Playlist(facts.position), Box::new(verdict))
+            }
+        }
+    }
+}
+
+impl Origins {
+    /// The rest of a body of `length` bytes tagged `etag` that broke off after `got`, from an origin
+    /// other than `broken`. The length must agree too: tags name URLs, and two encoders' bytes behind
+    /// one URL differ in length almost surely.
+    pub(crate) async fn resume(
+        &self,
+        broken: &Arc<Origin>,
+        key: &str,
+        got: u64,
+        length: u64,
+        etag: &http::HeaderValue,
+    ) -> Option<Found<Incoming>> {
+        self.note(broken, Seen::Trouble);
+        for origin in self
+            .in_order()
+            .into_iter()
+            .filter(|origin| origin.url != broken.url)
+        {
+            self.metrics.upstream_fetches.inc();
+            let range = Some(format!("bytes={got}-"));
+            let answer = self
+                .send(&origin, Method::GET, key, range, ANSWER_TIMEOUT)
+                .await;
+            self.note(&origin, seen(&answer));
+            let Ok(response) = answer else { continue };
+            let (head, body) = response.into_parts();
+            let wanted = format!("bytes {got}-{}/{length}", length.saturating_sub(1));
+            let range = head.headers.get(http::header::CONTENT_RANGE);
+            if head.status == StatusCode::PARTIAL_CONTENT
+                && head.headers.get(http::header::ETAG) == Some(etag)
+                && range.is_some_and(|range| range.as_bytes() == wanted.as_bytes())
+            {
+                self.metrics.upstream_resumed.inc();
+                return Some(Found {
+                    origin,
+                    status: head.status,
+                    headers: head.headers,
+                    body,
+                });
+            }
+        }
+        None
+    }
+}
