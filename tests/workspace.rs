@@ -16,11 +16,34 @@ const EDGES: &[(&str, &[&str])] = &[
     ("jobs", &[]),
     ("service", &[]),
     ("testkit", &["media", "flv", "rtmp", "cmaf", "hls"]),
-    ("origin", &["media", "rtmp", "flv", "encode", "cmaf", "hls", "store", "jobs", "service"]),
-    ("transcoder", &["media", "encode", "cmaf", "hls", "store", "jobs", "service"]),
+    (
+        "origin",
+        &[
+            "media", "rtmp", "flv", "encode", "cmaf", "hls", "store", "jobs", "service",
+        ],
+    ),
+    (
+        "transcoder",
+        &["media", "encode", "cmaf", "hls", "store", "jobs", "service"],
+    ),
     ("edge", &["service", "store"]),
-    ("test-source", &["media", "encode", "flv", "rtmp", "service"]),
-    ("panocast", &["origin", "edge", "transcoder", "test-source", "service", "store", "jobs", "hls"]),
+    (
+        "test-source",
+        &["media", "encode", "flv", "rtmp", "service"],
+    ),
+    (
+        "panocast",
+        &[
+            "origin",
+            "edge",
+            "transcoder",
+            "test-source",
+            "service",
+            "store",
+            "jobs",
+            "hls",
+        ],
+    ),
     ("e2e", &["media", "cmaf", "service"]),
 ];
 
@@ -40,7 +63,10 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    let metadata = MetadataCommand::new().no_deps().exec().expect("cargo metadata");
+    let metadata = MetadataCommand::new()
+        .no_deps()
+        .exec()
+        .expect("cargo metadata");
     metadata
         .packages
         .iter()
@@ -60,9 +86,16 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 fn crates_depend_on_each_other_only_along_the_documented_edges() {
     let ours: BTreeSet<&str> = EDGES.iter().map(|(name, _)| *name).collect();
     let dependencies = dependencies();
-    assert_eq!(ours, dependencies.keys().map(String::as_str).collect(), "EDGES lists every crate");
+    assert_eq!(
+        ours,
+        dependencies.keys().map(String::as_str).collect(),
+        "EDGES lists every crate"
+    );
     for (name, allowed) in EDGES {
-        for dependency in dependencies[*name].iter().filter(|d| ours.contains(d.as_str())) {
+        for dependency in dependencies[*name]
+            .iter()
+            .filter(|d| ours.contains(d.as_str()))
+        {
             assert!(
                 allowed.contains(&dependency.as_str()),
                 "{name} must not depend on {dependency}: add the edge to ARCHITECTURE.md and here only with a reason"
@@ -76,7 +109,10 @@ fn pure_crates_link_no_runtime() {
     let dependencies = dependencies();
     for name in PURE {
         for banned in ["tokio", "hyper", "socket2", "tracing", "rand", "service"] {
-            assert!(!dependencies[*name].contains(banned), "{name} is sans-IO and must not depend on {banned}");
+            assert!(
+                !dependencies[*name].contains(banned),
+                "{name} is sans-IO and must not depend on {banned}"
+            );
         }
     }
 }

@@ -1,0 +1,235 @@
+//! `panocast up`: one process, every role, ready to be watched.
+//!
+//! Each role runs exactly as its own binary would run it, on its own listeners, so that what works here works in a
+//! fleet. This file only starts them in order, tells people where to look, and ends them in order: the source first,
+//! so that nothing new arrives; then the origin, which seals recordings; then the edge and the workers.
+
+use std::{
+    future::Future,
+    io::{IsTerminal, Write},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use service::{
+    Clock,
+    cli::Common,
+    config::File,
+    http::{Body, Client},
+    interruption::{self, Cause, Metadata, Source, Trigger},
+};
+use tokio::task::JoinHandle;
+
+/// How often the wait for the first picture looks again.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The stream that the test source publishes and people are shown.
+const STREAM: &str = "test";
+
+/// Arguments of `panocast up`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+
+    /// Do not publish the test picture: wait for an encoder
+    #[arg(long)]
+    no_test_source: bool,
+}
+
+/// Every role's settings.
+struct Settings {
+    origin: origin::Config,
+    edge: edge::Config,
+    transcoder: transcoder::Config,
+    test_source: test_source::Config,
+    stores: service::config::Stores,
+    jobs: service::config::Jobs,
+    log: service::log::Config,
+}
+
+impl Settings {
+    fn load(file: &File) -> Result<Self> {
+        let test_source: test_source::Config = file.section("test-source")?;
+        if let Err(problem) = test_source.check() {
+            return Err(file
+                .reject(&format!("test-source.{}", problem.key), problem.reason)
+                .into());
+        }
+        let log: service::log::Config = file.section("log")?;
+        log.filter()?;
+        Ok(Self {
+            origin: origin::Config::load(file)?,
+            edge: edge::Config::load(file)?,
+            transcoder: transcoder::Config::load(file)?,
+            test_source,
+            stores: file.section("store")?,
+            jobs: file.section("jobs")?,
+            log,
+        })
+    }
+}
+
+/// Runs everything until SIGINT or SIGTERM.
+pub fn start(arguments: &Arguments) -> Result<()> {
+    let file = arguments.common.load()?;
+    let settings = Settings::load(&file)?;
+    if arguments.common.check_config {
+        arguments.common.say_usable();
+        return Ok(());
+    }
+    service::log::init(&settings.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(run(settings, !arguments.no_test_source))
+}
+
+/// A role that runs, and how to tell it to end.
+struct Role {
+    name: &'static str,
+    trigger: Trigger,
+    task: JoinHandle<Result<()>>,
+}
+
+impl Role {
+    fn spawn<F>(name: &'static str, clock: &Clock, run: impl FnOnce(Trigger, Source) -> F) -> Self
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let (trigger, notices) = interruption::source(Metadata::off(), false, clock.clone());
+        let task = tokio::spawn(run(trigger.clone(), notices));
+        Self {
+            name,
+            trigger,
+            task,
+        }
+    }
+
+    async fn end(self, cause: &Cause) -> Result<()> {
+        self.trigger.interrupt(cause.clone(), None);
+        self.task
+            .await
+            .with_context(|| format!("the {} failed", self.name))?
+    }
+}
+
+async fn run(settings: Settings, with_test_source: bool) -> Result<()> {
+    let clock = Clock::real();
+    let (_trigger, mut notices) = interruption::source(Metadata::off(), true, clock.clone());
+    let Settings {
+        origin,
+        mut edge,
+        transcoder,
+        mut test_source,
+        stores,
+        jobs,
+        ..
+    } = settings;
+    let recorder = match origin.record {
+        true => Some(origin::recording::open(&origin.recorder, &stores, &jobs).await?),
+        false => None,
+    };
+    let origin = origin::App::build(origin, recorder, clock.clone()).await?;
+    let addresses = origin.addresses();
+    // The origin of this process, on the port it really has.
+    edge.origins = vec![format!("http://{}", reachable(addresses.http))];
+    let places = transcoder::Places::open(&stores, &jobs).await?;
+    let egress = Some(places.egress.clone());
+    let edge = edge::App::build(edge, egress, clock.clone()).await?;
+    let public = reachable(edge.addresses().http);
+    let transcoder = transcoder::App::build(transcoder, places, clock.clone())?;
+
+    let mut roles = vec![
+        Role::spawn("transcoder", &clock, |trigger, notices| {
+            transcoder.run(trigger, notices)
+        }),
+        Role::spawn("edge", &clock, |trigger, notices| {
+            edge.run(trigger, notices)
+        }),
+        Role::spawn("origin", &clock, |trigger, notices| {
+            origin.run(trigger, notices)
+        }),
+    ];
+    let rtmp = reachable(addresses.rtmp);
+    say_where(public, rtmp, reachable(addresses.admin));
+    if with_test_source {
+        test_source.targets = vec![format!("rtmp://{rtmp}/live/{STREAM}").parse()?];
+        roles.push(Role::spawn(
+            "test source",
+            &clock,
+            |_, mut notices| async move {
+                let shutdown = async move {
+                    notices.interrupted(|| {}).await;
+                };
+                Ok(test_source::run(test_source, shutdown).await?)
+            },
+        ));
+    }
+    let picture = tokio::spawn(first_picture(public, clock.clone()));
+    let cause = tokio::select! {
+        (cause, _) = notices.interrupted(|| {}) => cause,
+        failed = first_failure(&mut roles) => return failed,
+    };
+    picture.abort();
+    eprintln!("\n{cause}: ending; recordings are sealed first");
+    while let Some(role) = roles.pop() {
+        role.end(&cause).await?;
+    }
+    Ok(())
+}
+
+/// A role ended without being told to: nothing works without it, so say why and end.
+async fn first_failure(roles: &mut [Role]) -> Result<()> {
+    loop {
+        for role in roles.iter_mut().filter(|role| role.task.is_finished()) {
+            return (&mut role.task)
+                .await
+                .with_context(|| format!("the {} failed", role.name))?;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// An address that a browser on this machine can open.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        _ => address,
+    }
+}
+
+fn say_where(public: SocketAddr, rtmp: SocketAddr, admin: SocketAddr) {
+    println!("Panocast");
+    println!("  watch    http://{public}/?url=/hls/{STREAM}.m3u8");
+    println!(
+        "  publish  rtmp://{rtmp}/live/<stream>   (OBS: Server rtmp://{rtmp}/live, Stream Key <stream>)"
+    );
+    println!("  admin    http://{admin}/api/streams    (/healthz /readyz /metrics)");
+}
+
+/// Says when the test stream can be watched, as a viewer would find out; a line that counts until then.
+async fn first_picture(public: SocketAddr, clock: Clock) {
+    let client = Client::new(Duration::from_secs(1));
+    let url = format!("http://{public}/hls/{STREAM}.m3u8");
+    let started = clock.now();
+    let terminal = std::io::stdout().is_terminal();
+    loop {
+        let request = http::Request::get(&url).body(Body::empty());
+        let Ok(request) = request else { return };
+        let answer = client.send(request, Duration::from_secs(2)).await;
+        let waited = (clock.now() - started).as_secs_f64();
+        if answer.is_ok_and(|answer| answer.status().is_success()) {
+            let clear = if terminal { "\r" } else { "" };
+            println!("{clear}  playing  after {waited:.1} s                              ");
+            return;
+        }
+        if terminal {
+            print!("\r  waiting for the first picture: {waited:.0} s ");
+            let _ = std::io::stdout().flush();
+        }
+        clock.sleep(LOOK_EVERY).await;
+    }
+}
