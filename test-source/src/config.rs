@@ -18,7 +18,8 @@ pub const TARGETS_MAX: usize = 64;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where to publish: `rtmp://host[:port]/app/stream[?key=secret]`. All get the same encoded bytes.
+    /// Where to publish: `rtmp://host[:port]/app/stream[?key=secret]`. All get the same encoded
+    /// bytes.
     pub targets: Vec<Target>,
     /// Picture width in pixels, even.
     pub width: u32,
@@ -50,7 +51,8 @@ pub struct Config {
     pub stereo: StereoLayout,
     /// Large words straight ahead.
     pub title: String,
-    /// Moving grain in the lowest eighth, so that the bit rate is really used. For load tests; not pretty.
+    /// Moving grain in the lowest eighth, so that the bit rate is really used. For load tests; not
+    /// pretty.
     pub grain: bool,
     /// What goes wrong on purpose.
     pub faults: faults::Config,

@@ -69,7 +69,8 @@ pub enum Error {
     Lost,
 }
 
-/// Publishes until `shutdown` ends. Fails only where nothing can be made; targets are retried for ever.
+/// Publishes until `shutdown` ends. Fails only where nothing can be made; targets are retried for
+/// ever.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
     config.check()?;
     let clock = Clock::real();

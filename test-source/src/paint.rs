@@ -30,8 +30,8 @@ impl Canvas {
         360.0 / self.width as f64
     }
 
-    /// Paints every pixel within the bounds (degrees; longitude may pass 180): the shape gives colour
-    /// and how much of the pixel it covers, 0 to 1.
+    /// Paints every pixel within the bounds (degrees; longitude may pass 180): the shape gives
+    /// colour and how much of the pixel it covers, 0 to 1.
     pub fn paint(
         &mut self,
         longitudes: (f64, f64),

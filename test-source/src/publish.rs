@@ -1,7 +1,7 @@
 //! Encoded units to one RTMP server, for ever: connect, publish, and come back when it ends.
 //!
-//! A connection's clock starts at its first keyframe, as OBS does it. A target that is down, refuses
-//! or is slow never disturbs the others.
+//! A connection's clock starts at its first keyframe, as OBS does it. A target that is down,
+//! refuses or is slow never disturbs the others.
 
 use std::{io, sync::Arc, time::Duration};
 

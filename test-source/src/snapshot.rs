@@ -1,4 +1,5 @@
-//! One picture as a file that image viewers open (binary PPM), to look at the scene without a stream.
+//! One picture as a file that image viewers open (binary PPM), to look at the scene without a
+//! stream.
 
 use std::{io::Write, time::Duration};
 

@@ -1,8 +1,8 @@
 //! Draws, sounds and encodes in step with the wall clock, on a thread of its own.
 //!
 //! Each picture is drawn when it is due and carries that moment. When the machine cannot keep up,
-//! pictures are left out rather than late: the clock is the product. Encoded units go to a broadcast
-//! channel; a publisher that lags behind its capacity loses units, never the source.
+//! pictures are left out rather than late: the clock is the product. Encoded units go to a
+//! broadcast channel; a publisher that lags behind its capacity loses units, never the source.
 
 use std::{
     sync::{

@@ -68,7 +68,8 @@ pub fn regions(stereo: StereoLayout) -> Vec<Region> {
     }
 }
 
-/// Where a point lies in the frame (its left eye's picture); `None` where the frame does not show it.
+/// Where a point lies in the frame (its left eye's picture); `None` where the frame does not show
+/// it.
 pub fn place(immersive: &Immersive, point: Point) -> Option<(f64, f64)> {
     let (x, y) = place_in_eye(immersive.projection, point)?;
     let region = regions(immersive.stereo).into_iter().next()?;

@@ -2,9 +2,11 @@
 //! drifts.
 //!
 //! AAC access units have a fixed number of samples, so the count is exact where millisecond stamps
-//! are not. The stamps serve three ends: to notice lost units (a gap, as long as what was lost), to
+//! are not. The stamps serve three ends: to notice lost units (filled with as many of silence), to
 //! notice sound beyond its time (a unit dropped), and to follow a slow drift by one sample per
 //! access unit.
+
+use bytes::Bytes;
 
 use super::TrackStats;
 use crate::{Timescale, VIDEO_TIMESCALE, aac};
@@ -30,6 +32,7 @@ const SMOOTHING: f64 = 1.0 / 32.0;
 pub(super) struct Counter {
     scale: Timescale,
     frame: i64,
+    silence: Bytes,
     next: Option<i64>,
     recent: [i64; AGREEING],
     recent_count: usize,
@@ -43,6 +46,7 @@ impl Counter {
         Self {
             scale: config.timescale(),
             frame: i64::from(config.frame_samples()),
+            silence: config.silence(),
             next: end,
             recent: [0; AGREEING],
             recent_count: 0,
@@ -64,6 +68,11 @@ impl Counter {
 
     pub(super) fn timescale(&self) -> Timescale {
         self.scale
+    }
+
+    /// An access unit without sound.
+    pub(super) fn silence(&self) -> Bytes {
+        self.silence.clone()
     }
 
     pub(super) fn usual_duration(&self) -> i64 {

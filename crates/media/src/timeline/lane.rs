@@ -175,6 +175,12 @@ impl Lane {
         Some(self.timescale().rescale(ticks, VIDEO_TIMESCALE))
     }
 
+    /// Whether a unit at `candidate` would follow its predecessor more smoothly than at `own`.
+    pub(super) fn fits_better(&self, candidate: i64, own: i64) -> bool {
+        let off = |ticks: i64| self.expected().map(|expected| (ticks - expected).abs());
+        off(candidate) < off(own)
+    }
+
     /// Counts an outlier; how many in a row agree with it.
     pub(super) fn outlier(&mut self, timestamp_ms: u32) -> u32 {
         let agrees = |o: &Outliers| is_step(difference(timestamp_ms, o.timestamp_ms));
@@ -211,6 +217,30 @@ impl Lane {
     /// Whether a unit at `dts` neither follows what left nor stands behind a discontinuity.
     pub(super) fn leaves_hole(&self, dts: i64) -> bool {
         self.pending.is_none() && !self.broken && self.end.is_some_and(|end| end != dts)
+    }
+
+    /// Sound is missing between the held unit and one at `dts`: the held unit and as much silence.
+    pub(super) fn fill(&mut self, dts: i64) -> Vec<AccessUnit> {
+        let Some(Stamper::Audio(counter)) = &self.stamper else {
+            return Vec::new();
+        };
+        let (usual, silence) = (counter.usual_duration(), counter.silence());
+        let mut units = Vec::new();
+        while let Some(held) = self.pending.take_if(|held| dts - held.dts >= 2 * usual) {
+            let next = held.dts + usual;
+            let arrival = Arrival {
+                payload: silence.clone(),
+                ..held.arrival.clone()
+            };
+            units.push(self.finish(held, next));
+            self.pending = Some(Pending {
+                dts: next,
+                pts: next,
+                arrival,
+            });
+            self.stats.filled += 1;
+        }
+        units
     }
 
     /// Holds a unit; its predecessor, now that its duration is known.

@@ -20,9 +20,10 @@
 //!   unit is re-stamped where its predecessor ends. The third in a row that agree is a new
 //!   timeline: one discontinuity for both tracks, output contiguous. A pause of one track that the
 //!   other's clock confirms is a real gap instead.
-//! - A gap lengthens the unit before it. A track that pauses for more than [`STEP_MAX_MS`] while
-//!   the other goes on has its last unit released with its usual duration, and comes back behind a
-//!   discontinuity ([`Reason::Gap`]).
+//! - Missing pictures lengthen the one before them; missing sound is filled with units of silence,
+//!   because players stumble over holes in it. A track that pauses for more than [`STEP_MAX_MS`]
+//!   while the other goes on has its last unit released with its usual duration, and comes back
+//!   behind a discontinuity ([`Reason::Gap`]).
 //! - Sound follows the publisher's clock by at most one sample per access unit, so |A-V| stays
 //!   bounded for ever.
 //!
@@ -281,6 +282,8 @@ impl Timeline {
         if lane.leaves_hole(dts) {
             self.break_timeline(Reason::Gap);
         }
+        let fill = self.lane_mut(kind).fill(dts);
+        self.events.extend(fill.into_iter().map(Event::AccessUnit));
         let unit = self.lane_mut(kind).follow(arrival, dts, pts);
         self.events.extend(unit.map(Event::AccessUnit));
         let position = self.lane(kind).position();
@@ -296,13 +299,22 @@ impl Timeline {
     fn judge(&mut self, kind: Kind, timestamp_ms: u32, now: Duration) -> Verdict {
         let sibling = self.sibling(kind);
         let lane = self.lane_mut(kind);
-        let Some(clock) = &mut lane.clock else {
+        let Some(mut clock) = lane.clock.clone() else {
             return self.join(kind, timestamp_ms, now);
         };
         if let Some(ticks) = clock.near(timestamp_ms) {
+            // A jump too small to be one for this track may have been one for the other.
+            if let Some((other, _, generation)) = &sibling
+                && *generation > lane.generation
+                && lane.fits_better(other.ticks(timestamp_ms), ticks)
+            {
+                lane.generation = *generation;
+                return self.adopt(kind, other.clone(), timestamp_ms);
+            }
             lane.outliers = None;
             let repeats = clock.advance(timestamp_ms) <= 0 && lane.pending();
             lane.stats.backward += u64::from(repeats);
+            lane.clock = Some(clock);
             return Verdict::At(ticks);
         }
         // Far from its predecessor. A pause, if the other track's clock went the same way.
@@ -314,6 +326,7 @@ impl Timeline {
         if clock.is_ahead(timestamp_ms) && agrees(ticks) {
             lane.outliers = None;
             clock.advance(timestamp_ms);
+            lane.clock = Some(clock);
             return Verdict::At(ticks);
         }
         // Or the jump the other track made already.

@@ -24,8 +24,10 @@ pub struct TrackStats {
     pub backward: u64,
     /// Stretches where units are missing.
     pub gaps: u64,
-    /// Length of all gaps, in ticks of the track.
+    /// Length of all gaps, filled or not, in ticks of the track.
     pub gap_ticks: u64,
+    /// Units of silence put into gaps of sound.
+    pub filled: u64,
     /// Units dropped: more sound than time, or of a track not announced.
     pub dropped: u64,
     /// Smoothed distance between sent and exact times, in milliseconds.

@@ -1,0 +1,240 @@
+//! A publisher without an encoder: arrivals in order, on whatever clock a test wants.
+
+use std::time::Duration;
+
+use media::{Arrival, Kind, aac, avc};
+
+use crate::synth::{self, Content};
+
+/// What a publisher sends.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Pixels; multiples of 16.
+    pub size: (u32, u32),
+    /// Pictures per seconds.
+    pub frame_rate: (u32, u32),
+    /// What it declares, if anything.
+    pub declared_rate: Option<(u32, u32)>,
+    /// Pictures from one keyframe to the next.
+    pub gop: u64,
+    /// Sends pictures out of order, as B-pictures are.
+    pub b_pictures: bool,
+    /// The sound's configuration, if it sends any.
+    pub sound: Option<aac::Config>,
+    /// How much further apart pictures come than their rate says, in parts per million: a camera
+    /// whose clock is slow. Stamps tell the truth.
+    pub video_ppm: i64,
+    /// The same of sound: a sound card whose clock is slow.
+    pub audio_ppm: i64,
+    /// Time stamps are off by up to this, at random.
+    pub jitter_ms: u32,
+    /// The first time stamp.
+    pub first_ms: i64,
+    /// Time stamps count modulo two to the power of this: 32, or 31 as OBS has it.
+    pub wrap_bits: u32,
+    /// Bytes of a picture, at least.
+    pub picture_bytes: usize,
+}
+
+impl Default for Shape {
+    /// 30 pictures a second, a keyframe each second, stereo at 48 kHz: OBS at its simplest.
+    fn default() -> Self {
+        Self {
+            size: (1280, 640),
+            frame_rate: (30, 1),
+            declared_rate: Some((30, 1)),
+            gop: 30,
+            b_pictures: false,
+            sound: aac::Config::lc(48_000, 2),
+            video_ppm: 0,
+            audio_ppm: 0,
+            jitter_ms: 0,
+            first_ms: 0,
+            wrap_bits: 31,
+            picture_bytes: 60,
+        }
+    }
+}
+
+/// One arrival and when it arrives, since the broadcast began.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// When.
+    pub at: Duration,
+    /// What.
+    pub arrival: Arrival,
+}
+
+/// The publisher of one session after another.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    shape: Shape,
+    video: Option<avc::Config>,
+    began: Duration,
+    session: u32,
+    pictures: u64,
+    sounds: u64,
+    offset_ms: i64,
+    outlier: Option<(Kind, i64)>,
+    noise: u64,
+}
+
+/// Decode order to presentation: one picture ahead, two between, as encoders with B-pictures do.
+const REORDER: [u64; 5] = [2, 4, 2, 0, 1];
+
+impl Publisher {
+    /// A publisher that connects at `began`.
+    pub fn new(shape: Shape, began: Duration) -> Self {
+        Self {
+            video: synth::avc_config(shape.size.0, shape.size.1),
+            shape,
+            began,
+            session: 0,
+            pictures: 0,
+            sounds: 0,
+            offset_ms: 0,
+            outlier: None,
+            noise: 0x9e37_79b9_7f4a_7c15,
+        }
+    }
+
+    /// Connects anew at `began`, its clock at its start.
+    pub fn reconnect(&mut self, began: Duration) {
+        *self = Self {
+            session: self.session + 1,
+            noise: self.noise,
+            ..Self::new(self.shape.clone(), began)
+        };
+    }
+
+    /// What it sends.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Its video configuration.
+    pub fn video(&self) -> Option<&avc::Config> {
+        self.video.as_ref()
+    }
+
+    /// Changes the picture's size from the next keyframe on; the caller announces the
+    /// configuration.
+    pub fn resize(&mut self, size: (u32, u32)) {
+        self.shape.size = size;
+        self.video = synth::avc_config(size.0, size.1);
+        // The next picture is a keyframe.
+        self.pictures = self.pictures.next_multiple_of(self.shape.gop.max(1));
+    }
+
+    /// Lets the clock jump.
+    pub fn jump(&mut self, by_ms: i64) {
+        self.offset_ms += by_ms;
+    }
+
+    /// Sends one time stamp of this kind that is off by as much.
+    pub fn outlier(&mut self, kind: Kind, by_ms: i64) {
+        self.outlier = Some((kind, by_ms));
+    }
+
+    /// Leaves out units that were captured.
+    pub fn lose(&mut self, kind: Kind, units: u64) {
+        match kind {
+            Kind::Video => self.pictures += units,
+            Kind::Audio => self.sounds += units,
+        }
+    }
+
+    /// Captures nothing for a while.
+    pub fn pause(&mut self, time: Duration) {
+        let micros = time.as_micros() as u64;
+        let (pictures, seconds) = self.shape.frame_rate;
+        self.pictures += micros * u64::from(pictures) / u64::from(seconds) / 1_000_000;
+        if let Some(sound) = &self.shape.sound {
+            let samples = micros * u64::from(sound.sample_rate()) / 1_000_000;
+            self.sounds += samples / u64::from(sound.frame_samples());
+        }
+    }
+
+    /// The next arrival.
+    pub fn send(&mut self) -> Sent {
+        let picture = self.picture_us(self.pictures);
+        match self.sound_us(self.sounds) {
+            Some(sound) if sound <= picture => {
+                self.sounds += 1;
+                self.sent(Kind::Audio, self.sounds - 1, sound, None)
+            }
+            _ => {
+                self.pictures += 1;
+                self.sent(Kind::Video, self.pictures - 1, picture, self.shown_us())
+            }
+        }
+    }
+
+    /// When the picture just taken is shown.
+    fn shown_us(&self) -> Option<i64> {
+        let number = self.pictures - 1;
+        let later = REORDER[(number % REORDER.len() as u64) as usize];
+        self.shape
+            .b_pictures
+            .then(|| self.picture_us(number + later))
+    }
+
+    fn sent(&mut self, kind: Kind, serial: u64, captured_us: i64, shown_us: Option<i64>) -> Sent {
+        let captured_ms = captured_us.div_euclid(1000);
+        let shown_ms = shown_us.map_or(0, |us| us.div_euclid(1000) - captured_ms);
+        let outlier = self
+            .outlier
+            .take_if(|(of, _)| *of == kind)
+            .map_or(0, |(_, by_ms)| by_ms);
+        let jitter = match self.shape.jitter_ms {
+            0 => 0,
+            bound => (self.random() % u64::from(bound + 1)) as i64,
+        };
+        let ms = captured_ms + self.shape.first_ms + self.offset_ms + outlier + jitter;
+        let is_sync = kind == Kind::Audio || serial.is_multiple_of(self.shape.gop.max(1));
+        let content = Content {
+            session: self.session,
+            serial,
+            captured_us,
+        };
+        let bytes = if kind == Kind::Video {
+            self.shape.picture_bytes
+        } else {
+            0
+        };
+        let arrival = Arrival {
+            kind,
+            timestamp_ms: (ms & ((1 << self.shape.wrap_bits) - 1)) as u32,
+            composition_ms: shown_ms as i32,
+            is_sync,
+            payload: content.payload(kind, is_sync, bytes),
+        };
+        // Captured means sent: encoding and network take no time here.
+        let at = self.began + Duration::from_micros(captured_us.unsigned_abs());
+        Sent { at, arrival }
+    }
+
+    fn picture_us(&self, number: u64) -> i64 {
+        let (pictures, seconds) = self.shape.frame_rate;
+        let us = u128::from(number) * 1_000_000 * u128::from(seconds) / u128::from(pictures);
+        apart(us as i64, self.shape.video_ppm)
+    }
+
+    fn sound_us(&self, number: u64) -> Option<i64> {
+        let sound = self.shape.sound.as_ref()?;
+        let samples = u128::from(number) * u128::from(sound.frame_samples());
+        let us = samples * 1_000_000 / u128::from(sound.sample_rate());
+        Some(apart(us as i64, self.shape.audio_ppm))
+    }
+
+    fn random(&mut self) -> u64 {
+        self.noise ^= self.noise << 13;
+        self.noise ^= self.noise >> 7;
+        self.noise ^= self.noise << 17;
+        self.noise >> 20
+    }
+}
+
+fn apart(us: i64, ppm: i64) -> i64 {
+    us + (i128::from(us) * i128::from(ppm) / 1_000_000) as i64
+}
