@@ -19,6 +19,7 @@ mod scale;
 
 pub mod audio;
 pub mod ladder;
+pub mod stills;
 pub mod stored;
 pub mod video;
 
