@@ -5,6 +5,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clip;
+pub mod peer;
+pub mod publisher;
 pub mod viewer;
 
 use std::{
@@ -28,15 +31,25 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 /// A port nobody listens on now.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-    listener.local_addr().expect("a bound listener has an address").port()
+    listener
+        .local_addr()
+        .expect("a bound listener has an address")
+        .port()
 }
 
 /// The path of one of our binaries, built by `make test` before the scenarios run.
 pub fn binary(name: &str) -> PathBuf {
     let here = std::env::current_exe().expect("a test knows its own path");
-    let profile = here.ancestors().nth(2).expect("tests live in <profile>/deps");
+    let profile = here
+        .ancestors()
+        .nth(2)
+        .expect("tests live in <profile>/deps");
     let path = profile.join(name);
-    assert!(path.exists(), "{} is missing: cargo build --workspace --bins", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: cargo build --workspace --bins",
+        path.display()
+    );
     path
 }
 
@@ -51,7 +64,11 @@ impl Process {
     /// Starts `command`; what it prints goes to `<folder>/<name>.log`.
     pub fn start(folder: &Path, name: &str, command: &mut Command) -> Self {
         let log = folder.join(format!("{name}.log"));
-        let file = File::options().create(true).append(true).open(&log).expect("log file opens");
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .expect("log file opens");
         let errors = file.try_clone().expect("log file is shared");
         let child = command
             .stdin(Stdio::null())
@@ -82,7 +99,10 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let id = self.id().to_string();
         let done = Command::new("kill").args(["-s", name, &id]).status();
-        assert!(done.is_ok_and(|status| status.success()), "cannot signal {id}");
+        assert!(
+            done.is_ok_and(|status| status.success()),
+            "cannot signal {id}"
+        );
     }
 
     /// The exit status, if it has ended.
@@ -92,7 +112,10 @@ impl Process {
 
     /// Waits for the end.
     pub async fn wait(&mut self, what: &str) -> ExitStatus {
-        until(what, PATIENCE, async || self.child.try_wait().ok().flatten()).await
+        until(what, PATIENCE, async || {
+            self.child.try_wait().ok().flatten()
+        })
+        .await
     }
 }
 
@@ -135,13 +158,21 @@ impl Origin {
         let mut command = Command::new(binary("panocast-origin"));
         command.arg("--config").arg(&config);
         let process = Process::start(folder, "origin", &mut command);
-        let mut origin = Self { process, rtmp, http, admin, folder: folder.to_owned() };
+        let mut origin = Self {
+            process,
+            rtmp,
+            http,
+            admin,
+            folder: folder.to_owned(),
+        };
         let health = format!("http://127.0.0.1:{admin}/healthz");
         until("the origin answers", PATIENCE, async || {
             if let Some(status) = origin.process.ended() {
                 panic!("origin ended with {status}: {}", origin.process.output());
             }
-            get(&health).await.filter(|answer| answer.status == StatusCode::OK)
+            get(&health)
+                .await
+                .filter(|answer| answer.status == StatusCode::OK)
         })
         .await;
         origin
@@ -159,7 +190,9 @@ impl Origin {
 
     /// GET of a public path.
     pub async fn get(&self, path: &str) -> Answer {
-        get(&self.url(path)).await.unwrap_or_else(|| panic!("no answer for {path}"))
+        get(&self.url(path))
+            .await
+            .unwrap_or_else(|| panic!("no answer for {path}"))
     }
 
     /// Waits until `path` answers 200 with text that `wanted` accepts.
@@ -177,6 +210,44 @@ impl Origin {
         let url = format!("http://127.0.0.1:{}/api/streams", self.admin);
         let answer = get(&url).await.expect("admin answers");
         serde_json::from_slice(&answer.body).expect("JSON")
+    }
+
+    /// What `/api/streams` says of one stream; null when it is not there.
+    pub async fn stream(&self, name: &str) -> serde_json::Value {
+        let list = self.streams().await;
+        let found = list
+            .as_array()
+            .and_then(|all| all.iter().find(|one| one["name"] == name));
+        found.cloned().unwrap_or_default()
+    }
+
+    /// Waits until `/api/streams` says of one stream what `wanted` accepts.
+    pub async fn stream_when(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        until(&format!("stream {name} {what}"), PATIENCE, async || {
+            Some(self.stream(name).await).filter(|stream| wanted(stream))
+        })
+        .await
+    }
+
+    /// Lines of the log with all of `words`.
+    pub fn log_lines(&self, words: &[&str]) -> Vec<String> {
+        let log = self.process.output();
+        let fits = |line: &&str| words.iter().all(|word| line.contains(word));
+        log.lines().filter(fits).map(str::to_owned).collect()
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+        kib.expect("the kernel counts resident memory")
     }
 
     /// A folder of its own under the scenario's.
@@ -204,7 +275,10 @@ impl Answer {
 
     /// A header as text, empty when absent.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -219,12 +293,18 @@ pub async fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Optio
     for (name, value) in headers {
         builder = builder.header(*name, *value);
     }
-    let request = builder.body(Body::empty()).expect("a scenario's request is well formed");
+    let request = builder
+        .body(Body::empty())
+        .expect("a scenario's request is well formed");
     let client = Client::new(Duration::from_secs(2));
     let response = client.send(request, Duration::from_secs(15)).await.ok()?;
     let (parts, body) = response.into_parts();
     let body = read_all(body, BODY_BYTES_MAX).await.ok()?;
-    Some(Answer { status: parts.status, headers: parts.headers, body })
+    Some(Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    })
 }
 
 /// Asks again and again until `probe` gives something; a scenario fails with `what` when it never does.
@@ -234,7 +314,10 @@ pub async fn until<T>(what: &str, limit: Duration, mut probe: impl AsyncFnMut() 
         if let Some(found) = probe().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {limit:?} in vain until {what}");
+        assert!(
+            Instant::now() < deadline,
+            "waited {limit:?} in vain until {what}"
+        );
         tokio::time::sleep(Duration::from_millis(40)).await;
     }
 }
@@ -247,6 +330,9 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
         .output()
         .unwrap_or_else(|e| panic!("cannot run {program}: {e}; run scripts/install test"));
     let text = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
-    assert!(done.status.success(), "{program} {arguments:?} failed:\n{text}");
+    assert!(
+        done.status.success(),
+        "{program} {arguments:?} failed:\n{text}"
+    );
     text
 }

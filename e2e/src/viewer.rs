@@ -48,7 +48,12 @@ impl Rendition {
 
     /// One file that any player can open: the first init segment and all segments.
     pub fn file(&self) -> Vec<u8> {
-        let init = self.inits.values().next().map(|(bytes, _)| bytes.to_vec()).unwrap_or_default();
+        let init = self
+            .inits
+            .values()
+            .next()
+            .map(|(bytes, _)| bytes.to_vec())
+            .unwrap_or_default();
         self.segments.iter().fold(init, |mut file, segment| {
             file.extend_from_slice(&segment.bytes);
             file
@@ -86,7 +91,9 @@ pub async fn fetch(origin: &Origin, stream: &str, rendition: &str) -> Rendition 
         }
         let answer = origin.get(&format!("{base}/{}", listed.uri)).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", listed.uri);
-        let (_, init) = inits.get(&init_url).expect("a map comes before the first segment");
+        let (_, init) = inits
+            .get(&init_url)
+            .expect("a map comes before the first segment");
         let samples = cmaf::read_segment(init, &answer.body)
             .unwrap_or_else(|e| panic!("{}: {e}", listed.uri));
         segments.push(Segment {
@@ -98,18 +105,34 @@ pub async fn fetch(origin: &Origin, stream: &str, rendition: &str) -> Rendition 
             bytes: answer.body,
         });
     }
-    Rendition { text, playlist, inits, segments }
+    Rendition {
+        text,
+        playlist,
+        inits,
+        segments,
+    }
 }
 
 /// Fails unless decode times tile: no gap, no overlap, first sample of each segment a sync sample.
 pub fn assert_tiles(name: &str, rendition: &Rendition) {
     let mut expected: Option<i64> = None;
     for segment in &rendition.segments {
-        let first = segment.units.first().unwrap_or_else(|| panic!("{name} {} is empty", segment.msn));
-        assert!(first.is_sync, "{name} segment {} starts with a sync sample", segment.msn);
+        let first = segment
+            .units
+            .first()
+            .unwrap_or_else(|| panic!("{name} {} is empty", segment.msn));
+        assert!(
+            first.is_sync,
+            "{name} segment {} starts with a sync sample",
+            segment.msn
+        );
         for unit in &segment.units {
             if let Some(dts) = expected.filter(|_| !segment.discontinuity || unit != first) {
-                assert_eq!(unit.dts, dts, "{name} segment {}: decode times tile", segment.msn);
+                assert_eq!(
+                    unit.dts, dts,
+                    "{name} segment {}: decode times tile",
+                    segment.msn
+                );
             }
             expected = Some(unit.dts + i64::from(unit.duration));
         }

@@ -18,11 +18,41 @@ struct Shape {
 const AAC: &[&str] = &["-c:a", "aac", "-b:a", "96k", "-ar", "48000"];
 
 const SHAPES: &[Shape] = &[
-    Shape { name: "gop1", video: &["-bf", "0", "-g", "30"], audio: AAC, rate: "30", gop_seconds: 1.0 },
-    Shape { name: "bframes", video: &["-bf", "3", "-g", "60"], audio: AAC, rate: "30", gop_seconds: 2.0 },
-    Shape { name: "gop5", video: &["-bf", "2", "-g", "150"], audio: AAC, rate: "30", gop_seconds: 5.0 },
-    Shape { name: "ntsc", video: &["-bf", "2", "-g", "60"], audio: AAC, rate: "30000/1001", gop_seconds: 2.002 },
-    Shape { name: "pal50", video: &["-bf", "2", "-g", "100"], audio: AAC, rate: "50", gop_seconds: 2.0 },
+    Shape {
+        name: "gop1",
+        video: &["-bf", "0", "-g", "30"],
+        audio: AAC,
+        rate: "30",
+        gop_seconds: 1.0,
+    },
+    Shape {
+        name: "bframes",
+        video: &["-bf", "3", "-g", "60"],
+        audio: AAC,
+        rate: "30",
+        gop_seconds: 2.0,
+    },
+    Shape {
+        name: "gop5",
+        video: &["-bf", "2", "-g", "150"],
+        audio: AAC,
+        rate: "30",
+        gop_seconds: 5.0,
+    },
+    Shape {
+        name: "ntsc",
+        video: &["-bf", "2", "-g", "60"],
+        audio: AAC,
+        rate: "30000/1001",
+        gop_seconds: 2.002,
+    },
+    Shape {
+        name: "pal50",
+        video: &["-bf", "2", "-g", "100"],
+        audio: AAC,
+        rate: "50",
+        gop_seconds: 2.0,
+    },
     Shape {
         name: "fast60",
         video: &["-bf", "2", "-g", "120"],
@@ -30,10 +60,23 @@ const SHAPES: &[Shape] = &[
         rate: "60",
         gop_seconds: 2.0,
     },
-    Shape { name: "silent", video: &["-bf", "2", "-g", "60"], audio: &["-an"], rate: "30", gop_seconds: 2.0 },
+    Shape {
+        name: "silent",
+        video: &["-bf", "2", "-g", "60"],
+        audio: &["-an"],
+        rate: "30",
+        gop_seconds: 2.0,
+    },
     Shape {
         name: "irregular",
-        video: &["-bf", "2", "-g", "250", "-force_key_frames", "0,0.7,2.5,4,6.9,8.1,10,12.2,14,16.8,18"],
+        video: &[
+            "-bf",
+            "2",
+            "-g",
+            "250",
+            "-force_key_frames",
+            "0,0.7,2.5,4,6.9,8.1,10,12.2,14,16.8,18",
+        ],
         audio: AAC,
         rate: "30",
         gop_seconds: 0.0,
@@ -43,11 +86,31 @@ const SHAPES: &[Shape] = &[
 const SECONDS: &str = "20";
 
 fn make(folder: &Path, shape: &Shape) -> String {
-    let path = folder.join(format!("{}.flv", shape.name)).to_string_lossy().into_owned();
+    let path = folder
+        .join(format!("{}.flv", shape.name))
+        .to_string_lossy()
+        .into_owned();
     let picture = format!("testsrc2=s=320x160:r={}", shape.rate);
-    let mut arguments = vec!["-v", "error", "-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i"];
-    arguments.extend(["sine=f=440:r=48000", "-t", SECONDS, "-c:v", "libx264", "-preset", "ultrafast"]);
-    arguments.extend(["-tune", "fastdecode", "-sc_threshold", "0", "-pix_fmt", "yuv420p"]);
+    let mut arguments = vec![
+        "-v", "error", "-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i",
+    ];
+    arguments.extend([
+        "sine=f=440:r=48000",
+        "-t",
+        SECONDS,
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+    ]);
+    arguments.extend([
+        "-tune",
+        "fastdecode",
+        "-sc_threshold",
+        "0",
+        "-pix_fmt",
+        "yuv420p",
+    ]);
     arguments.extend(shape.video.iter().chain(shape.audio));
     arguments.extend(["-f", "flv", &path]);
     run("ffmpeg", &arguments);
@@ -84,7 +147,11 @@ async fn check(shape: &Shape) {
     let mut publisher = Process::start(folder.path(), "publisher", &mut command);
     let status = publisher.wait("the file is published").await;
     assert!(status.success(), "{}", publisher.output());
-    origin.text_when("/hls/foo/source/index.m3u8", |text| text.contains("#EXT-X-ENDLIST")).await;
+    origin
+        .text_when("/hls/foo/source/index.m3u8", |text| {
+            text.contains("#EXT-X-ENDLIST")
+        })
+        .await;
 
     let video = viewer::fetch(&origin, "foo", "source").await;
     viewer::assert_tiles("video", &video);
@@ -95,16 +162,27 @@ async fn check(shape: &Shape) {
         assert_eq!(sent.payload, got.payload, "bit-identical");
         assert_eq!(sent.is_sync, got.is_sync);
         let composition_ms = (got.pts - got.dts) as f64 / 360.0;
-        assert!((composition_ms - f64::from(sent.composition_ms)).abs() <= 1.0, "composition as sent");
+        assert!(
+            (composition_ms - f64::from(sent.composition_ms)).abs() <= 1.0,
+            "composition as sent"
+        );
     }
     let target = video.playlist.target_duration;
     for segment in &video.segments {
-        assert!(segment.seconds.round() <= target as f64, "EXTINF {} <= {target}", segment.seconds);
+        assert!(
+            segment.seconds.round() <= target as f64,
+            "EXTINF {} <= {target}",
+            segment.seconds
+        );
     }
     if shape.gop_seconds > 0.0 {
         let whole = (2.0 / shape.gop_seconds).ceil().max(1.0) * shape.gop_seconds;
         for segment in &video.segments[..video.segments.len() - 1] {
-            assert!((segment.seconds - whole).abs() < 0.002, "{} is {whole} s", segment.seconds);
+            assert!(
+                (segment.seconds - whole).abs() < 0.002,
+                "{} is {whole} s",
+                segment.seconds
+            );
         }
     }
     if shape.audio != ["-an"] {
@@ -112,27 +190,57 @@ async fn check(shape: &Shape) {
     }
     let file = folder.path().join("video.mp4");
     std::fs::write(&file, video.file()).expect("written");
-    let said = run("ffmpeg", &["-v", "warning", "-i", &file.to_string_lossy(), "-f", "null", "-"]);
+    let said = run(
+        "ffmpeg",
+        &[
+            "-v",
+            "warning",
+            "-i",
+            &file.to_string_lossy(),
+            "-f",
+            "null",
+            "-",
+        ],
+    );
     assert_eq!(said.trim(), "", "decodes without a warning");
 }
 
-async fn check_audio(origin: &Origin, path: &str, video: &viewer::Rendition, sent_video: &[Arrival]) {
+async fn check_audio(
+    origin: &Origin,
+    path: &str,
+    video: &viewer::Rendition,
+    sent_video: &[Arrival],
+) {
     let audio = viewer::fetch(origin, "foo", "audio").await;
     viewer::assert_tiles("audio", &audio);
     let sent = published(path, Kind::Audio);
     let got: Vec<_> = audio.units().collect();
     // Sound before the first picture is not presented.
     let first = got.first().expect("there is sound");
-    let skipped = sent.iter().position(|s| s.payload == first.payload).expect("sound as sent");
-    assert!(skipped <= 4, "{skipped} frames of sound were dropped at the start");
+    let skipped = sent
+        .iter()
+        .position(|s| s.payload == first.payload)
+        .expect("sound as sent");
+    assert!(
+        skipped <= 4,
+        "{skipped} frames of sound were dropped at the start"
+    );
     assert_eq!(got.len(), sent.len() - skipped);
-    let rate = f64::from(audio.inits.values().next().expect("init").1.tracks[0].track.timescale.rate());
+    let rate = f64::from(
+        audio.inits.values().next().expect("init").1.tracks[0]
+            .track
+            .timescale
+            .rate(),
+    );
     let sent_offset = f64::from(sent[skipped].timestamp_ms)
         - f64::from(sent_video[0].timestamp_ms)
         - f64::from(sent_video[0].composition_ms);
     let video_start = video.units().next().expect("pictures").pts as f64 / 360.0;
     let got_offset = first.dts as f64 / rate * 1000.0 - video_start;
-    assert!((got_offset - sent_offset).abs() <= 10.0, "A/V offset {got_offset} against {sent_offset} ms");
+    assert!(
+        (got_offset - sent_offset).abs() <= 10.0,
+        "A/V offset {got_offset} against {sent_offset} ms"
+    );
     let numbers = |r: &viewer::Rendition| r.segments.iter().map(|s| s.msn).collect::<Vec<_>>();
     assert_eq!(numbers(&audio), numbers(video), "same MSNs");
 }

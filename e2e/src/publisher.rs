@@ -1,0 +1,111 @@
+//! A publisher whose every tag and byte a scenario decides.
+
+use std::time::Instant;
+
+use flv::Tag;
+use rtmp::{
+    client::{Event, Session},
+    url::PublishUrl,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::PATIENCE;
+
+/// What a server says when it refuses or ends a publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// `NetStream.Publish.BadName` and the like.
+    pub code: String,
+    /// For people.
+    pub description: String,
+}
+
+/// An accepted publish over our own client.
+#[derive(Debug)]
+pub struct Publisher {
+    socket: TcpStream,
+    session: Session,
+    started: Instant,
+}
+
+impl Publisher {
+    /// Connects and asks to publish.
+    pub async fn connect(url: &str) -> Result<Self, Refused> {
+        let url: PublishUrl = url.parse().expect("a publish URL");
+        let socket = TcpStream::connect((url.host(), url.port()))
+            .await
+            .expect("the origin listens");
+        let session = Session::publish_to(&url).expect("a client session");
+        let mut publisher = Self {
+            socket,
+            session,
+            started: Instant::now(),
+        };
+        loop {
+            publisher.flush().await.expect("the origin reads");
+            match publisher.next_event().await {
+                Some(Event::Ready) => return Ok(publisher),
+                Some(Event::Rejected { code, description }) => {
+                    return Err(Refused { code, description });
+                }
+                other => panic!("no answer to a publish request: {other:?}"),
+            }
+        }
+    }
+
+    /// Sends tags as fast as the origin takes them; `false` when it does not any more.
+    pub async fn send(&mut self, tags: impl IntoIterator<Item = Tag>) -> bool {
+        for tag in tags {
+            if self.session.send(&tag).is_err() || self.flush().await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Waits until the origin ends the publish, and says how.
+    pub async fn until_refused(&mut self) -> Option<Refused> {
+        match self.next_event().await {
+            Some(Event::Rejected { code, description }) => Some(Refused { code, description }),
+            _ => None,
+        }
+    }
+
+    /// Ends in good order, as an encoder whose user pressed stop.
+    pub async fn leave(mut self) {
+        self.session.close();
+        let _ = self.flush().await;
+        let _ = self.socket.shutdown().await;
+        let mut rest = Vec::new();
+        let _ = tokio::time::timeout(PATIENCE, self.socket.read_to_end(&mut rest)).await;
+    }
+
+    /// The next event; `None` when the origin closed the connection.
+    async fn next_event(&mut self) -> Option<Event> {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            if let Some(event) = self.session.next_event() {
+                return Some(event);
+            }
+            self.flush().await.ok()?;
+            let read = tokio::time::timeout(PATIENCE, self.socket.read(&mut buffer)).await;
+            let count = read
+                .expect("the origin answers")
+                .ok()
+                .filter(|count| *count > 0)?;
+            self.session
+                .push(&buffer[..count], self.started.elapsed())
+                .ok()?;
+        }
+    }
+
+    async fn flush(&mut self) -> std::io::Result<()> {
+        while let Some(bytes) = self.session.next_output() {
+            self.socket.write_all(&bytes).await?;
+        }
+        Ok(())
+    }
+}
