@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 use media::{Immersive, Orientation, Projection, StereoLayout};
 use serde::Deserialize;
 use service::config::{Bitrate, ByteSize, Duration, Error, File, Secret};
+use service::interruption::Metadata;
 
 use crate::auth::{Keys, OnConflict};
 
@@ -54,6 +55,8 @@ pub struct Config {
     pub streams: BTreeMap<String, StreamOverride>,
     /// The recorder's local side.
     pub recorder: RecorderConfig,
+    /// Leaving.
+    pub drain: Drain,
 }
 
 impl Default for Config {
@@ -77,6 +80,7 @@ impl Default for Config {
             immersive: ImmersiveConfig::default(),
             streams: BTreeMap::new(),
             recorder: RecorderConfig::default(),
+            drain: Drain::default(),
         }
     }
 }
@@ -215,6 +219,22 @@ impl Default for RecorderConfig {
         Self {
             spool: PathBuf::from("var/spool"),
             quota: ByteSize(20 << 30),
+        }
+    }
+}
+
+/// `[origin.drain]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Drain {
+    /// Where the cloud's notices are, or `off`.
+    pub metadata: Metadata,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            metadata: Metadata::off(),
         }
     }
 }

@@ -39,7 +39,7 @@ fn start(common: &Common) -> anyhow::Result<()> {
     runtime.block_on(async {
         let clock = Clock::real();
         let (trigger, notices) =
-            interruption::source(interruption::Metadata::off(), true, clock.clone());
+            interruption::source(config.drain.metadata.clone(), true, clock.clone());
         let recorder = match config.record {
             true => Some(recording::open(&config.recorder, &stores, &jobs).await?),
             false => None,
