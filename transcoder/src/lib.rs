@@ -19,6 +19,7 @@ mod job;
 mod layout;
 pub mod metrics;
 mod patient;
+mod pictures;
 mod piece;
 pub mod plan;
 pub mod playlist;

@@ -12,6 +12,7 @@ use std::{
 use media::VIDEO_TIMESCALE;
 use serde::Serialize;
 use service::Clock;
+use tokio::sync::watch;
 
 /// Failures remembered: what a page shows.
 const FAILURES_MAX: usize = 50;
@@ -26,6 +27,8 @@ pub struct Progress {
 struct Shared {
     clock: Clock,
     state: Mutex<State>,
+    /// Marked when something was done or failed.
+    changed: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +111,7 @@ impl Progress {
             shared: Arc::new(Shared {
                 clock,
                 state: Mutex::default(),
+                changed: watch::channel(()).0,
             }),
         }
     }
@@ -135,11 +139,13 @@ impl Progress {
         let mut state = self.shared.state();
         state.slices_done += 1;
         state.media_seconds_done += seconds;
+        self.shared.changed.send_replace(());
     }
 
     /// An asset is complete.
     pub fn asset_done(&self) {
         self.shared.state().assets_done += 1;
+        self.shared.changed.send_replace(());
     }
 
     /// A job failed.
@@ -148,6 +154,16 @@ impl Progress {
         state.failures_seen += 1;
         state.failures.push_front(failure);
         state.failures.truncate(FAILURES_MAX);
+        self.shared.changed.send_replace(());
+    }
+
+    /// Ends once the report is as wanted.
+    pub async fn until(&self, wanted: impl Fn(&Report) -> bool) {
+        let mut changed = self.shared.changed.subscribe();
+        while !wanted(&self.report()) {
+            // The sender lives in `shared`, which we hold.
+            let _ = changed.changed().await;
+        }
     }
 
     /// Everything now.

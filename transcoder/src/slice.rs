@@ -27,6 +27,7 @@ use crate::{
     error::{Error, Result},
     layout::Manifest,
     patient::Patient,
+    pictures::Pictures,
     piece::Lane,
     plan::{AUDIO_NAME, COPY_NAME, Plan, Segment},
     progress::Meter,
@@ -67,7 +68,8 @@ pub async fn make(
     };
     let thread = tokio::task::spawn_blocking(move || work.run(source()?));
     let mut lanes = lanes(plan, number)?;
-    let written = write(&mut items, &mut lanes, store, plan, number).await;
+    let mut pictures = Pictures::of(plan, number)?;
+    let written = write(&mut items, &mut lanes, &mut pictures, store, plan, number).await;
     if written.is_err() {
         cancel.store(true, Ordering::Relaxed);
     }
@@ -86,10 +88,11 @@ pub async fn make(
     if pieces.is_empty() {
         return Err(failed(plan, number, "nothing in it could be decoded"));
     }
+    let sheets = pictures.write(store, plan, number).await?;
     Ok(Manifest {
         slice: number,
         pieces,
-        sheets: Vec::new(),
+        sheets,
     })
 }
 
@@ -120,6 +123,7 @@ fn lanes(plan: &Plan, number: u32) -> Result<Vec<Lane>> {
 async fn write(
     items: &mut mpsc::Receiver<Item>,
     lanes: &mut [Lane],
+    pictures: &mut Pictures,
     store: &Patient,
     plan: &Plan,
     number: u32,
@@ -127,11 +131,13 @@ async fn write(
     while let Some(item) = items.recv().await {
         match item {
             Item::Track(lane, track) => {
+                pictures.track(lane, &track);
                 if let Some(lane) = lanes.get_mut(lane) {
                     lane.track(store, track).await?;
                 }
             }
             Item::Unit(lane, unit) => {
+                pictures.unit(lane, &unit);
                 if let Some(lane) = lanes.get_mut(lane) {
                     lane.unit(store, unit).await?;
                 }

@@ -1,0 +1,188 @@
+//! The whole way over the real AWS SDKs: recordings in S3, the bucket's own events in SQS, two
+//! workers, VOD in another bucket; against a simulated AWS.
+
+#![cfg(feature = "aws")]
+#![forbid(unsafe_code)]
+
+#[path = "../../crates/store/tests/support/mod.rs"]
+mod moto;
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use jobs::Queue;
+use service::{Clock, backoff::Backoff, drain};
+use store::{Disturbance, Faulty, Label, Schedule, Store};
+use support::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use transcoder::{Worker, progress::Progress};
+
+const REGION: &str = "eu-west-1";
+const PUBLISHERS: u32 = 10;
+
+/// One plain HTTP request: buckets and queues are the deployment's work, so we have no calls for
+/// them.
+async fn request(endpoint: &str, service: &str, head: &str, body: &str) {
+    let host = endpoint.strip_prefix("http://").unwrap();
+    let request = format!(
+        "{head} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAuthorization: AWS4-HMAC-SHA256 \
+         Credential=test/20260101/{REGION}/{service}/aws4_request\r\nX-Amz-Target: AmazonSQS.{}\r\n\
+         Content-Type: application/x-amz-json-1.0\r\nContent-Length: {}\r\n\r\n{body}",
+        if service == "sqs" { "CreateQueue" } else { "" },
+        body.len()
+    );
+    let mut socket = tokio::net::TcpStream::connect(host).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains(" 200 "), "{answer}");
+}
+
+/// Buckets, queue, dead letters and notification as the deployment sets them.
+async fn deploy(endpoint: &str) -> String {
+    let arn = |name: &str| format!("arn:aws:sqs:{REGION}:123456789012:{name}");
+    request(endpoint, "sqs", "POST /", r#"{"QueueName":"dead"}"#).await;
+    let policy = format!(
+        r#"{{\"deadLetterTargetArn\":\"{}\",\"maxReceiveCount\":3}}"#,
+        arn("dead")
+    );
+    let queue = format!(r#"{{"QueueName":"jobs","Attributes":{{"RedrivePolicy":"{policy}"}}}}"#);
+    request(endpoint, "sqs", "POST /", &queue).await;
+    let place = format!(
+        "<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint>\
+         </CreateBucketConfiguration>"
+    );
+    for bucket in ["ingest", "egress"] {
+        request(endpoint, "s3", &format!("PUT /{bucket}"), &place).await;
+    }
+    let notification = format!(
+        "<NotificationConfiguration><QueueConfiguration><Queue>{}</Queue>\
+         <Event>s3:ObjectCreated:*</Event></QueueConfiguration></NotificationConfiguration>",
+        arn("jobs")
+    );
+    request(endpoint, "s3", "PUT /ingest?notification", &notification).await;
+    format!("{endpoint}/123456789012/jobs")
+}
+
+async fn open(endpoint: &str, queue: &str) -> (Arc<dyn Store>, Arc<dyn Store>, Arc<dyn Queue>) {
+    let stores = store::Options {
+        endpoint: Some(endpoint.into()),
+        region: Some(REGION.into()),
+        path_style: None,
+        credentials: Some(store::Credentials {
+            access_key_id: "test".into(),
+            secret_access_key: "test".into(),
+        }),
+    };
+    let jobs = jobs::Options {
+        endpoint: Some(endpoint.into()),
+        region: Some(REGION.into()),
+        credentials: Some(jobs::Credentials {
+            access_key_id: "test".into(),
+            secret_access_key: "test".into(),
+        }),
+        ..jobs::Options::default()
+    };
+    (
+        store::open("s3://ingest", &stores).await.unwrap().into(),
+        store::open("s3://egress", &stores).await.unwrap().into(),
+        jobs::open(queue, &jobs).await.unwrap().into(),
+    )
+}
+
+/// As the recorder does: parts while it runs, the sidecar, then all at once.
+async fn upload(store: &dyn Store, key: &str, made: &Made) {
+    let label = Label::default();
+    let upload = store.create_upload(key, label).await.unwrap();
+    let part = store
+        .put_part(key, &upload, 1, made.bytes.clone())
+        .await
+        .unwrap();
+    let sidecar = Bytes::from(made.sidecar.clone());
+    store
+        .put(&key.replace(".mp4", ".json"), sidecar, label)
+        .await
+        .unwrap();
+    store.complete_upload(key, &upload, &[part]).await.unwrap();
+}
+
+/// Answers 503 for a while, again and again.
+fn storms() -> Schedule {
+    let mut count = 0;
+    Schedule::by(move |_, _| {
+        count += 1;
+        (count % 60 >= 45).then_some(Disturbance::Refuse)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p32_ten_publishers_stop_at_once_and_ten_assets_appear() {
+    let moto = moto::Moto::start();
+    let queue = deploy(&moto.endpoint).await;
+    let (ingest, egress, queue) = open(&moto.endpoint, &queue).await;
+    let made = recording(4, None);
+    let key = |n| format!("recordings/stage {n}/1790000000-k3f9.mp4").replace(' ', "_");
+    for n in 0..PUBLISHERS {
+        upload(&*ingest, &key(n), &made).await;
+    }
+    let progress = Progress::new(Clock::real());
+    let (signal, watch) = drain::channel();
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let egress = Arc::new(Faulty::new(egress.clone(), storms()));
+        let (ingest, queue) = (ingest.clone(), queue.clone());
+        let worker = Worker::new(ingest, egress, queue, settings(), progress.clone()).unwrap();
+        let waits = Backoff::within(
+            Duration::from_millis(1),
+            Duration::from_millis(20),
+            Duration::from_secs(60),
+        );
+        let (worker, watch) = (worker.with_backoff(waits), watch.clone());
+        workers.spawn(async move { worker.run(1, watch).await });
+    }
+    // What comes twice changes nothing.
+    for n in 0..PUBLISHERS {
+        upload_event(&*queue, &key(n)).await;
+    }
+    progress
+        .until(|report| report.assets_done >= u64::from(PUBLISHERS))
+        .await;
+    signal.leave();
+    while workers.join_next().await.is_some() {}
+    assert_eq!(queue.dead_letters().await.unwrap(), []);
+    assert_eq!(progress.report().failures, []);
+    let index = text(&*egress, "vod/index.json").await;
+    let index: Vec<transcoder::Entry> = serde_json::from_str(&index).unwrap();
+    let mut assets: Vec<String> = index.iter().map(|entry| entry.asset.clone()).collect();
+    assets.sort();
+    let expected = (0..PUBLISHERS).map(|n| format!("stage_{n}-1790000000-k3f9"));
+    assert_eq!(assets, expected.collect::<Vec<_>>());
+    for asset in assets {
+        let audio = read_rendition(&*egress, &asset, "audio").await;
+        assert!(audio.segments.concat() == made.audio);
+        for rung in ["source", "120p", "80p"] {
+            let read = read_rendition(&*egress, &asset, rung).await;
+            assert_eq!(
+                read.segments.concat().len(),
+                made.video.len(),
+                "{asset} {rung}"
+            );
+        }
+    }
+}
+
+async fn upload_event(queue: &dyn Queue, key: &str) {
+    let object = jobs::event::ObjectCreated {
+        bucket: "ingest".into(),
+        key: key.into(),
+        size: None,
+        etag: None,
+        version_id: None,
+        sequencer: None,
+    };
+    queue
+        .send(&[jobs::event::object_created(&object, std::time::UNIX_EPOCH)])
+        .await
+        .unwrap();
+}
