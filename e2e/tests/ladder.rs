@@ -1,0 +1,189 @@
+//! The ladder beside the pass-through: every rung cuts where the source does, and the multivariant playlist tells the
+//! truth about each.
+
+use e2e::{
+    Origin,
+    peer::Ffmpeg,
+    run,
+    viewer::{self, Rendition},
+};
+use m3u8_rs::{MasterPlaylist, VariantStream};
+
+const SETTINGS: &str = "record = false\n\
+    [[origin.ladder]]\nwidth = 320\nbitrate = \"300k\"\npreset = \"ultrafast\"\n\
+    [[origin.ladder]]\nwidth = 160\nbitrate = \"100k\"\npreset = \"ultrafast\"\n\
+    [origin.publish]\nreconnect_window = \"0s\"";
+
+/// Rendition, picture size.
+const RUNGS: [(&str, u64, u64); 3] = [("source", 640, 320), ("160p", 320, 160), ("80p", 160, 80)];
+
+fn master(text: &str) -> MasterPlaylist {
+    m3u8_rs::parse_master_playlist_res(text.as_bytes())
+        .unwrap_or_else(|e| panic!("not a multivariant playlist: {e:?}\n{text}"))
+}
+
+async fn check(source: Ffmpeg, frame_rate: f64) {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let origin = Origin::start(folder.path(), SETTINGS).await;
+    let mut publisher = source.publish(folder.path(), "publisher", &origin.publish_url("foo"));
+    let first = origin.text_when("/hls/foo.m3u8", |_| true).await;
+    for (name, ..) in RUNGS {
+        assert!(
+            first.contains(&format!("foo/{name}/index.m3u8")),
+            "listed from the start: {first}"
+        );
+        let early = viewer::fetch(&origin, "foo", name).await;
+        assert!(
+            early.segments.len() >= 3,
+            "{name} can be played at once: {}",
+            early.text
+        );
+    }
+    assert!(
+        publisher.wait("the publisher is done").await.success(),
+        "{}",
+        publisher.output()
+    );
+    origin
+        .text_when("/hls/foo/80p/index.m3u8", |text| {
+            text.contains("#EXT-X-ENDLIST")
+        })
+        .await;
+
+    let listed = master(&origin.get("/hls/foo.m3u8").await.text());
+    assert_eq!(listed.variants.len(), RUNGS.len());
+    let audio = viewer::fetch(&origin, "foo", "audio").await;
+    let reference = viewer::fetch(&origin, "foo", "source").await;
+    for (name, width, height) in RUNGS {
+        let rung = viewer::fetch(&origin, "foo", name).await;
+        viewer::assert_tiles(name, &rung);
+        cuts_alike(name, &rung, &reference);
+        let uri = format!("foo/{name}/index.m3u8");
+        let variant = listed
+            .variants
+            .iter()
+            .find(|variant| variant.uri == uri)
+            .expect("listed");
+        let resolution = variant.resolution.as_ref().map(|r| (r.width, r.height));
+        assert_eq!(resolution, Some((width, height)), "{name}");
+        assert_eq!(
+            variant.frame_rate.map(|rate| (rate * 1000.0).round()),
+            Some(frame_rate * 1000.0)
+        );
+        tells_the_rate(name, variant, &rung, &audio);
+        let init = &rung.inits.values().next().expect("an init segment").1;
+        let sound = &audio.inits.values().next().expect("an init segment").1;
+        let codecs = format!(
+            "{},{}",
+            init.tracks[0].track.rfc6381(),
+            sound.tracks[0].track.rfc6381()
+        );
+        assert_eq!(variant.codecs.as_deref(), Some(codecs.as_str()), "{name}");
+        let file = folder.path().join(format!("{name}.mp4"));
+        std::fs::write(&file, rung.file()).expect("written");
+        let said = run(
+            "ffmpeg",
+            &[
+                "-v",
+                "warning",
+                "-i",
+                &file.to_string_lossy(),
+                "-f",
+                "null",
+                "-",
+            ],
+        );
+        assert_eq!(said.trim(), "", "{name} decodes without a warning");
+    }
+    let numbers = |r: &Rendition| r.segments.iter().map(|s| s.msn).collect::<Vec<_>>();
+    assert_eq!(
+        numbers(&audio),
+        numbers(&reference),
+        "sound has the same numbers"
+    );
+}
+
+/// Same numbers, same first decode time, same end, and every decode time of the source.
+fn cuts_alike(name: &str, rung: &Rendition, reference: &Rendition) {
+    let shape = |r: &Rendition| {
+        let segment = |segment: &viewer::Segment| {
+            let (first, last) = (&segment.units[0], &segment.units[segment.units.len() - 1]);
+            (
+                segment.msn,
+                first.dts,
+                first.pts,
+                last.dts + i64::from(last.duration),
+                segment.units.len(),
+            )
+        };
+        r.segments.iter().map(segment).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        shape(rung),
+        shape(reference),
+        "{name} is cut as the source is"
+    );
+    let times = |r: &Rendition| r.units().map(|unit| unit.dts).collect::<Vec<_>>();
+    assert_eq!(
+        times(rung),
+        times(reference),
+        "{name} has the source's decode times"
+    );
+    let syncs = rung
+        .segments
+        .iter()
+        .flat_map(|s| s.units.iter().skip(1))
+        .filter(|unit| unit.is_sync);
+    assert!(
+        name == "source" || syncs.count() == 0,
+        "{name} has keyframes where segments start only"
+    );
+}
+
+/// BANDWIDTH is no less than what was sent and not twice as much.
+fn tells_the_rate(name: &str, variant: &VariantStream, rung: &Rendition, audio: &Rendition) {
+    let peak = |r: &Rendition| {
+        // The last one may be a fraction; a rate over a few pictures is no peak (bis 4.4.6.2).
+        let whole = r.segments.iter().filter(|segment| segment.seconds >= 1.0);
+        whole
+            .map(|segment| segment.bytes.len() as f64 * 8.0 / segment.seconds)
+            .fold(0.0, f64::max)
+    };
+    let measured = peak(rung) + peak(audio);
+    let told = variant.bandwidth as f64;
+    assert!(
+        told >= measured,
+        "{name}: BANDWIDTH {told} is below the measured {measured}"
+    );
+    assert!(
+        told < 2.0 * measured,
+        "{name}: BANDWIDTH {told} is twice the measured {measured}"
+    );
+    let average = variant.average_bandwidth.expect("an average") as f64;
+    assert!(
+        average <= told,
+        "{name}: average {average} above peak {told}"
+    );
+}
+
+#[tokio::test]
+async fn p12_rungs_are_aligned() {
+    let source = Ffmpeg {
+        size: "640x320",
+        seconds: Some(12),
+        ..Ffmpeg::default()
+    };
+    check(source, 30.0).await;
+}
+
+#[tokio::test]
+async fn p12_rungs_are_aligned_with_b_frames_at_29_97() {
+    let source = Ffmpeg {
+        size: "640x320",
+        rate: "30000/1001",
+        gop: 60,
+        b_frames: 3,
+        seconds: Some(12),
+    };
+    check(source, 29.97).await;
+}
