@@ -33,16 +33,13 @@ pub const ENCODERS: &[&str] = &[
     "libopenh264",
 ];
 
-/// A preset of ours for libx264: the quality of veryfast within 0.1 dB for less time and delay. Large pictures are
-/// coded as superfast does with the refinement of veryfast, for four fifths of veryfast's time; small ones, where
-/// that would cost quality and time matters little, as veryfast does with a shorter lookahead.
+/// A preset of ours for libx264: the quality of veryfast within 0.1 dB for less time. Large pictures are coded as
+/// superfast does with the refinement of veryfast, for four fifths of veryfast's time; small ones, where that would
+/// cost quality and time matters little, as veryfast does.
 pub const PRESET_LIVE: &str = "live";
 
 /// Pixels from which on [`PRESET_LIVE`] takes a picture for large.
 const LARGE_PIXELS: u32 = 1 << 20;
-
-/// Pictures [`PRESET_LIVE`] looks ahead where pictures are small.
-const LIVE_LOOKAHEAD: u8 = 6;
 
 /// The presets of libx264 itself, quickest first. Other encoders judge theirs themselves.
 pub const X264_PRESETS: &[&str] = &[
@@ -406,8 +403,7 @@ fn x264_params(settings: &Settings) -> String {
     if is_live && is_large(settings) {
         params.push_str(":subme=2");
     }
-    let live_lookahead = (is_live && !is_large(settings)).then_some(LIVE_LOOKAHEAD);
-    if let Some(pictures) = settings.lookahead.or(live_lookahead) {
+    if let Some(pictures) = settings.lookahead {
         params.push_str(&format!(":rc-lookahead={pictures}"));
     }
     params

@@ -18,7 +18,9 @@ mod reproject;
 mod scale;
 
 pub mod audio;
+pub mod jpeg;
 pub mod ladder;
+pub mod slice;
 pub mod stills;
 pub mod stored;
 pub mod video;
