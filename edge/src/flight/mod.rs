@@ -1,5 +1,7 @@
 //! One fetch per key however many viewers wait: the first starts it, the others join, all are answered
-//! from the same arriving bytes, and it is given up only when the last has left.
+//! from the same arriving bytes, and it is given up only when the last has left before an answer began.
+//! A body of known length that is arriving already is taken to its end: it has been paid for, and whoever
+//! asked for a range of it will ask for more.
 
 pub mod fetch;
 pub mod filling;
@@ -174,13 +176,20 @@ impl Ticket {
             Err(_) => State::Failed(Failure::Unreachable("the fetch ended".to_owned())),
         }
     }
+
+    fn is_arriving(&self) -> bool {
+        match &*self.flight.state.borrow() {
+            State::Filling(filling) => filling.length.is_some(),
+            State::Asking | State::Done(_) | State::Failed(_) => false,
+        }
+    }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.flights.waiting.fetch_sub(1, Relaxed);
         let mut table = self.flights.lock();
-        if self.flight.waiters.fetch_sub(1, Relaxed) == 1 {
+        if self.flight.waiters.fetch_sub(1, Relaxed) == 1 && !self.is_arriving() {
             remove(&mut table, &self.key, &self.flight);
             drop(table);
             let task = self

@@ -342,6 +342,7 @@ impl<H: Handler> Connection<H> {
         };
         let service = service_fn(|request: Request| {
             let http2 = request.version() == ::http::Version::HTTP_2;
+            let is_head = request.method() == ::http::Method::HEAD;
             self.activity.request_started(http2);
             let in_flight = InFlight {
                 activity: Arc::clone(&self.activity),
@@ -350,6 +351,18 @@ impl<H: Handler> Connection<H> {
             let (handler, drain) = (self.handler.clone(), self.drain.clone());
             async move {
                 let mut response = handler.handle(request, peer).await;
+                let has_length = !matches!(response.status().as_u16(), 204 | 304);
+                if is_head
+                    && has_length
+                    && let Some(length) = response.body().exact_length()
+                {
+                    // hyper derives it from a body that is sent; here none is.
+                    let length = ::http::HeaderValue::from(length);
+                    response
+                        .headers_mut()
+                        .entry(::http::header::CONTENT_LENGTH)
+                        .or_insert(length);
+                }
                 if !http2 && drain.is_leaving() {
                     let close = ::http::HeaderValue::from_static("close");
                     response

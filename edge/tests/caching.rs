@@ -1,0 +1,245 @@
+//! What is kept, under which key, and what viewers are told about it.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use common::{Edge, Origin, PLAYLIST, SEGMENT, config, live, media, playlist, respond};
+use store::{Label, Memory, Store};
+
+#[tokio::test]
+async fn hits_say_their_age_and_who_answers() {
+    let origin = Origin::start(|_, _| async { media(vec![7; 100_000]) });
+    let edge = Edge::with_hand(config(&[&origin])).await;
+    let miss = edge.get(SEGMENT).await;
+    assert_eq!(
+        (miss.status, miss.header("x-cache"), miss.body.len()),
+        (200, "MISS", 100_000)
+    );
+    edge.reaches("edge_cache_entries", 0.0).await;
+    while edge.get(SEGMENT).await.header("x-cache") != "HIT" {
+        tokio::task::yield_now().await;
+    }
+    edge.advance(Duration::from_secs(17));
+    let hit = edge.get(SEGMENT).await;
+    assert_eq!((hit.header("x-cache"), hit.header("age")), ("HIT", "17"));
+    assert_eq!(
+        hit.header("cache-control"),
+        "public, max-age=31536000, immutable"
+    );
+    assert_eq!(hit.header("access-control-allow-origin"), "*");
+    assert!(hit.header("access-control-expose-headers").contains("Age"));
+    assert_eq!(
+        (hit.header("x-served-by"), hit.header("etag")),
+        ("edge-1", "\"tag\"")
+    );
+    assert_eq!(hit.header("content-type"), "video/mp4");
+    assert_eq!(origin.count(SEGMENT), 1);
+}
+
+#[tokio::test]
+async fn range_head_and_conditions_are_answered_from_the_cache() {
+    let body: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
+    let answer = body.clone();
+    let origin = Origin::start(move |_, _| {
+        let body = answer.clone();
+        async move { media(body) }
+    });
+    let edge = Edge::start(config(&[&origin])).await;
+    // The first asks for a range and gets it from the arriving body, the next from the cached one.
+    for _ in 0..2 {
+        let part = edge
+            .ask("GET", SEGMENT, &[("range", "bytes=100000-100009")])
+            .await;
+        assert_eq!(part.status, 206);
+        assert_eq!(part.header("content-range"), "bytes 100000-100009/200000");
+        assert_eq!(part.body[..], body[100_000..100_010]);
+    }
+    assert_eq!(edge.get(SEGMENT).await.body[..], body[..]);
+    let head = edge.ask("HEAD", SEGMENT, &[]).await;
+    assert_eq!(
+        (head.header("content-length"), head.body.len()),
+        ("200000", 0)
+    );
+    assert_eq!(
+        edge.ask("GET", SEGMENT, &[("if-none-match", "\"tag\"")])
+            .await
+            .status,
+        304
+    );
+    assert_eq!(
+        edge.ask("GET", SEGMENT, &[("range", "bytes=200000-")])
+            .await
+            .status,
+        416
+    );
+    assert!(
+        origin.count(SEGMENT) <= 2,
+        "a range that left early may have ended the first fetch"
+    );
+}
+
+#[tokio::test]
+async fn playlists_are_compressed_once_for_those_who_take_it() {
+    let origin = Origin::start(|_, _| async { live(9) });
+    let edge = Edge::start(config(&[&origin])).await;
+    let packed = edge
+        .ask("GET", PLAYLIST, &[("accept-encoding", "br, gzip")])
+        .await;
+    assert_eq!(packed.header("content-encoding"), "gzip");
+    assert_eq!(packed.header("vary"), "Accept-Encoding");
+    let plain = edge.get(PLAYLIST).await;
+    assert_eq!(
+        (plain.header("content-encoding"), &plain.body[..]),
+        ("", playlist(9).as_bytes())
+    );
+}
+
+#[tokio::test]
+async fn p20_p21_p22_origins_see_paths_and_directives_alone() {
+    let origin = Origin::start(|_, headers| async move {
+        assert!(!headers.contains_key("cmcd-session") && !headers.contains_key("cookie"));
+        live(9)
+    });
+    let edge = Edge::start(config(&[&origin])).await;
+    let cmcd = [("cmcd-session", "sid=\"b\""), ("cookie", "id=7")];
+    edge.ask(
+        "GET",
+        &format!("{PLAYLIST}?CMCD=sid%3D%22a%22%2Cbs&session=7"),
+        &cmcd,
+    )
+    .await;
+    edge.get(&format!(
+        "{PLAYLIST}?_HLS_part=1&x=2&_HLS_msn=10&CMCD=sid%3D%22a%22"
+    ))
+    .await;
+    let directed = format!("{PLAYLIST}?_HLS_msn=10&_HLS_part=1");
+    assert_eq!(origin.keys(), [PLAYLIST.to_owned(), directed]);
+    assert_eq!(edge.metric("edge_viewer_stalls_total").await, 1.0);
+    edge.reaches("edge_viewers", 2.0).await;
+    let preflight = edge
+        .ask("OPTIONS", SEGMENT, &[("origin", "http://x")])
+        .await;
+    assert_eq!(
+        (preflight.status, preflight.header("access-control-max-age")),
+        (204, "86400")
+    );
+}
+
+#[tokio::test]
+async fn p23_lifetimes_end_when_the_origin_said() {
+    let msn = Arc::new(AtomicU64::new(9));
+    let now = Arc::clone(&msn);
+    let origin = Origin::start(move |_, _| {
+        let msn = now.load(Ordering::Relaxed);
+        async move { live(msn) }
+    });
+    let edge = Edge::with_hand(config(&[&origin])).await;
+    edge.get(PLAYLIST).await;
+    msn.store(10, Ordering::Relaxed);
+    edge.advance(Duration::from_millis(999));
+    assert_eq!(edge.get(PLAYLIST).await.body, playlist(9));
+    edge.advance(Duration::from_millis(1));
+    assert_eq!(edge.get(PLAYLIST).await.body, playlist(10));
+    assert_eq!(origin.count(PLAYLIST), 2);
+}
+
+#[tokio::test]
+async fn answers_that_must_not_be_kept_are_not() {
+    let origin = Origin::start(|key, _| async move {
+        match key.contains("_HLS_msn=99") {
+            true => respond(400, "no-store", "too far ahead"),
+            false => live(9),
+        }
+    });
+    let edge = Edge::start(config(&[&origin])).await;
+    let far = format!("{PLAYLIST}?_HLS_msn=99");
+    for expected in 1..=3 {
+        let got = edge.get(&far).await;
+        assert_eq!((got.status, &got.body[..]), (400, &b"too far ahead"[..]));
+        assert_eq!(origin.count(&far), expected);
+    }
+}
+
+#[tokio::test]
+async fn recordings_come_from_the_egress_store() {
+    let origin = Origin::start(|_, _| async { respond(404, "max-age=1", "") });
+    let store = Memory::new();
+    let label = Label::default();
+    let text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n1.m4s\n#EXT-X-ENDLIST\n";
+    store
+        .put("vod/x/index.m3u8", text.into(), label)
+        .await
+        .unwrap();
+    store
+        .put("vod/x/1.m4s", vec![5; 300_000].into(), label)
+        .await
+        .unwrap();
+    store
+        .put("vod/index.json", "[]".into(), label)
+        .await
+        .unwrap();
+    let clock = service::Clock::real();
+    let edge = Edge::start_with(config(&[&origin]), Some(Arc::new(store)), clock, None).await;
+    let list = edge.get("/vod/x/index.m3u8").await;
+    assert_eq!((list.status, &list.body[..]), (200, text.as_bytes()));
+    assert_eq!(list.header("content-type"), "application/vnd.apple.mpegurl");
+    assert_eq!(
+        list.header("cache-control"),
+        "public, max-age=31536000, immutable"
+    );
+    assert_eq!(
+        edge.get("/vod/index.json").await.header("cache-control"),
+        "public, max-age=1"
+    );
+    let part = edge
+        .ask("GET", "/vod/x/1.m4s?a=b", &[("range", "bytes=299999-")])
+        .await;
+    assert_eq!((part.status, &part.body[..]), (206, &[5][..]));
+    let missing = edge.get("/vod/y/index.m3u8").await;
+    assert_eq!(
+        (missing.status, missing.header("cache-control")),
+        (404, "public, max-age=1")
+    );
+    assert_eq!(origin.keys(), [""; 0], "origins are not asked");
+}
+
+#[tokio::test]
+async fn what_memory_has_no_room_for_comes_back_from_the_disk() {
+    let origin = Origin::start(|_, _| async { media(vec![9; 3 << 20]) });
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&[&origin]);
+    config.cache_memory = "16MiB".parse().unwrap();
+    config.object_max = "4MiB".parse().unwrap();
+    config.cache_disk = Some(folder.path().to_owned());
+    let edge = Edge::start(config).await;
+    let key = |n: usize| format!("/hls/a/source/e1/{n}.m4s");
+    for n in 0..8 {
+        assert_eq!(edge.get(&key(n)).await.body.len(), 3 << 20);
+        edge.reaches("edge_disk_bytes", (n + 1) as f64 * f64::from(3 << 20))
+            .await;
+    }
+    for n in 0..8 {
+        assert_eq!(edge.get(&key(n)).await.body, vec![9; 3 << 20]);
+        assert_eq!(origin.count(&key(n)), 1, "{n}");
+    }
+    assert!(edge.metric("edge_disk_hits_total").await >= 4.0);
+}
+
+#[tokio::test]
+async fn the_page_and_readiness_are_served() {
+    let origin = Origin::start(|_, _| async { respond(404, "max-age=1", "") });
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), "<p>player").unwrap();
+    let mut config = config(&[&origin]);
+    config.player = folder.path().to_owned();
+    config.public_readyz = true;
+    let edge = Edge::start(config).await;
+    let page = edge.get("/?url=/hls/test.m3u8").await;
+    assert_eq!((page.status, &page.body[..]), (200, &b"<p>player"[..]));
+    assert_eq!(edge.get("/readyz").await.status, 200);
+    assert_eq!(edge.get("/nothing").await.status, 404);
+    assert_eq!(origin.keys(), [""; 0]);
+}
