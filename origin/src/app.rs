@@ -25,7 +25,8 @@ use crate::{
     metrics::Metrics,
     recorder::Recorder,
     registry::{Registry, TICK},
-    stream::Environment,
+    stream::{Environment, Office},
+    twin,
 };
 
 /// After the publishers have been sent away, answers in flight get this long; blocked requests end by themselves.
@@ -89,6 +90,7 @@ impl App {
             clock: clock.clone(),
             metrics: metrics.clone(),
             recorder: recorder.clone(),
+            twin: office(&config),
         };
         let config = Arc::new(config);
         let registry = Arc::new(Registry::new(Arc::clone(&config), environment));
@@ -128,6 +130,7 @@ impl App {
             routes: routes(&self.registry, self.recorder.clone()),
         };
         self.warn_when_open();
+        let (link, twin) = self.pair();
         let _admin = self.admin.start(plane)?;
         let ingest = Ingest {
             registry: Arc::clone(&self.registry),
@@ -147,13 +150,14 @@ impl App {
             )),
             clock: self.clock.clone(),
         };
-        let handler = Http::new(Arc::clone(&self.registry), self.metrics.clone());
+        let handler = Http::new(Arc::clone(&self.registry), self.metrics.clone(), twin);
         let handle = move |request, peer| {
             let handler = handler.clone();
             async move { handler.handle(request, peer).await }
         };
         let http = tokio::spawn(serve(self.http, server, handle, watch));
         let ticker = tokio::spawn(tick(Arc::clone(&self.registry), self.clock.clone()));
+        let link = link.map(|link| tokio::spawn(link.run()));
         let Addresses {
             rtmp,
             http: web,
@@ -186,9 +190,35 @@ impl App {
         signal.close();
         let _ = tokio::time::timeout(HTTP_GRACE, http).await;
         ticker.abort();
+        link.inspect(|link| link.abort());
         ingest.abort();
         info!("origin ended");
         Ok(())
+    }
+
+    /// Both ends of the talk with the other origin, if there is one.
+    fn pair(&self) -> (Option<twin::Link>, Option<twin::Server>) {
+        let (Some(peer), Some(secret), Some(office)) = (
+            &self.config.peer,
+            &self.config.peer_secret,
+            office(&self.config),
+        ) else {
+            return (None, None);
+        };
+        let link = twin::Link {
+            peer: peer.clone(),
+            secret: secret.clone(),
+            registry: Arc::clone(&self.registry),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+        };
+        let server = twin::Server {
+            secret: secret.clone(),
+            registry: Arc::clone(&self.registry),
+            settings: office.settings,
+            primary: office.primary,
+        };
+        (Some(link), Some(server))
     }
 
     fn warn_when_open(&self) {
@@ -199,6 +229,19 @@ impl App {
             );
         }
     }
+}
+
+/// This origin's part in a pair, if it has a peer.
+fn office(config: &Config) -> Option<Office> {
+    config.peer.as_ref()?;
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let hls = &config.hls;
+    let settings = twin::Settings {
+        segment_target_ms: millis(hls.segment_target.0),
+        part_target_ms: hls.low_latency.then(|| millis(hls.part_target.0)),
+    };
+    let primary = config.primary;
+    Some(Office { settings, primary })
 }
 
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {

@@ -25,6 +25,7 @@ use crate::{
     registry::Registry,
     route::{Media, Route, route},
     stream::{Stream, View},
+    twin,
 };
 
 /// How long caches may keep an error: long enough to absorb a herd, too short for anybody to notice.
@@ -38,12 +39,17 @@ const FACTS_LIFETIME: CacheControl = CacheControl::max_age(1);
 pub struct Http {
     registry: Arc<Registry>,
     metrics: Metrics,
+    twin: Option<twin::Server>,
 }
 
 impl Http {
     /// A handler over `registry`.
-    pub fn new(registry: Arc<Registry>, metrics: Metrics) -> Self {
-        Self { registry, metrics }
+    pub fn new(registry: Arc<Registry>, metrics: Metrics, twin: Option<twin::Server>) -> Self {
+        Self {
+            registry,
+            metrics,
+            twin,
+        }
     }
 
     /// Answers one request.
@@ -75,6 +81,11 @@ impl Http {
                 refused.headers_mut().insert(header::ALLOW, allow);
                 return ("other", refused);
             }
+        }
+        if let Some(twin) = &self.twin
+            && let Some(response) = twin.answer(request).await
+        {
+            return ("peer", response);
         }
         let Some(route) = route(request.uri().path()) else {
             return ("other", not_found("no such page; streams are under /hls/"));

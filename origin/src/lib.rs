@@ -21,6 +21,7 @@ pub mod recording;
 mod registry;
 mod route;
 mod stream;
+mod twin;
 
 pub use app::{Addresses, App};
 pub use config::Config;

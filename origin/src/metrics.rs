@@ -36,6 +36,14 @@ pub struct Metrics {
     pub requests: IntCounterVec,
     /// Requests that wait for a part or playlist now.
     pub blocked: IntGauge,
+    /// 1 while a stream is locked to the peer's.
+    pub twin_locked: IntGaugeVec,
+    /// How much later than at the peer media arrives, by stream.
+    pub twin_offset: IntGaugeVec,
+    /// What was compared with the peer's and differs, by stream.
+    pub twin_disagreements: IntCounterVec,
+    /// Questions to the peer by outcome.
+    pub twin_questions: IntCounterVec,
     /// Violations our own playlists would be charged with, by rule.
     pub violations: IntCounterVec,
 }
@@ -135,6 +143,30 @@ impl Metrics {
                 "origin_blocked_requests",
                 "requests",
                 "Requests waiting for media now.",
+            ),
+            twin_locked: registry.gauge_vec(
+                "origin_twin_locked",
+                "streams",
+                "1 while both origins publish the stream under the same URLs with the same bytes.",
+                stream,
+            ),
+            twin_offset: registry.gauge_vec(
+                "origin_twin_offset_milliseconds",
+                "milliseconds",
+                "How much later than at the peer media arrives here.",
+                stream,
+            ),
+            twin_disagreements: registry.counter_vec(
+                "origin_twin_disagreements_total",
+                "comparisons",
+                "Segments that differ from the peer's of the same URL.",
+                stream,
+            ),
+            twin_questions: registry.counter_vec(
+                "origin_twin_questions_total",
+                "requests",
+                "Questions to the peer.",
+                &["outcome"],
             ),
             violations: registry.counter_vec(
                 "origin_playlist_violations_total",

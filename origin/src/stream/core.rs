@@ -27,7 +27,12 @@ use super::{
     run::{Run, Start},
     unix_micros,
 };
-use crate::{clock_text::rfc3339, config::StreamConfig, epoch};
+use crate::{
+    clock_text::rfc3339,
+    config::StreamConfig,
+    epoch,
+    twin::{Join, Twin},
+};
 
 /// How long an ended run's playlists and segments stay: its window and as much again, so that viewers who lag see
 /// the end. Counted in windows.
@@ -50,16 +55,18 @@ pub struct Session {
 /// See the module's text.
 #[derive(Debug)]
 pub struct Core {
-    name: String,
+    pub(super) name: String,
     config: StreamConfig,
-    environment: Environment,
+    pub(super) environment: Environment,
     myself: Weak<Stream>,
     session: Option<Session>,
     sessions: u64,
-    timeline: Timeline,
+    pub(super) timeline: Timeline,
     /// What this session's publisher has announced.
-    announced: Tracks,
-    run: Option<Run>,
+    pub(super) announced: Tracks,
+    pub(super) run: Option<Run>,
+    /// What is shared with the other origin, if there is one.
+    pub(super) twin: Option<Twin>,
     /// When the last publisher left.
     left_at: Option<Duration>,
     /// When the run ended.
@@ -74,7 +81,11 @@ impl Core {
         environment: Environment,
         myself: Weak<Stream>,
     ) -> Self {
+        let twin = environment
+            .twin
+            .map(|office| Twin::new(office.settings, office.primary));
         Self {
+            twin,
             name: name.to_owned(),
             config,
             environment,
@@ -144,9 +155,7 @@ impl Core {
         self.left_at = Some(now);
         self.timeline.flush();
         self.drain_timeline(self.environment.clock.wall());
-        if let Some(run) = &mut self.run {
-            run.interrupt();
-        }
+        self.interrupt(now);
         if self.config.publish.reconnect_window.0.is_zero() {
             self.end();
         }
@@ -222,6 +231,7 @@ impl Core {
         if self.ended_at.is_none() && self.run.as_ref().is_some_and(Run::is_ended) {
             self.ended_at = Some(now);
         }
+        self.tick_twin(now);
         self.export(now);
     }
 
@@ -313,12 +323,17 @@ impl Core {
                 "orientation": self.config.immersive.orientation,
             },
             "run": self.run.as_mut().map(Run::report),
+            "twin": self.twin.as_ref().map(|twin| twin.report(now)),
         })
     }
 
     fn drain_timeline(&mut self, wall: SystemTime) {
         while let Some(event) = self.timeline.next() {
             match event {
+                timeline::Event::AccessUnit(unit) if self.twin.is_some() => self.take(unit, wall),
+                timeline::Event::Discontinuity { reason } if self.twin.is_some() => {
+                    self.broken(reason);
+                }
                 timeline::Event::AccessUnit(unit) => {
                     if self.run.as_ref().is_none_or(Run::is_ending) && !self.start_run(wall) {
                         return;
@@ -338,24 +353,52 @@ impl Core {
 
     /// Starts a run whose numbers lie above everything served before; `false` when it cannot start.
     fn start_run(&mut self, wall: SystemTime) -> bool {
+        self.start_own(wall, (0, 0), self.announced.clone())
+    }
+
+    /// The same, with numbers at or above `least` too.
+    pub(super) fn start_own(
+        &mut self,
+        wall: SystemTime,
+        least: (u64, u64),
+        tracks: Tracks,
+    ) -> bool {
         let seconds = u64::try_from(unix_micros(wall) / 1_000_000).unwrap_or(0);
         let (next_msn, discontinuities) = self.run.as_ref().map_or((0, 0), Run::numbers);
+        let name = epoch::name(wall);
         let start = Start {
-            epoch: epoch::name(wall),
-            first_msn: seconds.max(next_msn),
-            first_discontinuity_sequence: seconds.max(discontinuities + 1),
+            epoch: name.clone(),
+            first_msn: seconds.max(next_msn).max(least.0),
+            first_discontinuity_sequence: seconds.max(discontinuities + 1).max(least.1),
             constants: None,
+            boundary: None,
+            recording: name,
+            ladders_before: self.run.as_ref().map_or(0, Run::ladders_generation),
         };
+        self.replace_run(start, tracks)
+    }
+
+    /// Goes on with the other origin's run.
+    pub(super) fn start_joined(&mut self, wall: SystemTime, join: Join, tracks: Tracks) -> bool {
+        let start = Start {
+            epoch: join.epoch,
+            first_msn: join.boundary.msn,
+            first_discontinuity_sequence: join.boundary.discontinuity_sequence,
+            constants: join.constants,
+            boundary: Some(join.boundary),
+            recording: epoch::name(wall),
+            ladders_before: self.run.as_ref().map_or(0, Run::ladders_generation),
+        };
+        self.replace_run(start, tracks)
+    }
+
+    fn replace_run(&mut self, start: Start, tracks: Tracks) -> bool {
         let place = (self.name.as_str(), self.myself.clone());
-        match Run::start(
-            start,
-            &self.config,
-            self.announced.clone(),
-            self.environment.clone(),
-            place,
-        ) {
+        match Run::start(start, &self.config, tracks, self.environment.clone(), place) {
             Ok(run) => {
-                self.run = Some(run);
+                if let Some(mut old) = self.run.replace(run) {
+                    old.retire();
+                }
                 self.ended_at = None;
                 true
             }

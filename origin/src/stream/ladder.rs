@@ -20,6 +20,8 @@ const HELD_MAX: usize = 4096;
 pub struct Ladders {
     running: Option<Running>,
     generation: u64,
+    /// Generations up to here belong to a run before.
+    before: u64,
     /// Generations that have not said their last, oldest first.
     unfinished: VecDeque<u64>,
     held: VecDeque<(u64, Event)>,
@@ -33,6 +35,20 @@ struct Running {
 }
 
 impl Ladders {
+    /// Ladders of a run that follows one with ladders up to this generation.
+    pub fn after(generation: u64) -> Self {
+        Self {
+            generation,
+            before: generation,
+            ..Self::default()
+        }
+    }
+
+    /// The newest ladder's generation.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Starts a ladder for `source`; the one before finishes first. `rungs` pairs each rung with its index in the run.
     pub fn start(
         &mut self,
@@ -107,6 +123,9 @@ impl Ladders {
 
     /// Takes an event of `generation`; `None` while an elder has not finished.
     pub fn admit(&mut self, generation: u64, event: Event) -> Option<Event> {
+        if generation <= self.before {
+            return None;
+        }
         if self
             .unfinished
             .front()

@@ -12,6 +12,7 @@ mod core;
 mod health;
 mod ladder;
 mod run;
+mod shared;
 mod view;
 
 use std::{
@@ -33,7 +34,7 @@ use tracing::info;
 use self::core::Core;
 use crate::{
     auth::OnConflict, clock_text::rfc3339, config::StreamConfig, metrics::Metrics,
-    recorder::Recorder,
+    recorder::Recorder, twin,
 };
 
 pub use view::{View, playlist_content};
@@ -47,6 +48,17 @@ pub struct Environment {
     pub metrics: Metrics,
     /// Where recordings go; `None` when this origin records nothing.
     pub recorder: Option<Recorder>,
+    /// What this origin must know to share streams with its peer; `None` without one.
+    pub twin: Option<Office>,
+}
+
+/// This origin's part in a pair.
+#[derive(Clone, Copy, Debug)]
+pub struct Office {
+    /// How it cuts.
+    pub settings: twin::Settings,
+    /// Wins ties.
+    pub primary: bool,
 }
 
 /// Who publishes.
@@ -79,6 +91,7 @@ pub struct Stream {
     core: Mutex<Core>,
     views: RwLock<BTreeMap<String, watch::Sender<Arc<View>>>>,
     front: RwLock<Front>,
+    digests: twin::Digests,
 }
 
 /// What is asked of the stream as a whole.
@@ -98,6 +111,7 @@ impl Stream {
             environment,
             views: RwLock::default(),
             front: RwLock::default(),
+            digests: twin::Digests::default(),
         })
     }
 
@@ -220,6 +234,38 @@ impl Stream {
         self.core().snapshot()
     }
 
+    /// Whether to ask the peer about this stream now, and whether for sound too; then exactly one
+    /// [`Stream::twin_answered`] must follow.
+    pub fn twin_ask(&self) -> Option<bool> {
+        let mut core = self.core();
+        let ask = core.twin_ask();
+        self.publish(&mut core);
+        ask
+    }
+
+    /// What became of the question.
+    pub fn twin_answered(&self, answer: Result<twin::Facts, twin::Trouble>) {
+        let mut core = self.core();
+        core.twin_answered(answer);
+        self.publish(&mut core);
+    }
+
+    /// What the peer is told; `None` without one.
+    pub fn twin_facts(&self, sounds: bool, digests: Vec<twin::DigestFacts>) -> Option<twin::Facts> {
+        self.core().twin_facts(sounds, digests)
+    }
+
+    /// Compares our segments with the peer's last answer.
+    pub fn twin_compare(&self, digests: &[twin::DigestFacts]) {
+        self.core().twin_compare(digests);
+    }
+
+    /// The newest segments' digests: takes milliseconds.
+    pub fn twin_digests(&self) -> Vec<twin::DigestFacts> {
+        let snapshot = self.snapshot();
+        snapshot.map_or_else(Vec::new, |snapshot| self.digests.of(&snapshot))
+    }
+
     /// A ladder thread has something to tell.
     fn ladder_event(&self, generation: u64, event: encode::ladder::Event) {
         let mut core = self.core();
@@ -296,11 +342,9 @@ impl Stream {
             ))
         };
         let (web, spatial) = (content(Flavour::Web), content(Flavour::Spatial));
-        info!(
-            stream = self.name,
-            watchable = web.is_some(),
-            "multivariant playlist changed"
-        );
+        if web.is_some() && self.multivariant(false).is_none() {
+            info!(stream = self.name, "stream can be watched");
+        }
         *self.front.write().unwrap_or_else(PoisonError::into_inner) = Front {
             shown,
             web,

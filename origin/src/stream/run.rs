@@ -9,7 +9,7 @@ use std::{
 };
 
 use encode::ladder::{self, Rung as LadderRung, RungConfig};
-use hls::{Config, Event, Packager, RungSpec, Snapshot, Tracks};
+use hls::{Boundary, Config, Event, Packager, RungSpec, Snapshot, Tracks};
 use media::{AccessUnit, Kind, Track};
 use serde_json::{Value, json};
 use tracing::{debug, error, info, warn};
@@ -19,6 +19,7 @@ use crate::{
     clock_text::rfc3339,
     config::{Rung, StreamConfig},
     recorder::{Handle, Meta},
+    twin::RunFacts,
 };
 
 /// What a run starts with.
@@ -31,6 +32,12 @@ pub struct Start {
     pub first_discontinuity_sequence: u64,
     /// What the other origin has fixed already.
     pub constants: Option<hls::Constants>,
+    /// Where in the other origin's run to start; the numbers above are its own then.
+    pub boundary: Option<Boundary>,
+    /// The name of its recording: an origin's own, also in a run that two origins share.
+    pub recording: String,
+    /// Ladders up to this generation belong to the run before.
+    pub ladders_before: u64,
 }
 
 /// What became of one rung of the ladder.
@@ -51,6 +58,8 @@ pub struct Run {
     epoch: String,
     started: SystemTime,
     packager: Packager,
+    /// The first segment made here.
+    origin_msn: u64,
     ladders: Ladders,
     ladder_config: Vec<Rung>,
     ladder_threads: u8,
@@ -79,8 +88,11 @@ impl Run {
             first_msn,
             first_discontinuity_sequence,
             constants,
+            boundary,
+            recording,
+            ladders_before,
         } = start;
-        let packager = Packager::new(Config {
+        let mut packager = Packager::new(Config {
             segment_target: config.hls.segment_target.0,
             part_target: config.hls.low_latency.then_some(config.hls.part_target.0),
             window: config.hls.window.0,
@@ -90,12 +102,17 @@ impl Run {
             immersive: config.immersive,
             constants,
         })?;
-        info!(stream, epoch, first_msn, "run starts");
+        let joins = boundary.is_some();
+        if let Some(boundary) = boundary {
+            packager.join(boundary)?;
+        }
+        let origin_msn = packager.next_msn();
+        info!(stream, epoch, origin_msn, joins, "run starts");
         let started = environment.clock.wall();
         let meta = Meta {
             stream: stream.to_owned(),
             started_at: started,
-            epoch: epoch.clone(),
+            epoch: recording,
             immersive: config.immersive,
         };
         let recorder = environment.recorder.as_ref().filter(|_| config.record);
@@ -105,7 +122,8 @@ impl Run {
             epoch,
             started,
             packager,
-            ladders: Ladders::default(),
+            ladders: Ladders::after(ladders_before),
+            origin_msn,
             ladder_config: config.ladder.clone(),
             ladder_threads: u8::try_from(config.ladder_threads).unwrap_or(u8::MAX),
             rungs: Vec::new(),
@@ -152,16 +170,78 @@ impl Run {
         self.drain_events();
     }
 
-    /// Takes the source's next access unit.
-    pub fn push(&mut self, unit: AccessUnit, wall: SystemTime) {
+    /// The same, where another origin has what is missing here.
+    pub fn interrupt_incomplete(&mut self) {
+        self.packager.interrupt_incomplete();
+        self.drain_events();
+    }
+
+    /// Another run takes its place: nothing of it is shown any more, and its playlists get no end.
+    pub fn retire(&mut self) {
+        self.ending = true;
+        self.ladders.retire(&self.myself);
+        self.close_recording();
+    }
+
+    /// The newest ladder's generation: its events come from threads, also after the run.
+    pub fn ladders_generation(&self) -> u64 {
+        self.ladders.generation()
+    }
+
+    /// What the other origin must know of it; `inits` costs a snapshot.
+    pub fn facts(&mut self, inits: bool) -> RunFacts {
+        let snapshot = inits.then(|| self.packager.snapshot());
+        let newest = |media: &Arc<hls::MediaSnapshot>| {
+            let init = media.retained().last()?.init.as_ref()?;
+            Some((media.name().to_owned(), init.index))
+        };
+        let renditions = snapshot.iter().flat_map(|snapshot| snapshot.renditions());
+        RunFacts {
+            epoch: self.epoch.clone(),
+            origin_msn: self.origin_msn,
+            next_msn: self.packager.next_msn(),
+            discontinuity_sequence: self.packager.discontinuity_sequence(),
+            served: self.packager.constants().is_some(),
+            constants: self.packager.constants(),
+            inits: renditions.filter_map(newest).collect(),
+        }
+    }
+
+    /// Whether it has joined another origin's run that has no constants yet.
+    pub fn awaits_constants(&self) -> bool {
+        self.packager.awaits_constants()
+    }
+
+    /// Ends that wait: see [`Packager::settle_constants`].
+    pub fn settle_constants(&mut self, constants: Option<hls::Constants>) {
+        self.packager.settle_constants(constants);
+        self.drain_events();
+    }
+
+    /// Its name.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// Takes the source's next access unit; the segment it opens, if it does.
+    pub fn push(&mut self, unit: AccessUnit, wall: SystemTime) -> Option<Boundary> {
+        let mut boundary = None;
         self.record(&unit);
         let (kind, dts) = (unit.kind, unit.dts);
         match self.packager.push_source(unit.clone(), unix_micros(wall)) {
-            Ok(pushed) if kind == Kind::Video => self.ladders.push(&unit, pushed.opens_segment),
-            Ok(_) => {}
+            Ok(pushed) => {
+                if kind == Kind::Video {
+                    self.ladders.push(&unit, pushed.opens_segment);
+                }
+                boundary = self
+                    .packager
+                    .newest_boundary()
+                    .filter(|_| pushed.opens_segment);
+            }
             Err(error) => warn!(stream = self.stream, %error, dts, "access unit left out"),
         }
         self.drain_events();
+        boundary
     }
 
     fn record(&mut self, unit: &AccessUnit) {

@@ -1,0 +1,80 @@
+//! Two origins that answer every URL alike: one learns from the other where in time, number and name a
+//! stream is, and goes on from there.
+//!
+//! ```text
+//!            keyframes, sound          ask: GET /peer/v1/streams/<stream>
+//! Timeline ------------------> Twin <------------------------------------> the other origin's Twin
+//!                               | holds what arrives, at most a named time, until one of:
+//!                               |   join: same epoch, same ticks, from one of the peer's boundaries on
+//!                               v   own:  a run of its own, numbered above everything known
+//!                              Run
+//! ```
+//!
+//! Both receive the same encoded bytes over connections of their own, each with its own start and its own
+//! rounding of milliseconds. What is common is the payload, so payloads are fingerprinted: a keyframe known
+//! to both ties the two timelines together in exact ticks, and sound does the same for its own track. From
+//! then on nothing need be asked: equal input, equal cuts, equal bytes. The origins go on comparing anyway.
+//!
+//! Who gives way is decided by both sides alike, from facts both know ([`rank::leads`]); numbers never go
+//! back for anybody, so only who can move up gives way. docs/design/twin-origins.md has the argument.
+//!
+//! [`machine::Twin`] is pure: facts, units and times in, decisions out. [`link`] is the thin shell that asks
+//! and answers over HTTP. What this does not do: carry media between origins, or decide which origin a
+//! viewer uses.
+
+mod digest;
+mod facts;
+mod hold;
+mod link;
+mod machine;
+mod mark;
+mod rank;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+pub use digest::Digests;
+pub use facts::{DigestFacts, Facts, RunFacts};
+pub use hold::Join;
+pub use link::{Link, Server};
+pub use machine::{Break, Output, Own, Placed, Trouble, Twin};
+
+/// Media is held at most this long while the peer's answer is awaited: what a viewer's buffer bears, and
+/// many round trips between two zones.
+pub const HOLD_MAX: Duration = Duration::from_secs(2);
+
+/// Once the peer is known to carry the same stream, the wait for one of its boundaries may take this much
+/// longer: a longest segment. Viewers are with the peer meanwhile.
+pub const HOLD_RECOGNISED_MAX: Duration = Duration::from_secs(12);
+
+/// Held bytes: twelve seconds at 40 Mb/s.
+pub const HOLD_BYTES_MAX: usize = 64 << 20;
+
+/// Held units: twelve seconds of 60 pictures and 47 units of sound a second, three times over.
+pub const HOLD_UNITS_MAX: usize = 4096;
+
+/// Asking while media is held, and while not.
+pub const ASK_HOLDING: Duration = Duration::from_millis(100);
+/// See [`ASK_HOLDING`].
+pub const ASK_LIVE: Duration = Duration::from_secs(1);
+
+/// An answer that takes longer is none.
+pub const ANSWER_MAX: Duration = Duration::from_millis(800);
+
+/// A peer not heard of for this long is taken for dead: ten questions without an answer.
+pub const PEER_LOST: Duration = Duration::from_secs(10);
+
+/// Between two attempts to give way: each may cost viewers a hiccup. Doubles up to [`BACKOFF_MAX`].
+pub const BACKOFF_MIN: Duration = Duration::from_secs(10);
+/// See [`BACKOFF_MIN`].
+pub const BACKOFF_MAX: Duration = Duration::from_secs(320);
+
+/// What both origins must have alike, or they cannot cut alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Settings {
+    /// Configured segment target.
+    pub segment_target_ms: u64,
+    /// Configured part target; `None` without parts.
+    pub part_target_ms: Option<u64>,
+}

@@ -1,0 +1,1 @@
+//! Schedules of two origins on simulated time.
