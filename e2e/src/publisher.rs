@@ -1,6 +1,6 @@
 //! A publisher whose every tag and byte a scenario decides.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flv::Tag;
 use rtmp::{
@@ -60,6 +60,22 @@ impl Publisher {
     pub async fn send(&mut self, tags: impl IntoIterator<Item = Tag>) -> bool {
         for tag in tags {
             if self.session.send(&tag).is_err() || self.flush().await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Sends tags at the pace of their timestamps; `false` when the origin does not take them any more.
+    pub async fn send_live(&mut self, tags: impl IntoIterator<Item = Tag>) -> bool {
+        let started = tokio::time::Instant::now();
+        let mut first_ms = None;
+        for tag in tags {
+            let first_ms = *first_ms.get_or_insert(tag.timestamp_ms);
+            let after_ms = tag.timestamp_ms.wrapping_sub(first_ms);
+            let due = started + Duration::from_millis(after_ms.into());
+            tokio::time::sleep_until(due).await;
+            if !self.send([tag]).await {
                 return false;
             }
         }
