@@ -1,10 +1,12 @@
 //! Transcodes a file through the ladder as fast as it goes and prints what that cost, as JSON.
 //!
 //! ```text
-//! ladder_bench INPUT OUTPUT_FOLDER [width:kbps …] [--preset NAME] [--encoder-threads N] [--decoder-threads N]
+//! ladder_bench INPUT OUTPUT_FOLDER [width:kbps …]
+//!     [--preset NAME] [--encoder-threads N] [--decoder-threads N]
 //! ```
 //!
-//! Each rung is written as `<name>.h264` (Annex B). CPU seconds are the whole process's, user and system.
+//! Each rung is written as `<name>.h264` (Annex B). CPU seconds are the whole process's, user and
+//! system.
 
 use std::{
     fs::File,
@@ -105,7 +107,8 @@ fn transcode(arguments: &Arguments) -> Result<String, Failure> {
         .map(|rung| format!("\"{}\"", rung.name))
         .collect();
     Ok(format!(
-        "{{\"pictures\":{pictures},\"rungs\":[{}],\"wall_s\":{:.3},\"user_s\":{:.3},\"system_s\":{:.3}}}",
+        "{{\"pictures\":{pictures},\"rungs\":[{}],\"wall_s\":{:.3},\
+         \"user_s\":{:.3},\"system_s\":{:.3}}}",
         names.join(","),
         started.elapsed().as_secs_f64(),
         user - before.0,

@@ -1,7 +1,8 @@
 //! Planar float sound -> AAC-LC access units, and back.
 //!
-//! An AAC encoder starts [`Encoder::priming_samples`] early: the first access units decode to that much silence, so
-//! the first one's time lies that much before the first sample's. What this does not do: change the rate or mix.
+//! An AAC encoder starts [`Encoder::priming_samples`] early: the first access units decode to that
+//! much silence, so the first one's time lies that much before the first sample's. What this does
+//! not do: change the rate or mix.
 
 use bytes::Bytes;
 use ffmpeg_next::{self as ffmpeg, ChannelLayout, Packet, Rational, codec, encoder, format, frame};
@@ -82,7 +83,8 @@ impl Encoder {
                 config.bitrate
             )
         })?;
-        // SAFETY: plain fields of an open context; `extradata` holds `extradata_size` bytes until it is freed.
+        // SAFETY: plain fields of an open context; `extradata` holds `extradata_size` bytes until
+        // it is freed.
         let (header, priming) = unsafe {
             let context = encoder.as_ptr();
             let size = usize::try_from((*context).extradata_size).unwrap_or(0);
@@ -165,7 +167,8 @@ impl Encoder {
     fn send(&mut self, samples: usize) -> Result<(), Error> {
         let format = format::Sample::F32(format::sample::Type::Planar);
         let mut frame = frame::Audio::new(format, samples, self.layout);
-        // Only the encoder's own rate is right here; where FFmpeg could not allocate there are no planes.
+        // Only the encoder's own rate is right here; where FFmpeg could not allocate there are no
+        // planes.
         frame.set_rate(self.track.timescale.rate());
         frame.set_pts(Some(self.sent));
         let planes = frame.planes();

@@ -1,6 +1,7 @@
 //! Length-prefixed H.264 access units -> pictures.
 //!
-//! Units are numbered by the caller and a picture comes with its unit's number; times are not the decoder's business.
+//! Units are numbered by the caller and a picture comes with its unit's number; times are not the
+//! decoder's business.
 
 use ffmpeg_next::{
     self as ffmpeg, Packet, codec, decoder, ffi,
@@ -34,7 +35,8 @@ impl Decoder {
         let codec = codec.attempt(|| "decode H.264".to_owned())?;
         let mut context = codec::Context::new_with_codec(codec);
         let frames = threads > 1;
-        // SAFETY: plain fields of a context that is not open yet, after the check that there is one.
+        // SAFETY: plain fields of a context that is not open yet, after the check that there is
+        // one.
         let allocated = unsafe {
             let context = context.as_mut_ptr();
             if !context.is_null() {
@@ -45,7 +47,7 @@ impl Decoder {
                 } else {
                     slices
                 };
-                (*context).thread_type = kind as i32;
+                (*context).thread_type = kind;
             }
             !context.is_null() && set_extradata(context, config.record())
         };
@@ -105,7 +107,8 @@ unsafe fn set_extradata(context: *mut ffi::AVCodecContext, record: &[u8]) -> boo
     let Ok(size) = i32::try_from(record.len()) else {
         return false;
     };
-    // SAFETY: the new buffer has room for the record and the zeroed padding FFmpeg reads over; the context owns it.
+    // SAFETY: the new buffer has room for the record and the zeroed padding FFmpeg reads over; the
+    // context owns it.
     unsafe {
         let copy = ffi::av_mallocz(padded).cast::<u8>();
         if copy.is_null() {

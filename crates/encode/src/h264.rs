@@ -1,10 +1,11 @@
 //! Pictures -> H.264 samples, with any of FFmpeg's encoders and a keyframe exactly where asked.
 //!
-//! Time is none of an encoder's business here: pictures are numbered, the encoder sees a constant rate, and whoever
-//! numbered them knows their times. That keeps rate control and parameter sets free of a publisher's jitter, so two
-//! origins write equal configuration records.
+//! Time is none of an encoder's business here: pictures are numbered, the encoder sees a constant
+//! rate, and whoever numbered them knows their times. That keeps rate control and parameter sets
+//! free of a publisher's jitter, so two origins write equal configuration records.
 //!
-//! Encoders keep to a capped variable bitrate: `bitrate` on average, `bitrate_max` over `buffer_ms`.
+//! Encoders keep to a capped variable bitrate: `bitrate` on average, `bitrate_max` over
+//! `buffer_ms`.
 
 use bytes::Bytes;
 use ffmpeg_next::{
@@ -33,9 +34,10 @@ pub const ENCODERS: &[&str] = &[
     "libopenh264",
 ];
 
-/// A preset of ours for libx264: the quality of veryfast within 0.1 dB for less time. Large pictures are coded as
-/// superfast does with the refinement of veryfast, for four fifths of veryfast's time; small ones, where that would
-/// cost quality and time matters little, as veryfast does.
+/// A preset of ours for libx264: the quality of veryfast within 0.1 dB for less time. Large
+/// pictures are coded as superfast does with the refinement of veryfast, for four fifths of
+/// veryfast's time; small ones, where that would cost quality and time matters little, as veryfast
+/// does.
 pub const PRESET_LIVE: &str = "live";
 
 /// Pixels from which on [`PRESET_LIVE`] takes a picture for large.
@@ -89,7 +91,8 @@ fn find(name: &str) -> Result<Codec, Error> {
     })
 }
 
-/// How pictures look beyond their size; taken from the source, so that players show a rung like the source.
+/// How pictures look beyond their size; taken from the source, so that players show a rung like the
+/// source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Look {
     pub sample_aspect: (i32, i32),
@@ -236,7 +239,8 @@ impl Coder {
         sent.attempt(|| format!("encode picture {number} with {}", self.name))
     }
 
-    /// The next coded picture in decoding order; `None` until more pictures are sent, or at the end.
+    /// The next coded picture in decoding order; `None` until more pictures are sent, or at the
+    /// end.
     pub(crate) fn receive(&mut self) -> Result<Option<Coded>, Error> {
         match self.encoder.receive_packet(&mut self.packet) {
             Ok(()) => {}
@@ -396,7 +400,8 @@ fn is_large(settings: &Settings) -> bool {
     settings.width.saturating_mul(settings.height) >= LARGE_PIXELS
 }
 
-/// x264 makes keyframes where told and nowhere else. Its own threads for a single-threaded encode stay off.
+/// x264 makes keyframes where told and nowhere else. Its own threads for a single-threaded encode
+/// stay off.
 fn x264_params(settings: &Settings) -> String {
     let mut params = "keyint=infinite:scenecut=0:open-gop=0:aud=0:annexb=1".to_owned();
     let is_live = settings.preset == PRESET_LIVE;
@@ -411,8 +416,8 @@ fn x264_params(settings: &Settings) -> String {
 
 /// The encoder's parameter sets.
 fn global_header(encoder: &encoder::video::Encoder) -> &[u8] {
-    // SAFETY: the context is open; FFmpeg keeps `extradata_size` bytes at `extradata` until it is freed, which
-    // needs the encoder mutably.
+    // SAFETY: the context is open; FFmpeg keeps `extradata_size` bytes at `extradata` until it is
+    // freed, which needs the encoder mutably.
     unsafe {
         let context: *const ffi::AVCodecContext = encoder.as_ptr();
         match (

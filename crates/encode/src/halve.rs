@@ -1,12 +1,14 @@
 //! Pictures at half their size: the step every default rung is from the next larger one.
 //!
-//! The filter is the cubic that swscale takes for the same step, its 8 taps rounded to 1/128, but without general
-//! tables it costs a third of swscale's time; scaling is a sixth of what a ladder costs. Rows first, columns second:
-//! sums of 8 samples, centred on 0, fit 16 bits and lose nothing in between.
+//! The filter is the cubic that swscale takes for the same step, its 8 taps rounded to 1/128, but
+//! without general tables it costs a third of swscale's time; scaling is a sixth of what a ladder
+//! costs. Rows first, columns second: sums of 8 samples, centred on 0, fit 16 bits and lose nothing
+//! in between.
 
 use std::array;
 
-/// Taps on either side of the new sample's centre, outermost first; both sides together sum up to 128.
+/// Taps on either side of the new sample's centre, outermost first; both sides together sum up to
+/// 128.
 const TAPS: [i16; 4] = [-2, -5, 15, 56];
 
 /// Samples the filter reaches beyond a pair on each side.
@@ -40,7 +42,8 @@ pub(crate) struct Halver {
 }
 
 impl Halver {
-    /// Fills `to` from a plane of twice its width and height. `None` where that is too small for its sizes.
+    /// Fills `to` from a plane of twice its width and height. `None` where that is too small for
+    /// its sizes.
     pub(crate) fn run(&mut self, from: From<'_>, to: To<'_>) -> Option<()> {
         let (width, height) = (to.width * 2, to.height * 2);
         if to.width == 0 || to.height == 0 {
@@ -93,7 +96,8 @@ fn to_sample(sum: i32) -> u8 {
     (centred + 128).clamp(0, 255) as u8
 }
 
-/// One row of sums into half as many samples. `sums` starts [`REACH`] before the row and ends [`SLACK`] after it.
+/// One row of sums into half as many samples. `sums` starts [`REACH`] before the row and ends
+/// [`SLACK`] after it.
 #[inline(never)]
 fn sum_columns(sums: &[i16], out: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
@@ -110,7 +114,8 @@ fn sum_columns(sums: &[i16], out: &mut [u8]) {
     }
 }
 
-/// The same with SSE2, which every x86-64 has, for as many whole groups of eight as there are; how many samples.
+/// The same with SSE2, which every x86-64 has, for as many whole groups of eight as there are; how
+/// many samples.
 ///
 /// Neighbouring sums are the two taps of one sample, which is what `madd` multiplies and adds.
 #[cfg(target_arch = "x86_64")]

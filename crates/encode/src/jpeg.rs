@@ -31,7 +31,7 @@ pub fn encode(picture: &Picture, width: u32) -> Result<Bytes, Error> {
     video.set_color_range(color::Range::JPEG);
     video.set_time_base(Rational(1, 25));
     video.set_flags(codec::Flags::QSCALE);
-    video.set_global_quality(QUALITY * ffmpeg::ffi::FF_QP2LAMBDA as i32);
+    video.set_global_quality(QUALITY * ffmpeg::ffi::FF_QP2LAMBDA);
     let action = || format!("write a JPEG of {width}x{height}");
     let mut encoder = video.open_as(codec).attempt(action)?;
     let mut full = crate::scale::Converter::new(Pixel::YUVJ420P).run(&scaled)?;

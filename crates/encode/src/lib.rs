@@ -1,7 +1,8 @@
 //! Decodes, scales, reprojects, encodes and probes: the only crate that names FFmpeg.
 //!
-//! Coded media comes in and goes out as [`media::Track`] and [`media::AccessUnit`]; pictures in between are
-//! [`Picture`]s. The work runs on threads of its own with bounded queues, never on the caller's.
+//! Coded media comes in and goes out as [`media::Track`] and [`media::AccessUnit`]; pictures in
+//! between are [`Picture`]s. The work runs on threads of its own with bounded queues, never on the
+//! caller's.
 //!
 //! The only crate with `unsafe`: FFmpeg is C. Each block says why it is sound.
 //!

@@ -1,7 +1,8 @@
 //! FFmpeg's log lines as tracing events, never on stderr.
 //!
-//! A damaged publish makes a decoder write thousands of lines a second, so they pass at [`LINES_PER_SECOND_MAX`] and
-//! stay at low levels: what an operator must know comes as an error or event from the code that meets it.
+//! A damaged publish makes a decoder write thousands of lines a second, so they pass at
+//! [`LINES_PER_SECOND_MAX`] and stay at low levels: what an operator must know comes as an error or
+//! event from the code that meets it.
 
 use std::{
     ffi::{CStr, c_char, c_int, c_void},
@@ -14,7 +15,8 @@ use std::{
 
 use ffmpeg_next::ffi;
 
-/// FFmpeg lines passed on per second: enough for the reason of a failure, too few to hurt when every packet is bad.
+/// FFmpeg lines passed on per second: enough for the reason of a failure, too few to hurt when
+/// every packet is bad.
 pub const LINES_PER_SECOND_MAX: u64 = 20;
 
 /// The longest line kept, in bytes; longer ones are cut.
@@ -45,11 +47,12 @@ pub(crate) fn install() {
     });
 }
 
-/// `V` is C's `va_list`, whose Rust name differs by platform: it is inferred from FFmpeg's own two functions.
+/// `V` is C's `va_list`, whose Rust name differs by platform: it is inferred from FFmpeg's own two
+/// functions.
 fn install_as<V>(set: unsafe extern "C" fn(Option<Callback<V>>), format: FormatLine<V>) {
     FORMAT_LINE.store(format as usize, Ordering::Release);
-    // SAFETY: FFmpeg keeps the pointer for good and `line` is a function of the program, valid for good; its
-    // argument types are those FFmpeg declares.
+    // SAFETY: FFmpeg keeps the pointer for good and `line` is a function of the program, valid for
+    // good; its argument types are those FFmpeg declares.
     unsafe { set(Some(line::<V>)) }
 }
 
@@ -65,7 +68,8 @@ unsafe extern "C" fn line<V>(source: *mut c_void, level: c_int, format: *const c
     let format_line = unsafe { std::mem::transmute::<usize, FormatLine<V>>(address) };
     let mut text = [0u8; LINE_BYTES_MAX];
     let mut prefix: c_int = 1;
-    // SAFETY: source, format and args are FFmpeg's own and passed on once; the buffer's length is given.
+    // SAFETY: source, format and args are FFmpeg's own and passed on once; the buffer's length is
+    // given.
     unsafe {
         format_line(
             source,

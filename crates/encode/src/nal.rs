@@ -1,8 +1,9 @@
 //! Annex B byte streams from encoders -> length-prefixed NAL units and configuration records.
 //!
-//! Encoders write start codes (H.264 Annex B); samples and records hold lengths (ISO/IEC 14496-15). Parameter sets,
-//! access unit delimiters, filler and the encoder's own signature are left out of samples: the record already has
-//! the first, and nobody reads the rest. It does not look into slices.
+//! Encoders write start codes (H.264 Annex B); samples and records hold lengths (ISO/IEC 14496-15).
+//! Parameter sets, access unit delimiters, filler and the encoder's own signature are left out of
+//! samples: the record already has the first, and nobody reads the rest. It does not look into
+//! slices.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -91,7 +92,8 @@ pub(crate) fn record(header: &[u8]) -> Result<Bytes, &'static str> {
     put_set(&mut out, sps)?;
     out.put_u8(1);
     put_set(&mut out, pps)?;
-    // Profiles above Main carry chroma format and bit depths (§5.3.3.1.2): 4:2:0 and 8 bits here, always.
+    // Profiles above Main carry chroma format and bit depths (§5.3.3.1.2): 4:2:0 and 8 bits here,
+    // always.
     if !matches!(profile, 66 | 77 | 88) {
         out.put_slice(&[0xfd, 0xf8, 0xf8, 0]);
     }

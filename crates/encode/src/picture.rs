@@ -1,6 +1,8 @@
-//! One uncompressed picture in planar 4:2:0, 8 bits: what decoders fill, scalers resize and encoders take.
+//! One uncompressed picture in planar 4:2:0, 8 bits: what decoders fill, scalers resize and
+//! encoders take.
 //!
-//! A picture is a counted reference to FFmpeg's buffer, so that handing one to several threads copies no samples.
+//! A picture is a counted reference to FFmpeg's buffer, so that handing one to several threads
+//! copies no samples.
 
 use ffmpeg_next::{ffi, format::Pixel, frame};
 
@@ -103,7 +105,8 @@ impl Picture {
         self.frame.height()
     }
 
-    /// The luma (0), Cb (1) or Cr (2) plane to write. `None` for another index, and while the picture is shared.
+    /// The luma (0), Cb (1) or Cr (2) plane to write. `None` for another index, and while the
+    /// picture is shared.
     pub fn plane_mut(&mut self, index: usize) -> Option<Plane<'_>> {
         let shared = !self.is_sole_owner();
         if index > 2 || shared || self.frame.planes() <= index {
@@ -115,7 +118,8 @@ impl Picture {
         );
         let (width, height) = (width as usize, height as usize);
         let stride = self.frame.stride(index);
-        // SAFETY: as in `plane`; nobody else refers to the samples (checked above) and `self` is borrowed mutably.
+        // SAFETY: as in `plane`; nobody else refers to the samples (checked above) and `self` is
+        // borrowed mutably.
         let data = unsafe {
             let start = (*self.frame.as_ptr()).data[index];
             std::slice::from_raw_parts_mut(start, plane_bytes(stride, width, height))
@@ -138,8 +142,9 @@ impl Picture {
             self.frame.plane_height(index),
         );
         let stride = self.frame.stride(index);
-        // SAFETY: FFmpeg allocated the plane with `height` rows of `stride` bytes, of which a cropped picture may
-        // start inside; so the slice ends with the last sample of the last row, not with that row's stride.
+        // SAFETY: FFmpeg allocated the plane with `height` rows of `stride` bytes, of which a
+        // cropped picture may start inside; so the slice ends with the last sample of the last row,
+        // not with that row's stride.
         let data = unsafe {
             let start = (*self.frame.as_ptr()).data[index];
             std::slice::from_raw_parts(start, plane_bytes(stride, width as usize, height as usize))
@@ -164,7 +169,8 @@ impl Picture {
 
     /// No other reference to the samples exists, so they may be overwritten.
     pub(crate) fn is_sole_owner(&self) -> bool {
-        // SAFETY: the call only reads reference counts; FFmpeg declares the pointer mutable for history's sake.
+        // SAFETY: the call only reads reference counts; FFmpeg declares the pointer mutable for
+        // history's sake.
         unsafe { ffi::av_frame_is_writable(self.frame.as_ptr().cast_mut()) > 0 }
     }
 }

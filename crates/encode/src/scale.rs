@@ -57,7 +57,7 @@ impl Scaler {
         // A full-range picture stays one: `look` says so.
         let is_planar = matches!(picture.frame().format(), Pixel::YUV420P | Pixel::YUVJ420P);
         // Odd sizes have chroma planes that are not exactly halved.
-        if !is_half || !is_planar || self.width % 2 != 0 || self.height % 2 != 0 {
+        if !is_half || !is_planar || self.width % 2 + self.height % 2 > 0 {
             return None;
         }
         for index in 0..3 {
@@ -103,7 +103,8 @@ impl Converter {
 /// swscale's context for the sizes and layouts last seen.
 struct Swscale(Option<Context>);
 
-// SAFETY: the context is memory of its own that is tied to no thread, and only its one owner uses it.
+// SAFETY: the context is memory of its own that is tied to no thread, and only its one owner uses
+// it.
 unsafe impl Send for Swscale {}
 
 impl Swscale {

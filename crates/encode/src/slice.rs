@@ -1,8 +1,10 @@
-//! A range of a recording -> every rung's access units of exactly that range, and single pictures of it.
+//! A range of a recording -> every rung's access units of exactly that range, and single pictures
+//! of it.
 //!
-//! Slices are encoded independently and laid end to end: decoding starts at the keyframe the range starts with, and
-//! all decode times are the recording's own. So the slices of one recording, made anywhere and in any order, join
-//! without gap or overlap, and share one configuration record per rung.
+//! Slices are encoded independently and laid end to end: decoding starts at the keyframe the range
+//! starts with, and all decode times are the recording's own. So the slices of one recording, made
+//! anywhere and in any order, join without gap or overlap, and share one configuration record per
+//! rung.
 //!
 //! What this does not do: plan slices, or decide where segments open beyond "at these keyframes".
 
@@ -60,10 +62,12 @@ pub struct Summary {
     pub is_cancelled: bool,
 }
 
-/// Encodes the video whose decode times (in [`media::VIDEO_TIMESCALE`]) are in `range`, which starts with a keyframe.
+/// Encodes the video whose decode times (in [`media::VIDEO_TIMESCALE`]) are in `range`, which
+/// starts with a keyframe.
 ///
-/// `opens_segment` is asked for each keyframe's decode time. `output` gets everything in order per rung, from several
-/// threads but one at a time. With `cancel` set the slice ends early: what has come out is then incomplete.
+/// `opens_segment` is asked for each keyframe's decode time. `output` gets everything in order per
+/// rung, from several threads but one at a time. With `cancel` set the slice ends early: what has
+/// come out is then incomplete.
 pub fn encode(
     recording: &mut Recording,
     range: Range<i64>,
@@ -169,7 +173,8 @@ const SOUND_BEFORE: i64 = 4 * VIDEO_TIMESCALE.rate() as i64;
 
 /// The sound whose decode times are in `range` (in [`media::VIDEO_TIMESCALE`]), as stored.
 ///
-/// Sound is not encoded again: so it has no seams, and ranges laid end to end have every access unit once.
+/// Sound is not encoded again: so it has no seams, and ranges laid end to end have every access
+/// unit once.
 pub fn sound(recording: &mut Recording, range: Range<i64>) -> Result<Vec<AccessUnit>, Error> {
     let Some(timescale) = recording.audio().map(|track| track.timescale) else {
         return Ok(Vec::new());
@@ -195,7 +200,8 @@ pub fn sound(recording: &mut Recording, range: Range<i64>) -> Result<Vec<AccessU
     Ok(units)
 }
 
-/// The picture shown at `at` (in [`media::VIDEO_TIMESCALE`]), or the first after it that can be decoded.
+/// The picture shown at `at` (in [`media::VIDEO_TIMESCALE`]), or the first after it that can be
+/// decoded.
 pub fn picture(recording: &mut Recording, at: i64) -> Result<Picture, Error> {
     let track = recording
         .video()

@@ -1,8 +1,9 @@
 //! A stored file (MP4, fragmented or not, FLV, MPEG-TS) -> tracks, keyframes and access units.
 //!
-//! The file is any `Read + Seek`, so an object store's ranges do as well as a disk. Video comes with length-prefixed
-//! NAL units and [`VIDEO_TIMESCALE`], sound in its sample rate, whatever the container had. Damaged packets are
-//! left out and counted. What this does not do: repair times; a file's own decode times are taken as they are.
+//! The file is any `Read + Seek`, so an object store's ranges do as well as a disk. Video comes
+//! with length-prefixed NAL units and [`VIDEO_TIMESCALE`], sound in its sample rate, whatever the
+//! container had. Damaged packets are left out and counted. What this does not do: repair times; a
+//! file's own decode times are taken as they are.
 
 use std::io::{Read, Seek};
 
@@ -143,13 +144,15 @@ impl Recording {
         self.damaged_packets
     }
 
-    /// Goes to the video keyframe at or before `dts` (in [`VIDEO_TIMESCALE`]), or to the start where there is none.
+    /// Goes to the video keyframe at or before `dts` (in [`VIDEO_TIMESCALE`]), or to the start
+    /// where there is none.
     pub fn seek(&mut self, dts: i64) -> Result<(), Error> {
         let stream = self.video.as_ref().or(self.audio.as_ref());
         let Some((index, time_base)) = stream.map(|s| (s.index, s.time_base)) else {
             return Ok(());
         };
-        // Before the first packet there is nothing to go to, and some demuxers say so with an error.
+        // Before the first packet there is nothing to go to, and some demuxers say so with an
+        // error.
         let start = self
             .input
             .stream(index)
@@ -161,14 +164,15 @@ impl Recording {
         };
         let ticks = from_ticks(dts, VIDEO_TIMESCALE, time_base).max(start);
         let index = i32::try_from(index).unwrap_or(-1);
-        let backward = ffi::AVSEEK_FLAG_BACKWARD as i32;
+        let backward = ffi::AVSEEK_FLAG_BACKWARD;
         // SAFETY: the context is open and used by nobody else; the index is one of its streams.
         let code = unsafe { ffi::av_seek_frame(self.input.as_mut_ptr(), index, ticks, backward) };
         crate::error::check(code).attempt(|| format!("seek a recording to {dts}"))?;
         Ok(())
     }
 
-    /// The next access unit of either track, as stored: each track in decoding order. `None` at the end.
+    /// The next access unit of either track, as stored: each track in decoding order. `None` at the
+    /// end.
     pub fn read(&mut self) -> Result<Option<AccessUnit>, Error> {
         let mut packet = Packet::empty();
         for _ in 0..USELESS_PACKETS_MAX {
@@ -195,9 +199,11 @@ impl Recording {
         )))
     }
 
-    /// All video keyframes in order, and the end of the video: decode time and duration of its last access unit.
+    /// All video keyframes in order, and the end of the video: decode time and duration of its last
+    /// access unit.
     ///
-    /// Reads the whole file once unless its index has them all; the position is at the start afterwards.
+    /// Reads the whole file once unless its index has them all; the position is at the start
+    /// afterwards.
     pub fn keyframes(&mut self) -> Result<(Vec<Keyframe>, i64), Error> {
         if self.video.is_none() {
             return Err(Error::Recording("it has no H.264 video".to_owned()));
@@ -238,8 +244,8 @@ fn to_ticks(value: i64, timescale: Timescale, time_base: (i64, i64)) -> i64 {
 }
 
 fn extradata<'a>(stream: &'a ffmpeg::Stream<'_>) -> &'a [u8] {
-    // SAFETY: a stream's parameters live as long as the file is open, which `stream` borrows; `extradata` holds
-    // `extradata_size` bytes.
+    // SAFETY: a stream's parameters live as long as the file is open, which `stream` borrows;
+    // `extradata` holds `extradata_size` bytes.
     unsafe {
         let parameters = (*stream.as_ptr()).codecpar;
         match (

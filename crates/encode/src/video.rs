@@ -80,7 +80,8 @@ pub struct Encoder {
     config: Config,
     /// Pictures taken so far.
     taken: i64,
-    /// Numbers of pictures that have not come out yet, in the order taken. At most the encoder's delay.
+    /// Numbers of pictures that have not come out yet, in the order taken. At most the encoder's
+    /// delay.
     inside: VecDeque<i64>,
 }
 
@@ -111,7 +112,8 @@ impl Encoder {
         &self.track
     }
 
-    /// Takes the next picture and gives what is ready. The first picture is a keyframe; others are where `keyframe`.
+    /// Takes the next picture and gives what is ready. The first picture is a keyframe; others are
+    /// where `keyframe`.
     pub fn encode(&mut self, picture: &Picture, keyframe: bool) -> Result<Vec<AccessUnit>, Error> {
         if (picture.width(), picture.height()) != (self.config.width, self.config.height) {
             let value = format!("{}x{}", picture.width(), picture.height());

@@ -1,7 +1,8 @@
-//! The scaling thread: each decoded picture once into every rung's size, each from the next larger, and to its encoder.
+//! The scaling thread: each decoded picture once into every rung's size, each from the next larger,
+//! and to its encoder.
 //!
-//! It also feels the back pressure: a full queue before an encoder stops it, coded units pile up before the decoder,
-//! and the age of the picture at hand says by how much the machine is behind.
+//! It also feels the back pressure: a full queue before an encoder stops it, coded units pile up
+//! before the decoder, and the age of the picture at hand says by how much the machine is behind.
 
 use std::{
     sync::{Arc, mpsc},
@@ -17,7 +18,8 @@ use super::{
 };
 use crate::{Error, Picture, reproject::Reprojector, scale::Scaler};
 
-/// How long to wait for room before looking at the backlog again. An encoder that takes a picture wakes this thread.
+/// How long to wait for room before looking at the backlog again. An encoder that takes a picture
+/// wakes this thread.
 const ROOM_WAIT: Duration = Duration::from_millis(20);
 
 struct Step {

@@ -1,16 +1,18 @@
-//! Which decode time each decoded picture's rung samples get, so that every rung has exactly the source's grid.
+//! Which decode time each decoded picture's rung samples get, so that every rung has exactly the
+//! source's grid.
 //!
-//! A decoder takes units in decoding order and gives pictures in presentation order, and may lose some. Within one
-//! segment the k-th picture out gets the k-th of the segment's decode times; the first one opens the segment at the
-//! source's own boundary. A lost picture takes a decode time with it, so losses never shift what follows, and the
-//! picture before it lasts longer. A segment with no picture at all is a hole.
+//! A decoder takes units in decoding order and gives pictures in presentation order, and may lose
+//! some. Within one segment the k-th picture out gets the k-th of the segment's decode times; the
+//! first one opens the segment at the source's own boundary. A lost picture takes a decode time
+//! with it, so losses never shift what follows, and the picture before it lasts longer. A segment
+//! with no picture at all is a hole.
 //!
 //! Pure: no codec, no clock.
 
 use std::collections::VecDeque;
 
-/// Units that wait for their pictures at most: a decoder holds 16 for reordering and some for its threads; what is
-/// older has been lost.
+/// Units that wait for their pictures at most: a decoder holds 16 for reordering and some for its
+/// threads; what is older has been lost.
 pub(crate) const PENDING_UNITS_MAX: usize = 128;
 
 /// Segments without a picture that are told apart at most; older ones merge into one hole.
@@ -111,14 +113,16 @@ impl Grid {
         self.pictured = this.segment;
         Some(Slot {
             dts,
-            // The first picture after a lost keyframe is shown in its place, so that the segment starts on time.
+            // The first picture after a lost keyframe is shown in its place, so that the segment
+            // starts on time.
             pts: stands_in.map_or(this.unit.pts, |opener| opener.unit.pts),
             opens_segment: opener.is_some(),
             hole_from: self.hole_from.take(),
         })
     }
 
-    /// The unit that opens `segment`, if no picture of it has come yet. Segments passed over become a hole.
+    /// The unit that opens `segment`, if no picture of it has come yet. Segments passed over become
+    /// a hole.
     fn opener_of(&mut self, segment: u64) -> Option<Pending> {
         if segment <= self.pictured {
             return None;
@@ -135,7 +139,8 @@ impl Grid {
     /// Takes the segment's first decode time.
     fn take_boundary(&mut self, opener: &Pending, this: &Pending) -> i64 {
         let boundary = (opener.segment, opener.unit.dts);
-        // The decoder was never given a skipped opener; then this picture brings the time of its own that goes.
+        // The decoder was never given a skipped opener; then this picture brings the time of its
+        // own that goes.
         let own = (this.segment, this.unit.dts);
         let find = |wanted| self.times.iter().position(|time| *time == wanted);
         if let Some(at) = find(boundary).or_else(|| find(own)) {

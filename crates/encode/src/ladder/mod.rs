@@ -4,15 +4,18 @@
 //! push --queue--> decode --queue--> scale in cascade --queue per rung--> encode --> sink(Event)
 //! ```
 //!
-//! Every rung has the source's decode times, each or every n-th of them, and a keyframe exactly where the caller
-//! says a segment opens and nowhere else; so segment n of every rung covers the same media time (see `grid`).
-//! The configuration record depends on the rung and the source's record alone: two origins write the same.
+//! Every rung has the source's decode times, each or every n-th of them, and a keyframe exactly
+//! where the caller says a segment opens and nowhere else; so segment n of every rung covers the
+//! same media time (see `grid`). The configuration record depends on the rung and the source's
+//! record alone: two origins write the same.
 //!
-//! A live ladder never makes its caller wait. When the machine cannot keep up, coded units wait in the input queue;
-//! then rungs are dropped, the costliest first, and come back where a segment opens (see `pressure`); if that does
-//! not help, decoding jumps to the next segment. A damaged unit costs its pictures, never the ladder.
+//! A live ladder never makes its caller wait. When the machine cannot keep up, coded units wait in
+//! the input queue; then rungs are dropped, the costliest first, and come back where a segment
+//! opens (see `pressure`); if that does not help, decoding jumps to the next segment. A damaged
+//! unit costs its pictures, never the ladder.
 //!
-//! What this does not do: decide where segments open, or follow a changed configuration: that is a new ladder.
+//! What this does not do: decide where segments open, or follow a changed configuration: that is a
+//! new ladder.
 
 mod cascade;
 mod grid;
@@ -46,13 +49,15 @@ use crate::{
 };
 use source::Input;
 
-/// Coded units that wait at most, about 8 s at 60 per second: above [`Overload::skip_lag`] they are passed over.
+/// Coded units that wait at most, about 8 s at 60 per second: above [`Overload::skip_lag`] they are
+/// passed over.
 pub const INPUT_UNITS_MAX: usize = 512;
 
 /// Bytes of coded units that wait at most: 8 s at 64 Mb/s.
 pub const INPUT_BYTES_MAX: usize = 64 << 20;
 
-/// How long a dropped ladder waits for its threads. Each looks up once per picture, so this ends a stuck driver only.
+/// How long a dropped ladder waits for its threads. Each looks up once per picture, so this ends a
+/// stuck driver only.
 pub const DROP_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// What a ladder tells, from its own threads. `rung` is the index in the rungs it was given.
@@ -98,7 +103,8 @@ pub enum Event {
         /// What the encoder said.
         reason: String,
     },
-    /// Units that could not be decoded, at most once per second. Decoding goes on at the next keyframe.
+    /// Units that could not be decoded, at most once per second. Decoding goes on at the next
+    /// keyframe.
     Damaged {
         /// Since the last report.
         units: u64,
@@ -137,7 +143,8 @@ pub struct Options {
     pub pace: Pace,
     /// Decoder threads; 0 is by the source's size. Each further one delays rungs by one picture.
     pub decoder_threads: u8,
-    /// Threads of each rung's encoder; 0 is by its size. Each further one delays the rung by one picture.
+    /// Threads of each rung's encoder; 0 is by its size. Each further one delays the rung by one
+    /// picture.
     pub encoder_threads: u8,
 }
 
@@ -214,8 +221,8 @@ impl std::fmt::Debug for Ladder {
 }
 
 impl Ladder {
-    /// Starts a live ladder for `track`'s access units. `sink` is called from the ladder's threads, one at a time;
-    /// what it does delays rungs, nothing else.
+    /// Starts a live ladder for `track`'s access units. `sink` is called from the ladder's threads,
+    /// one at a time; what it does delays rungs, nothing else.
     pub fn spawn(
         track: &Track,
         rungs: Vec<Rung>,
@@ -307,8 +314,8 @@ impl Ladder {
         Ok(())
     }
 
-    /// Takes the source's next access unit in decoding order. `opens_segment` asks for a keyframe here in every rung;
-    /// decoding starts at the first unit for which it is true.
+    /// Takes the source's next access unit in decoding order. `opens_segment` asks for a keyframe
+    /// here in every rung; decoding starts at the first unit for which it is true.
     pub fn push(&mut self, unit: AccessUnit, opens_segment: bool) {
         let Some(input) = &self.input else { return };
         self.shared.newest_dts.store(unit.dts, Ordering::Relaxed);

@@ -8,15 +8,16 @@ use crate::{
     reproject::Reprojection,
 };
 
-/// Rungs a ladder has at most: more than twice the default, and players choose no better among more.
+/// Rungs a ladder has at most: more than twice the default, and players choose no better among
+/// more.
 pub const RUNGS_MAX: usize = 8;
 
-/// The preset used when none is named. On two cores it keeps a 3840x1920 source at 30 pictures per second in real
-/// time with the default rungs, with room for the rest of an origin.
+/// The preset used when none is named. On two cores it keeps a 3840x1920 source at 30 pictures per
+/// second in real time with the default rungs, with room for the rest of an origin.
 pub const PRESET_DEFAULT: &str = h264::PRESET_LIVE;
 
-/// The peak bitrate in percent of the average. Low enough for players' bandwidth estimates to hold, and high enough
-/// for a keyframe after a cut.
+/// The peak bitrate in percent of the average. Low enough for players' bandwidth estimates to hold,
+/// and high enough for a keyframe after a cut.
 pub const BITRATE_MAX_PERCENT: u32 = 120;
 
 /// The time over which the peak holds.
@@ -114,9 +115,11 @@ impl Rung {
     }
 }
 
-/// The rungs for a source, the largest first. Rungs not narrower than the source are left out: never upscaled.
+/// The rungs for a source, the largest first. Rungs not narrower than the source are left out:
+/// never upscaled.
 ///
-/// `source_rate` is pictures per second as numerator and denominator, declared or measured; `None` assumes 30.
+/// `source_rate` is pictures per second as numerator and denominator, declared or measured; `None`
+/// assumes 30.
 pub fn plan(
     source_width: u32,
     source_height: u32,
@@ -150,6 +153,9 @@ fn check(config: &RungConfig) -> Result<(), Error> {
         let most = h264::BITRATE_MAX / BITRATE_MAX_PERCENT * 100;
         let reason = format!("make it 1 to {most} bits per second");
         return Err(Error::setting("bitrate", config.bitrate, reason));
+    }
+    if let Some(reprojection) = &config.reprojection {
+        reprojection.check()?;
     }
     if let Some(fps) = config.max_fps
         && !(1.0..=1000.0).contains(&fps)
@@ -293,7 +299,8 @@ mod tests {
     proptest! {
         #[test]
         fn never_upscales_and_keeps_shape(
-            wide in 16u32..8192, high in 16u32..8192, widths in proptest::collection::vec(16u32..8192, 0..8),
+            wide in 16u32..8192, high in 16u32..8192,
+            widths in proptest::collection::vec(16u32..8192, 0..8),
             rate in 1u32..240, most in proptest::option::of(1.0f64..240.0),
         ) {
             let configs: Vec<_> = widths.iter().map(|width| {

@@ -1,10 +1,11 @@
 //! Decides which rung to drop when the machine cannot keep up, and when it may come back.
 //!
-//! The rung with the most pixels per second goes first, the smallest last. What each rung is worth: pass-through and
-//! the next smaller rung serve the viewers of a large rung nearly as well, while nothing else serves those of the
-//! smallest, on a weak network or an old phone. And the largest costs more than all others together, so that one
-//! step cures most overloads; dropping the smallest first would cure none. Where one encoder alone is stuck, the
-//! queues before it tell, and that rung goes.
+//! The rung with the most pixels per second goes first, the smallest last. What each rung is worth:
+//! pass-through and the next smaller rung serve the viewers of a large rung nearly as well, while
+//! nothing else serves those of the smallest, on a weak network or an old phone. And the largest
+//! costs more than all others together, so that one step cures most overloads; dropping the
+//! smallest first would cure none. Where one encoder alone is stuck, the queues before it tell, and
+//! that rung goes.
 //!
 //! A burst from the network is no overload: the backlog must be old and must not be shrinking.
 //!
@@ -15,15 +16,18 @@ use std::time::Duration;
 /// When to drop rungs and take them back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overload {
-    /// A backlog of this much media time is too much: viewers of rungs see what happened that much earlier.
+    /// A backlog of this much media time is too much: viewers of rungs see what happened that much
+    /// earlier.
     pub lag_max: Duration,
     /// For so long the backlog must stay above that, without shrinking, before a rung is dropped.
     pub patience: Duration,
-    /// With a backlog above this, decoding jumps to the next segment's start: dropping rungs has not helped.
+    /// With a backlog above this, decoding jumps to the next segment's start: dropping rungs has
+    /// not helped.
     pub skip_lag: Duration,
     /// Below this the machine keeps up.
     pub calm_lag: Duration,
-    /// How long it must keep up before a rung comes back; doubles each time the rung must go again soon after.
+    /// How long it must keep up before a rung comes back; doubles each time the rung must go again
+    /// soon after.
     pub backoff: Duration,
     /// The longest that time becomes.
     pub backoff_max: Duration,
@@ -73,7 +77,8 @@ impl Pressure {
         }
     }
 
-    /// Judges the backlog; `stuck` are the rungs whose queue is full. Gives the rung to drop now, if any.
+    /// Judges the backlog; `stuck` are the rungs whose queue is full. Gives the rung to drop now,
+    /// if any.
     pub(crate) fn observe(
         &mut self,
         now: Duration,
@@ -122,7 +127,8 @@ impl Pressure {
         self.calm_since = None;
     }
 
-    /// Asked where a segment opens: the rung that comes back here, if any. The least costly first, one at a time.
+    /// Asked where a segment opens: the rung that comes back here, if any. The least costly first,
+    /// one at a time.
     pub(crate) fn resume(&mut self, now: Duration) -> Option<usize> {
         let calm_since = self.calm_since?;
         let index = self.rungs.iter().rposition(|rung| rung.shed_at.is_some())?;

@@ -1,7 +1,8 @@
 //! One rung's encoding thread, and the lane that leads to it.
 //!
-//! A run is the time between two gaps; each run has an encoder of its own, and its first picture opens a segment. A
-//! coded picture is held until the next one's decode time is known, so that durations have neither gap nor overlap.
+//! A run is the time between two gaps; each run has an encoder of its own, and its first picture
+//! opens a segment. A coded picture is held until the next one's decode time is known, so that
+//! durations have neither gap nor overlap.
 
 use std::{
     collections::VecDeque,
@@ -21,12 +22,12 @@ use crate::{
     h264::{Coded, Coder},
 };
 
-/// Pictures that wait for an encoder at most. At 1920x960 each has 2.8 MB; more would only hide a slow encoder from
-/// the backlog that decides.
+/// Pictures that wait for an encoder at most. At 1920x960 each has 2.8 MB; more would only hide a
+/// slow encoder from the backlog that decides.
 pub(super) const QUEUE_PICTURES_MAX: usize = 8;
 
-/// Pixels per second above which an encoder gets a second thread, and so on. One core encodes more than that with
-/// the default preset.
+/// Pixels per second above which an encoder gets a second thread, and so on. One core encodes more
+/// than that with the default preset.
 const ENCODED_PIXELS_PER_SECOND: u64 = 80_000_000;
 
 /// What a rung needs of an encoder.
@@ -228,7 +229,8 @@ struct Active {
     run: u64,
     coder: Box<dyn Code>,
     next_number: i64,
-    /// In the order submitted: their decode times go to the coded pictures in the order these come out.
+    /// In the order submitted: their decode times go to the coded pictures in the order these come
+    /// out.
     times: VecDeque<Submitted>,
     /// The same, to find a coded picture's own by number. At most as many as the encoder holds.
     shown: VecDeque<Submitted>,

@@ -16,7 +16,8 @@ use crate::{
     decode::{Decoder, Sent},
 };
 
-/// Decoded pictures that wait for scaling at most. At 4K each has 11 MB, and one is enough to keep both sides busy.
+/// Decoded pictures that wait for scaling at most. At 4K each has 11 MB, and one is enough to keep
+/// both sides busy.
 pub(super) const PICTURES_MAX: usize = 3;
 
 /// Damage and skips are told this often at most.

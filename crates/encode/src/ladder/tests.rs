@@ -315,7 +315,8 @@ fn p14_a_stuck_encoder_is_dropped_and_comes_back_where_a_segment_opens() {
             ladder.push(unit.clone(), index % source.every == 0);
         }
     };
-    // No permit: its queue fills, then the backlog grows. The healthy larger rung must survive, and go on.
+    // No permit: its queue fills, then the backlog grows. The healthy larger rung must survive, and
+    // go on.
     push(&mut ladder, 60);
     let goes_on =
         |e: &Event| matches!(e, Event::AccessUnit { rung: 0, unit } if unit.dts > 40 * 12_000);

@@ -45,7 +45,7 @@ fn flv(pictures: u32, b_pictures: u8) -> (Vec<u8>, Vec<AccessUnit>) {
         units.extend(sound.encode(&[&[0.25; 1920]]).unwrap());
     }
     units.extend(encoder.finish().unwrap());
-    units.sort_by_key(|unit| milliseconds(unit));
+    units.sort_by_key(milliseconds);
     for unit in &units {
         let track = if unit.kind == Kind::Video {
             &video_track
