@@ -125,6 +125,9 @@ pub struct Plan {
     pub version: u32,
     /// The asset's name: a folder of the egress store.
     pub asset: String,
+    /// Who wrote it: a name for one attempt, so that after a lost answer it knows its own plan.
+    #[serde(default)]
+    pub author: String,
     /// What it is made of.
     pub recording: Recording,
     /// The stream it is of.
@@ -242,6 +245,7 @@ pub fn plan(
     Ok(Plan {
         version: PLAN_VERSION,
         asset,
+        author: String::new(),
         recording,
         stream: probe.stream.clone().unwrap_or_default(),
         started_at: probe.started_at.unwrap_or(0.0),

@@ -17,23 +17,32 @@ use crate::{
     playlist::{Frame, Rendition, render_media, render_multivariant, render_thumbnails},
 };
 
-/// Writes the playlists if every slice is done. Says whether the asset is complete now.
-pub async fn stitch(store: &Patient, plan: &Plan) -> Result<bool> {
+/// What became of an asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stitched {
+    /// Slices are missing.
+    NotYet,
+    /// This call completed it.
+    Now,
+    /// Another call completed it.
+    Before,
+}
+
+/// Writes the playlists if every slice is done.
+pub async fn stitch(store: &Patient, plan: &Plan) -> Result<Stitched> {
     let there = store
         .list(&layout::manifests(&plan.asset), SLICES_MAX)
         .await?;
     if there.len() < plan.slices.len() {
-        return Ok(false);
+        return Ok(Stitched::NotYet);
     }
     let mut manifests = Vec::with_capacity(plan.slices.len());
     for slice in 0..plan.slices.len() as u32 {
         let key = layout::manifest(&plan.asset, slice);
         let Some(bytes) = store.read(&key, WORK_BYTES_MAX).await? else {
             // Another worker finished and cleaned up meanwhile.
-            return Ok(store
-                .find(&layout::multivariant(&plan.asset))
-                .await?
-                .is_some());
+            let complete = store.find(&layout::multivariant(&plan.asset)).await?;
+            return Ok(complete.map_or(Stitched::NotYet, |_| Stitched::Before));
         };
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| Error::Work {
             what: key,
@@ -41,11 +50,13 @@ pub async fn stitch(store: &Patient, plan: &Plan) -> Result<bool> {
         })?;
         manifests.push(manifest);
     }
-    publish(store, plan, &manifests).await?;
-    Ok(true)
+    match publish(store, plan, &manifests).await? {
+        Created::Yes => Ok(Stitched::Now),
+        Created::Existed => Ok(Stitched::Before),
+    }
 }
 
-async fn publish(store: &Patient, plan: &Plan, manifests: &[Manifest]) -> Result<()> {
+async fn publish(store: &Patient, plan: &Plan, manifests: &[Manifest]) -> Result<Created> {
     let asset = &plan.asset;
     let renditions = renditions(manifests);
     let target = renditions
@@ -87,7 +98,8 @@ async fn publish(store: &Patient, plan: &Plan, manifests: &[Manifest]) -> Result
         tracing::info!(asset, seconds = plan.seconds(), "asset complete");
     }
     catalogue::add(store, plan, !sheets.is_empty()).await?;
-    clean(store, plan).await
+    clean(store, plan).await?;
+    Ok(created)
 }
 
 /// All slices' pieces by rendition, in the order of the first slice that has them.

@@ -34,7 +34,7 @@ use crate::{
     progress::{Failure, Progress, Running},
     slice,
     source::{Sidecar, Source},
-    stitch,
+    stitch::{self, Stitched},
 };
 
 /// A job that failed for a passing reason is tried again after this, times its deliveries so far.
@@ -216,7 +216,7 @@ impl Worker {
                     tracing::info!(message = delivery.id, reason, "ignored an event");
                 }
                 for object in objects {
-                    self.intake(&object, delivery.receive_count > 1).await?;
+                    self.intake(&object, delivery).await?;
                 }
                 Ok(())
             }
@@ -231,7 +231,7 @@ impl Worker {
     }
 
     /// An object was created: makes its plan and sends its slices out.
-    async fn intake(&self, object: &event::ObjectCreated, again: bool) -> Result<()> {
+    async fn intake(&self, object: &event::ObjectCreated, delivery: &Delivery) -> Result<()> {
         let (bucket, key) = (&object.bucket, &object.key);
         let ours = job::recording_key(&self.ingest_address, self.ingest.url(), bucket, key);
         let Some(key) = ours else {
@@ -251,15 +251,12 @@ impl Worker {
             tracing::info!(asset, "already complete");
             return Ok(());
         }
-        let existing = self.plan(&asset).await?;
-        let is_new = existing.is_none();
-        let plan = match existing {
+        let author = format!("{:016x}", layout::hash(delivery.receipt.0.as_bytes()));
+        let plan = match self.plan(&asset).await? {
             Some(plan) => plan,
-            None => self.make_plan(key, &found, &asset).await?,
+            None => self.make_plan(key, &found, &asset, &author).await?,
         };
-        // A second event for the same recording: the first one's worker sends the slices, unless it
-        // died, and then its message is the one that comes again.
-        if !is_new && (!again || self.egress.find(&layout::sent(&asset)).await?.is_some()) {
+        if plan.author != author && !self.is_orphan(&asset, delivery).await? {
             tracing::info!(asset, "already planned");
             return Ok(());
         }
@@ -278,6 +275,20 @@ impl Worker {
         Ok(())
     }
 
+    /// Whether nobody sends the slices of another's plan. After a second event for a recording the
+    /// first one's worker does, unless it died: then its message comes again, or was given up long
+    /// ago and an operator sent it anew.
+    async fn is_orphan(&self, asset: &str, delivery: &Delivery) -> Result<bool> {
+        if self.egress.find(&layout::sent(asset)).await?.is_some() {
+            return Ok(false);
+        }
+        let Some(plan) = self.egress.find(&layout::plan(asset)).await? else {
+            return Ok(false);
+        };
+        let age = plan.modified.elapsed().unwrap_or_default();
+        Ok(delivery.receive_count > 1 || age > self.queue.visibility())
+    }
+
     async fn plan(&self, asset: &str) -> Result<Option<Plan>> {
         let key = layout::plan(asset);
         let Some(bytes) = self.egress.read(&key, WORK_BYTES_MAX).await? else {
@@ -291,7 +302,13 @@ impl Worker {
     }
 
     /// Makes and writes a plan. When another worker was faster, its plan counts.
-    async fn make_plan(&self, key: &str, object: &store::Object, asset: &str) -> Result<Plan> {
+    async fn make_plan(
+        &self,
+        key: &str,
+        object: &store::Object,
+        asset: &str,
+        author: &str,
+    ) -> Result<Plan> {
         let recording = Recording {
             key: key.into(),
             etag: object.etag.clone(),
@@ -306,8 +323,9 @@ impl Worker {
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or_default();
         probe.started_at.get_or_insert(written.as_secs_f64());
-        let plan =
+        let mut plan =
             plan::plan(asset.into(), recording, &probe, &self.settings).map_err(Error::Ladder)?;
+        plan.author = author.into();
         let text = serde_json::to_vec(&plan).map_err(|error| Error::Work {
             what: asset.into(),
             reason: error.to_string(),
@@ -373,7 +391,7 @@ impl Worker {
             self.progress
                 .slice_done(media::VIDEO_TIMESCALE.seconds(ticks));
         }
-        if stitch::stitch(&self.egress, &plan).await? {
+        if stitch::stitch(&self.egress, &plan).await? == Stitched::Now {
             self.progress.asset_done();
         }
         Ok(())
