@@ -41,6 +41,7 @@ rtmp_listen = "127.0.0.1:{rtmp}"
 http_listen = "127.0.0.1:{http}"
 admin_listen = "127.0.0.1:{admin}"
 record = false
+state = "{root}/state"
 ladder = []
 """)
     with process(str(binary), "--config", str(config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:

@@ -150,7 +150,8 @@ impl Origin {
         let config = folder.join("origin.toml");
         let text = format!(
             "[log]\nlevel = \"info\"\n[origin]\nrtmp_listen = \"127.0.0.1:{rtmp}\"\nhttp_listen = \"127.0.0.1:{http}\"\n\
-             admin_listen = \"127.0.0.1:{admin}\"\n{settings}\n[store]\ningest = \"file://{0}/ingest\"\n\
+             admin_listen = \"127.0.0.1:{admin}\"\n\
+             state = \"{0}/state\"\n{settings}\n[store]\ningest = \"file://{0}/ingest\"\n\
              egress = \"file://{0}/egress\"\n[jobs]\nqueue = \"sqlite://{0}/jobs.db\"\n",
             folder.display()
         );

@@ -22,6 +22,7 @@ use crate::{
     config::Config,
     http::Http,
     ingest::Ingest,
+    memory::Memory,
     metrics::Metrics,
     recorder::Recorder,
     registry::{Registry, TICK},
@@ -86,7 +87,12 @@ impl App {
         };
         let metrics_registry = MetricsRegistry::new();
         let metrics = Metrics::new(&metrics_registry);
+        let memory = Memory::open(&config.state).with_context(|| {
+            let folder = config.state.display();
+            format!("cannot use {folder}; give this process the folder or set origin.state")
+        })?;
         let environment = Environment {
+            memory,
             clock: clock.clone(),
             metrics: metrics.clone(),
             recorder: recorder.clone(),

@@ -41,6 +41,8 @@ pub struct Config {
     pub max_connections: usize,
     /// TLS for the HTTP listener.
     pub tls: Option<service::http::TlsConfig>,
+    /// Folder of the few numbers that must outlive the process.
+    pub state: PathBuf,
     /// Who may publish.
     pub publish: Publish,
     /// Segments, parts, window.
@@ -73,6 +75,7 @@ impl Default for Config {
             max_streams: 64,
             max_connections: 1024,
             tls: None,
+            state: PathBuf::from("var/origin"),
             publish: Publish::default(),
             hls: Hls::default(),
             ladder: default_ladder(),

@@ -15,6 +15,7 @@ pub mod config;
 mod epoch;
 mod http;
 mod ingest;
+mod memory;
 pub mod metrics;
 pub mod recorder;
 pub mod recording;

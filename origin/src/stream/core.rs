@@ -30,7 +30,7 @@ use super::{
 use crate::{
     clock_text::rfc3339,
     config::StreamConfig,
-    epoch,
+    epoch, memory,
     twin::{Join, Twin},
 };
 
@@ -365,11 +365,16 @@ impl Core {
     ) -> bool {
         let seconds = u64::try_from(unix_micros(wall) / 1_000_000).unwrap_or(0);
         let (next_msn, discontinuities) = self.run.as_ref().map_or((0, 0), Run::numbers);
+        let remembered = self.environment.memory.discontinuities(&self.name);
+        let first_discontinuity_sequence = memory::by_clock(wall)
+            .max(remembered + 1)
+            .max(discontinuities + 1)
+            .max(least.1);
         let name = epoch::name(wall);
         let start = Start {
             epoch: name.clone(),
             first_msn: seconds.max(next_msn).max(least.0),
-            first_discontinuity_sequence: seconds.max(discontinuities + 1).max(least.1),
+            first_discontinuity_sequence,
             constants: None,
             boundary: None,
             recording: name,

@@ -33,7 +33,7 @@ use tracing::info;
 
 use self::core::Core;
 use crate::{
-    auth::OnConflict, clock_text::rfc3339, config::StreamConfig, metrics::Metrics,
+    auth::OnConflict, clock_text::rfc3339, config::StreamConfig, memory::Memory, metrics::Metrics,
     recorder::Recorder, twin,
 };
 
@@ -48,6 +48,8 @@ pub struct Environment {
     pub metrics: Metrics,
     /// Where recordings go; `None` when this origin records nothing.
     pub recorder: Option<Recorder>,
+    /// What must outlive the process.
+    pub memory: Memory,
     /// What this origin must know to share streams with its peer; `None` without one.
     pub twin: Option<Office>,
 }

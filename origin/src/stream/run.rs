@@ -102,6 +102,9 @@ impl Run {
             immersive: config.immersive,
             constants,
         })?;
+        environment
+            .memory
+            .note(stream, first_discontinuity_sequence);
         let joins = boundary.is_some();
         if let Some(boundary) = boundary {
             packager.join(boundary)?;
@@ -158,6 +161,9 @@ impl Run {
         if let Some(recording) = &self.recording {
             recording.discontinuity();
         }
+        // Noted before anybody can be told of it.
+        let sequence = self.packager.discontinuity_sequence() + 1;
+        self.environment.memory.note(&self.stream, sequence);
         match self.packager.discontinuity(tracks.clone()) {
             Ok(()) => self.follow(&tracks),
             Err(error) => error!(stream = self.stream, %error, "cannot continue the stream"),

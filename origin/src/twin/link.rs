@@ -48,7 +48,9 @@ pub struct Link {
 impl Link {
     /// Asks for ever.
     pub async fn run(self) {
-        let client = Client::new(ANSWER_MAX);
+        // Longer than a question may take: a connection that is not even refused counts as slow, because
+        // somebody may be there.
+        let client = Client::new(ANSWER_MAX * 2);
         let link = Arc::new(self);
         loop {
             link.clock.sleep(BEAT).await;

@@ -22,6 +22,8 @@
 //! and answers over HTTP. What this does not do: carry media between origins, or decide which origin a
 //! viewer uses.
 
+mod compare;
+mod decide;
 mod digest;
 mod facts;
 mod hold;

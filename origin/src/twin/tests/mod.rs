@@ -1,1 +1,7 @@
-//! Schedules of two origins on simulated time.
+//! Two origins, one encoder with a connection to each, a network between, all on simulated time; and a
+//! careful observer of every URL.
+
+mod bench;
+mod facts;
+mod scenes;
+mod schedules;

@@ -1,0 +1,204 @@
+//! Single scenes: what must happen when one thing happens.
+
+use std::time::Duration;
+
+use testkit::Shape;
+
+use super::bench::Bench;
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub fn shape(frame_rate: (u32, u32), gop: u64) -> Shape {
+    Shape {
+        frame_rate,
+        declared_rate: Some(frame_rate),
+        gop,
+        b_pictures: true,
+        ..Shape::default()
+    }
+}
+
+fn locked(bench: &Bench) {
+    let reports = [bench.report(0), bench.report(1)];
+    assert!(
+        bench.is_locked(),
+        "{:#?}",
+        reports.map(|report| report["twin"].clone())
+    );
+    for rendition in ["source", "audio"] {
+        assert!(
+            bench.in_common(rendition) >= 4,
+            "{rendition}: {}",
+            bench.in_common(rendition)
+        );
+    }
+}
+
+#[test]
+fn p26_starts_apart_end_in_one_run() {
+    let rates = [
+        ((30, 1), 60),
+        ((30_000, 1001), 30),
+        ((60, 1), 120),
+        ((25, 1), 50),
+        ((60, 1), 300),
+    ];
+    for (rate, gop) in rates {
+        for apart in [0, 1, 40, 400, 1900, 3300, 6999] {
+            for first in [0, 1] {
+                let mut bench = Bench::new(shape(rate, gop));
+                bench.connect(first, ms(123), ms(0));
+                bench.connect(1 - first, ms(123 + apart), ms(37));
+                bench.run(s(40));
+                locked(&bench);
+                let report = bench.report(0);
+                assert_eq!(
+                    report["twin"]["disagreements"], 0,
+                    "{rate:?} {apart} {first}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn p26_a_restarted_origin_comes_back_into_the_same_run() {
+    for dead in [0, 1] {
+        let mut bench = Bench::new(shape((30, 1), 60));
+        bench.connect(0, ms(0), ms(0));
+        bench.connect(1, ms(1500), ms(20));
+        bench.run(s(30));
+        locked(&bench);
+        let epoch = bench.report(1 - dead)["run"]["epoch"].clone();
+        bench.kill(dead);
+        bench.run(s(5));
+        bench.start(dead, 0);
+        bench.connect(dead, ms(700), ms(0));
+        bench.run(s(30));
+        locked(&bench);
+        assert_eq!(bench.report(dead)["run"]["epoch"], epoch);
+    }
+}
+
+#[test]
+fn p26_an_encoder_that_fails_over_is_numbered_above() {
+    let mut bench = Bench::new(shape((30, 1), 60));
+    bench.connect(0, ms(0), ms(0));
+    bench.run(s(30));
+    let last = bench
+        .media(0, "source")
+        .and_then(|media| media.last_msn())
+        .unwrap();
+    bench.disconnect(0);
+    bench.connect(1, s(2), ms(0));
+    bench.run(s(30));
+    let media = bench.media(1, "source").unwrap();
+    assert!(media.listed().first().unwrap().msn > last);
+    // And back: to numbers above those, in the backup's run or a new one.
+    let last = media.last_msn().unwrap();
+    bench.disconnect(1);
+    bench.connect(0, s(2), ms(0));
+    bench.run(s(30));
+    let media = bench.media(0, "source").unwrap();
+    assert!(media.last_msn().unwrap() > last);
+}
+
+#[test]
+fn p26_one_lost_connection_comes_back_into_the_same_run() {
+    for lost in [0, 1] {
+        let mut bench = Bench::new(shape((30_000, 1001), 60));
+        bench.connect(0, ms(0), ms(0));
+        bench.connect(1, ms(900), ms(250));
+        bench.run(s(30));
+        let epoch = bench.report(0)["run"]["epoch"].clone();
+        bench.disconnect(lost);
+        bench.connect(lost, ms(3100), ms(10));
+        bench.run(s(40));
+        locked(&bench);
+        assert_eq!(bench.report(lost)["run"]["epoch"], epoch);
+        assert_eq!(
+            bench.report(1 - lost)["twin"]["joins"].as_u64().unwrap() <= 1,
+            true
+        );
+    }
+}
+
+#[test]
+fn p26_an_encoder_restart_is_one_discontinuity_for_both() {
+    let mut bench = Bench::new(shape((30, 1), 60));
+    bench.connect(0, ms(0), ms(0));
+    bench.connect(1, ms(900), ms(15));
+    bench.run(s(30));
+    bench.disconnect(0);
+    bench.disconnect(1);
+    bench.run(s(3));
+    bench.connect(0, ms(400), ms(0));
+    bench.connect(1, ms(100), ms(15));
+    bench.run(s(40));
+    locked(&bench);
+}
+
+#[test]
+fn p26_a_partition_at_the_start_heals_into_one_run() {
+    for first in [0, 1] {
+        let mut bench = Bench::new(shape((30, 1), 60));
+        bench.partitioned = true;
+        bench.connect(first, ms(0), ms(0));
+        bench.connect(1 - first, ms(20_000), ms(0));
+        bench.run(s(40));
+        assert!(!bench.is_locked());
+        bench.partitioned = false;
+        bench.run(s(60));
+        locked(&bench);
+    }
+}
+
+#[test]
+fn p26_a_partition_of_a_lock_changes_nothing() {
+    let mut bench = Bench::new(shape((60, 1), 120));
+    bench.connect(0, ms(0), ms(0));
+    bench.connect(1, ms(2500), ms(5));
+    bench.run(s(20));
+    bench.partitioned = true;
+    bench.run(s(60));
+    assert_eq!(bench.report(0)["twin"]["state"], "alone");
+    assert!(bench.in_common("source") > 4, "both go on alike");
+    bench.partitioned = false;
+    bench.run(s(10));
+    locked(&bench);
+}
+
+#[test]
+fn p26_a_slow_peer_costs_a_bounded_wait() {
+    let mut bench = Bench::new(shape((30, 1), 60));
+    bench.latency = ms(700);
+    bench.connect(0, ms(0), ms(0));
+    bench.run(s(12));
+    assert!(
+        bench.media(0, "source").is_some(),
+        "{:#?}",
+        bench.report(0)["twin"]
+    );
+    bench.connect(1, ms(0), ms(0));
+    bench.run(s(12));
+    assert!(bench.media(1, "source").is_some());
+    bench.latency = ms(20);
+    bench.run(s(60));
+    locked(&bench);
+}
+
+#[test]
+fn p26_a_still_picture_is_told_apart_by_time() {
+    // Every keyframe alike: only when they came says which is which.
+    let mut bench = Bench::new(shape((30, 1), 60));
+    bench.connect(0, ms(0), ms(0));
+    bench.connect(1, ms(5_000), ms(30));
+    bench.run(s(40));
+    locked(&bench);
+}

@@ -1,0 +1,102 @@
+//! Random schedules: whatever happens, no URL changes its bytes, no number goes back, the viewer goes on,
+//! and peace ends in one run.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{bench::Bench, scenes::shape};
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+enum Act {
+    Run(u64),
+    Kill(usize),
+    Start(usize, i64, u64),
+    Disconnect(usize),
+    Connect(usize, u64, u64),
+    Partition(bool),
+    Latency(u64),
+    Loss(u64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => (100u64..15_000).prop_map(Act::Run),
+        1 => (0usize..2).prop_map(Act::Kill),
+        2 => (0usize..2, -800i64..800, 0u64..7_000).prop_map(|(i, skew, wait)| Act::Start(i, skew, wait)),
+        1 => (0usize..2).prop_map(Act::Disconnect),
+        3 => (0usize..2, 0u64..7_000, 0u64..400).prop_map(|(i, wait, delay)| Act::Connect(i, wait, delay)),
+        1 => any::<bool>().prop_map(Act::Partition),
+        1 => (0u64..600).prop_map(Act::Latency),
+        1 => (0u64..60).prop_map(Act::Loss),
+    ]
+}
+
+fn play(bench: &mut Bench, act: &Act) {
+    let ms = Duration::from_millis;
+    match *act {
+        Act::Run(time) => bench.run(ms(time)),
+        Act::Kill(index) => bench.kill(index),
+        Act::Start(index, skew, wait) => {
+            if !bench.lives(index) {
+                bench.start(index, skew);
+                bench.connect(index, ms(wait), ms(10));
+            }
+        }
+        Act::Disconnect(index) => bench.disconnect(index),
+        Act::Connect(index, wait, delay) => {
+            if bench.lives(index) && !bench.is_connected(index) {
+                bench.connect(index, ms(wait), ms(delay));
+            }
+        }
+        Act::Partition(on) => bench.partitioned = on,
+        Act::Latency(latency) => bench.latency = ms(latency),
+        Act::Loss(percent) => bench.loss_percent = percent,
+    }
+}
+
+fn peace(bench: &mut Bench) {
+    bench.partitioned = false;
+    bench.loss_percent = 0;
+    bench.latency = Duration::from_millis(5);
+    for index in 0..2 {
+        if !bench.lives(index) {
+            bench.start(index, 0);
+        }
+        if !bench.is_connected(index) {
+            bench.connect(index, Duration::from_millis(300), Duration::from_millis(10));
+        }
+    }
+    // Two attempts to give way, should the first come to nothing.
+    bench.run(Duration::from_secs(90));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn p26_any_schedule_converges_without_taking_anything_back(
+        rate in prop_oneof![Just((30, 1)), Just((30_000, 1001)), Just((60, 1))],
+        gop_seconds in prop_oneof![Just(1u64), Just(2), Just(4)],
+        starts in (0u64..7_000, 0u64..7_000),
+        delays in (0u64..300, 0u64..300),
+        acts in proptest::collection::vec(act(), 0..14),
+    ) {
+        let ms = Duration::from_millis;
+        let (frames, seconds) = rate;
+        let gop = gop_seconds * u64::from(frames) / u64::from(seconds);
+        let mut bench = Bench::new(shape(rate, gop));
+        bench.patience = Duration::from_secs(40);
+        bench.connect(0, ms(starts.0), ms(delays.0));
+        bench.connect(1, ms(starts.1), ms(delays.1));
+        acts.iter().for_each(|act| play(&mut bench, act));
+        peace(&mut bench);
+        prop_assert!(
+            bench.is_locked(),
+            "{:#?}",
+            [bench.report(0)["twin"].clone(), bench.report(1)["twin"].clone()]
+        );
+        prop_assert!(bench.urls() > 50);
+    }
+}
