@@ -235,6 +235,21 @@ impl Origin {
         .await
     }
 
+    /// Fails if the origin found its own playlists at fault, or panicked on the way.
+    pub async fn assert_sound(&self) {
+        let streams = self.streams().await;
+        for stream in streams.as_array().into_iter().flatten() {
+            let conformance = &stream["conformance"];
+            assert_eq!(
+                conformance["violations"], 0,
+                "{}: {conformance:#}",
+                stream["name"]
+            );
+        }
+        let panics = self.log_lines(&["panicked"]);
+        assert!(panics.is_empty(), "{panics:#?}");
+    }
+
     /// Lines of the log with all of `words`.
     pub fn log_lines(&self, words: &[&str]) -> Vec<String> {
         let log = self.process.output();

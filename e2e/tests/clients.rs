@@ -43,6 +43,7 @@ async fn publishes(command: impl FnOnce(&str) -> Command) {
         sounds.abs_diff(sent) <= 4,
         "{sounds} frames of sound of {sent}"
     );
+    origin.assert_sound().await;
     let said = ffmpeg_plays(&origin.url("/hls/foo.m3u8"));
     assert!(said.is_empty(), "ffmpeg complains: {said}");
     gstreamer_plays(&origin.url("/hls/foo.m3u8"));

@@ -46,6 +46,7 @@ async fn conforms(origin: &Origin, renditions: &[&str]) -> Vec<Rendition> {
     }
     let found = checker.across();
     assert!(found.is_empty(), "{found:#?}");
+    origin.assert_sound().await;
     fetched
 }
 

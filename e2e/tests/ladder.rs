@@ -95,6 +95,7 @@ async fn check(source: Ffmpeg, frame_rate: f64) {
         );
         assert_eq!(said.trim(), "", "{name} decodes without a warning");
     }
+    origin.assert_sound().await;
     let numbers = |r: &Rendition| r.segments.iter().map(|s| s.msn).collect::<Vec<_>>();
     assert_eq!(
         numbers(&audio),

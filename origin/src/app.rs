@@ -26,7 +26,8 @@ use crate::{
     metrics::Metrics,
     recorder::Recorder,
     registry::{Registry, TICK},
-    stream::{Environment, Office},
+    selfcheck::SelfCheck,
+    stream::{Environment, Office, Stream},
     twin,
 };
 
@@ -129,11 +130,12 @@ impl App {
     pub async fn run(self, trigger: Trigger, mut notices: Source) -> Result<()> {
         let (signal, watch) = drain::channel();
         let readiness = Readiness::new();
+        let conformance = SelfCheck::new(self.metrics.clone(), self.clock.clone());
         let plane = Plane {
             registry: self.metrics_registry.clone(),
             readiness: readiness.clone(),
             drain: trigger,
-            routes: routes(&self.registry, self.recorder.clone()),
+            routes: routes(&self.registry, self.recorder.clone(), &conformance),
         };
         self.warn_when_open();
         let (link, twin) = self.pair();
@@ -163,6 +165,8 @@ impl App {
         };
         let http = tokio::spawn(serve(self.http, server, handle, watch));
         let ticker = tokio::spawn(tick(Arc::clone(&self.registry), self.clock.clone()));
+        let checks = conformance.run(Arc::clone(&self.registry), readiness.clone());
+        let checks = tokio::spawn(checks);
         let link = link.map(|link| tokio::spawn(link.run()));
         let Addresses {
             rtmp,
@@ -196,6 +200,7 @@ impl App {
         signal.close();
         let _ = tokio::time::timeout(HTTP_GRACE, http).await;
         ticker.abort();
+        checks.abort();
         link.inspect(|link| link.abort());
         ingest.abort();
         info!("origin ended");
@@ -263,7 +268,18 @@ async fn tick(registry: Arc<Registry>, clock: Clock) {
     }
 }
 
-fn routes(registry: &Arc<Registry>, recorder: Option<Recorder>) -> Routes {
+/// What a stream says of itself and what its playlists look like from outside.
+fn report(stream: &Stream, conformance: &SelfCheck) -> Value {
+    let mut report = stream.report();
+    if let Value::Object(fields) = &mut report {
+        let found = conformance.report(stream.name());
+        fields.insert("conformance".to_owned(), found);
+    }
+    report
+}
+
+fn routes(registry: &Arc<Registry>, recorder: Option<Recorder>, conformance: &SelfCheck) -> Routes {
+    let (judge, judge_one) = (conformance.clone(), conformance.clone());
     let (all, one, kicked) = (
         Arc::clone(registry),
         Arc::clone(registry),
@@ -271,7 +287,8 @@ fn routes(registry: &Arc<Registry>, recorder: Option<Recorder>) -> Routes {
     );
     Routes::new()
         .add(Method::GET, "/api/streams", move |_: Call| {
-            let list: Vec<Value> = all.streams().iter().map(|stream| stream.report()).collect();
+            let streams = all.streams();
+            let list: Vec<Value> = streams.iter().map(|one| report(one, &judge)).collect();
             async move { Reply::json(&list) }
         })
         .add(Method::GET, "/api/recordings", move |_: Call| {
@@ -283,7 +300,7 @@ fn routes(registry: &Arc<Registry>, recorder: Option<Recorder>) -> Routes {
                 .params
                 .first()
                 .and_then(|name| one.find(name))
-                .map(|stream| stream.report());
+                .map(|stream| report(&stream, &judge_one));
             async move { found.map_or_else(no_such_stream, |report| Reply::json(&report)) }
         })
         .add(

@@ -21,6 +21,7 @@ pub mod recorder;
 pub mod recording;
 mod registry;
 mod route;
+mod selfcheck;
 mod stream;
 mod twin;
 

@@ -323,7 +323,7 @@ async fn answer(state: Arc<State>, request: http::Request) -> Response {
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     match (&method, path.as_str()) {
-        (&Method::GET | &Method::HEAD, "/healthz") => http::text(StatusCode::OK, "ok"),
+        (&Method::GET | &Method::HEAD, "/healthz") => healthy(&state.plane.readiness),
         (&Method::GET | &Method::HEAD, "/readyz") => ready(&state.plane.readiness),
         (&Method::GET, "/metrics") => metrics(&state.plane.registry),
         (&Method::POST, "/drain") => {
@@ -375,6 +375,13 @@ async fn routed(state: &State, method: Method, request: http::Request) -> Reply 
         body,
     })
     .await
+}
+
+/// Who answers is alive; what else there is to say follows on lines of its own.
+fn healthy(readiness: &Readiness) -> Response {
+    let mut words = vec!["ok".to_owned()];
+    words.extend(readiness.remarks());
+    http::text(StatusCode::OK, words.join("\n"))
 }
 
 fn ready(readiness: &Readiness) -> Response {

@@ -16,6 +16,7 @@ pub struct Readiness(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     unmet: BTreeMap<&'static str, String>,
+    remarks: BTreeMap<&'static str, String>,
     weight_lost: u8,
 }
 
@@ -46,6 +47,22 @@ impl Readiness {
         self.state().unmet.remove(name);
     }
 
+    /// Something `/healthz` should mention although traffic is welcome; `None` takes it back.
+    pub fn remark(&self, name: &'static str, words: Option<String>) {
+        let mut state = self.state();
+        match words {
+            Some(words) => state.remarks.insert(name, words),
+            None => state.remarks.remove(name),
+        };
+    }
+
+    /// What to mention, one line each.
+    pub fn remarks(&self) -> Vec<String> {
+        let state = self.state();
+        let line = |(name, words): (&&str, &String)| format!("{name}: {words}");
+        state.remarks.iter().map(line).collect()
+    }
+
     /// Sets the weight, at most [`WEIGHT_FULL`].
     pub fn set_weight(&self, weight: u8) {
         self.state().weight_lost = WEIGHT_FULL.saturating_sub(weight);
@@ -69,6 +86,16 @@ impl Readiness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn remarks_leave_readiness_alone() {
+        let readiness = Readiness::new();
+        readiness.remark("playlists", Some("2 rules broken".to_owned()));
+        assert_eq!(readiness.remarks(), ["playlists: 2 rules broken"]);
+        assert!(readiness.report().ready);
+        readiness.remark("playlists", None);
+        assert!(readiness.remarks().is_empty());
+    }
 
     #[test]
     fn all_conditions_must_hold() {
