@@ -203,3 +203,28 @@ fn pictures_and_sound_may_come_and_go() {
         2
     );
 }
+
+#[test]
+fn p12_a_rungs_last_picture_before_an_interruption_ends_with_the_source() {
+    let rungs = [rung("960p", 1_000_000)];
+    let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &rungs);
+    broadcast.run_seconds(9);
+    broadcast.packager.interrupt();
+    // Its encoder learns durations from the next picture, which comes after the reconnect.
+    broadcast.stretch(0, 7_777_777);
+    broadcast.discontinuity(Source::regular(30, 60), Duration::from_millis(21_605));
+    let mut checker = Checker::new();
+    let found = watch(&mut broadcast, &mut checker, 300);
+    assert_eq!(found, Vec::<String>::new());
+    let snapshot = broadcast.packager.snapshot();
+    let ends = |name: &str| {
+        let listed = snapshot.media(name).unwrap().listed();
+        listed
+            .iter()
+            .map(|s| (s.msn, s.duration))
+            .collect::<Vec<_>>()
+    };
+    let (rung, source) = (ends("960p"), ends("source"));
+    assert_eq!(rung[..], source[..rung.len()]);
+    assert!(rung.len() > 6);
+}

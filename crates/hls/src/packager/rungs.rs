@@ -3,7 +3,7 @@
 use media::{AccessUnit, Track, VIDEO_TIMESCALE};
 
 use super::{
-    Packager, RUNG_LAG_MAX_MS, State,
+    Edge, Packager, RUNG_LAG_MAX_MS, State,
     config::{check_kind, check_unit},
     video::curb,
 };
@@ -61,6 +61,7 @@ impl Packager {
 
     /// Whether the unit was used up: it belongs to the open segment, or to none.
     fn continue_rung(&mut self, rung: usize, unit: &AccessUnit) -> Result<bool, Error> {
+        let mut unit = unit.clone();
         let rendition = self.rung(rung)?;
         let (cursor, end) = (rendition.cursor, rendition.end().unwrap_or(0));
         let slot_end = self.slot(cursor).and_then(|slot| slot.end);
@@ -73,18 +74,19 @@ impl Packager {
         if unit.dts < end {
             return Ok(true);
         }
+        trim(&mut unit, slot_end);
         let part_target = self.part_target;
         let rendition = self.rung(rung)?;
         if unit.dts > end {
             rendition.mark_broken();
         }
-        rendition.append(unit.clone(), part_target)?;
+        rendition.append(unit, part_target)?;
         self.settle_rungs(false);
         Ok(true)
     }
 
     /// Opens the segment that starts with this unit, if one does.
-    fn resume_rung(&mut self, rung: usize, unit: AccessUnit) -> Result<(), Error> {
+    fn resume_rung(&mut self, rung: usize, mut unit: AccessUnit) -> Result<(), Error> {
         let cursor = self.rung(rung)?.cursor;
         let starts = |slot: &&super::Slot| {
             slot.has_video && slot.start.dts == unit.dts && slot.msn >= cursor
@@ -107,6 +109,7 @@ impl Packager {
         }
         let (immersive, part_target) = (self.config.immersive, self.part_target);
         let rendition = self.rung(rung)?;
+        trim(&mut unit, slot.end);
         rendition.open(&slot, &unit, &immersive)?;
         rendition.append(unit, part_target)?;
         self.settle_rungs(false);
@@ -164,5 +167,14 @@ impl Packager {
         if let Some(name) = lost {
             self.note_gap(name, slot.msn);
         }
+    }
+}
+
+/// An encoder that knows durations by the next picture only lets the last one before an
+/// interruption last until the publisher is back: it ends where its segment does.
+fn trim(unit: &mut AccessUnit, segment_end: Option<Edge>) {
+    let Some(end) = segment_end else { return };
+    if let Ok(rest) = u32::try_from(end.dts.saturating_sub(unit.dts)) {
+        unit.duration = unit.duration.min(rest.max(1));
     }
 }

@@ -179,6 +179,11 @@ impl Broadcast {
         self.step();
     }
 
+    /// The last picture on its way in a rung stays for this much longer.
+    pub fn stretch(&mut self, rung: usize, ticks: u32) {
+        self.in_flight[rung].back_mut().unwrap().duration += ticks;
+    }
+
     /// The next picture of a rung is lost on its way.
     pub fn lose(&mut self, rung: usize) {
         if let Some(queue) = self.in_flight.get_mut(rung) {
