@@ -44,15 +44,11 @@ impl Publisher {
             session,
             started: Instant::now(),
         };
-        loop {
-            publisher.flush().await.expect("the origin reads");
-            match publisher.next_event().await {
-                Some(Event::Ready) => return Ok(publisher),
-                Some(Event::Rejected { code, description }) => {
-                    return Err(Refused { code, description });
-                }
-                other => panic!("no answer to a publish request: {other:?}"),
-            }
+        publisher.flush().await.expect("the origin reads");
+        match publisher.next_event().await {
+            Some(Event::Ready) => Ok(publisher),
+            Some(Event::Rejected { code, description }) => Err(Refused { code, description }),
+            other => panic!("no answer to a publish request: {other:?}"),
         }
     }
 
