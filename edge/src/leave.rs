@@ -32,9 +32,11 @@ pub trait Fleet: Send {
 }
 
 /// No fleet: one machine, or a balancer that only looks at readiness.
+#[cfg(not(feature = "aws"))]
 #[derive(Debug)]
 pub struct Alone;
 
+#[cfg(not(feature = "aws"))]
 impl Fleet for Alone {
     async fn deregister(&self) {}
     async fn complete(&self) {}
