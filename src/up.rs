@@ -183,7 +183,7 @@ async fn run(settings: Settings, with_test_source: bool) -> Result<()> {
 /// A role ended without being told to: nothing works without it, so say why and end.
 async fn first_failure(roles: &mut [Role]) -> Result<()> {
     loop {
-        for role in roles.iter_mut().filter(|role| role.task.is_finished()) {
+        if let Some(role) = roles.iter_mut().find(|role| role.task.is_finished()) {
             return (&mut role.task)
                 .await
                 .with_context(|| format!("the {} failed", role.name))?;

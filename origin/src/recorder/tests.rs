@@ -1,7 +1,6 @@
 use std::{
     collections::BTreeSet,
     path::Path,
-    sync::mpsc,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -287,7 +286,7 @@ fn p32_a_process_killed_at_any_store_operation_loses_nothing_confirmed_and_store
         let store = Arc::new(Memory::new());
         let mut killed = false;
         for life in 0..3 {
-            let (died, death) = mpsc::channel();
+            let (died, death) = channel();
             let mut count = 0;
             let schedule = Schedule::by(move |_, _| {
                 count += 1;
