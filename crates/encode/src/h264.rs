@@ -359,15 +359,12 @@ fn options(settings: &Settings) -> Dictionary<'static> {
     let mut set = |key: &str, value: &str| options.set(key, value);
     match settings.encoder.as_str() {
         "libx264" => {
-            let is_live = settings.preset == PRESET_LIVE;
-            set(
-                "preset",
-                if is_live {
-                    "superfast"
-                } else {
-                    &settings.preset
-                },
-            );
+            let preset = match settings.preset.as_str() {
+                PRESET_LIVE if is_large(settings) => "superfast",
+                PRESET_LIVE => "veryfast",
+                named => named,
+            };
+            set("preset", preset);
             set("profile", "high");
             set("forced-idr", "1");
             set("sc_threshold", "0");

@@ -19,9 +19,7 @@ mod reproject;
 mod scale;
 
 pub mod audio;
-pub mod jpeg;
 pub mod ladder;
-pub mod slice;
 pub mod stills;
 pub mod stored;
 pub mod video;

@@ -1,20 +1,11 @@
-//! Recordings: reading, slicing, posters.
+//! Recordings: reading and refusing.
 
-use std::{
-    io::Cursor,
-    sync::{Mutex, atomic::AtomicBool},
-};
+use std::io::Cursor;
 
 use media::{AccessUnit, Codec, Kind, Track};
 
 use super::blocks::picture;
-use crate::{
-    audio, jpeg,
-    ladder::{RungConfig, plan},
-    slice,
-    stored::Recording,
-    video,
-};
+use crate::{audio, stored::Recording, video};
 
 /// A recording of `pictures` at 25 per second, a keyframe each 10, with a tone, as an FLV file.
 fn flv(pictures: u32, b_pictures: u8) -> (Vec<u8>, Vec<AccessUnit>) {
@@ -106,88 +97,6 @@ fn a_recording_gives_back_what_was_recorded() {
         }
     }
     assert_eq!(read, units);
-}
-
-#[test]
-fn slices_join_exactly_whatever_their_order() {
-    let (file, units) = flv(40, 2);
-    let rungs = plan(128, 64, Some((25, 1)), &[RungConfig::new(64, 200_000)]).unwrap();
-    let mut parts: Vec<(Vec<AccessUnit>, Vec<AccessUnit>, Option<Track>)> = Vec::new();
-    for range in [288_000..i64::MAX, 0..288_000] {
-        let mut recording = Recording::open(Cursor::new(file.clone())).unwrap();
-        let found = Mutex::new((Vec::new(), Vec::new(), None));
-        let cancel = AtomicBool::new(false);
-        let output = |output| {
-            let mut found = found.lock().unwrap();
-            match output {
-                slice::Output::AccessUnit { unit, .. } => found.0.push(unit),
-                slice::Output::Source(unit) => found.1.push(unit),
-                slice::Output::Track { track, .. } => found.2 = Some(track),
-            }
-        };
-        let rungs = rungs.clone();
-        let summary =
-            slice::encode(&mut recording, range, rungs, |_| true, &cancel, output).unwrap();
-        assert!(!summary.is_cancelled && summary.damaged == 0);
-        parts.push(found.into_inner().unwrap());
-    }
-    assert!(parts[0].2.is_some() && parts[0].2 == parts[1].2);
-    let joined: Vec<_> = parts[1].0.iter().chain(&parts[0].0).collect();
-    let grid = |unit: &AccessUnit| (unit.dts, unit.duration, unit.is_sync);
-    assert!(
-        joined
-            .iter()
-            .map(|unit| grid(unit))
-            .eq(units.iter().map(grid))
-    );
-    assert!(parts[1].1.iter().chain(&parts[0].1).eq(&units));
-}
-
-#[test]
-fn sound_of_ranges_laid_end_to_end_is_complete() {
-    let (file, _) = flv(60, 0);
-    let mut recording = Recording::open(Cursor::new(file)).unwrap();
-    let mut all = Vec::new();
-    while let Some(unit) = recording.read().unwrap() {
-        if unit.kind == Kind::Audio {
-            all.push(unit);
-        }
-    }
-    let mut joined = slice::sound(&mut recording, i64::MIN / 4..144_000).unwrap();
-    joined.extend(slice::sound(&mut recording, 144_000..432_000).unwrap());
-    joined.extend(slice::sound(&mut recording, 432_000..i64::MAX).unwrap());
-    assert!(all.len() > 50);
-    assert_eq!(joined, all);
-}
-
-#[test]
-fn a_cancelled_slice_says_so() {
-    let (file, _) = flv(20, 0);
-    let mut recording = Recording::open(Cursor::new(file)).unwrap();
-    let rungs = plan(128, 64, None, &[RungConfig::new(64, 200_000)]).unwrap();
-    let cancel = AtomicBool::new(true);
-    let summary = slice::encode(
-        &mut recording,
-        0..i64::MAX,
-        rungs,
-        |_| true,
-        &cancel,
-        |_| {},
-    );
-    assert!(summary.unwrap().is_cancelled);
-}
-
-#[test]
-fn a_poster_is_a_jpeg_of_the_size_asked() {
-    let (file, _) = flv(30, 2);
-    let mut recording = Recording::open(Cursor::new(file)).unwrap();
-    let picture = slice::picture(&mut recording, 200_000).unwrap();
-    assert_eq!((picture.width(), picture.height()), (128, 64));
-    let poster = jpeg::encode(&picture, 64).unwrap();
-    assert_eq!(poster[..2], [0xff, 0xd8]);
-    assert!(poster.ends_with(&[0xff, 0xd9]));
-    // Past the end the last picture will do.
-    assert!(slice::picture(&mut recording, i64::MAX / 8).is_ok());
 }
 
 #[test]
