@@ -57,7 +57,7 @@ impl Patient {
             };
             match waits.next().filter(|_| error.is_retryable()) {
                 Some(wait) => {
-                    tracing::warn!(store = self.url(), %error, seconds = wait.as_secs_f64(), "again");
+                    tracing::warn!(store = self.url(), %error, wait = ?wait, "again");
                     tokio::time::sleep(wait).await;
                 }
                 None => return Err(error),

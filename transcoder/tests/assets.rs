@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{sync::Arc, task::Poll, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, task::Poll, time::Duration};
 
 use jobs::Queue as _;
 use service::drain;
@@ -92,85 +92,81 @@ async fn p33_duplicates_strangers_and_late_jobs_change_nothing() {
     );
 }
 
-/// The worker dies at its n-th operation on the egress store, before or after it took effect;
-/// others take over, and at most one slice is made again.
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().unwrap()
+}
+
+/// A process whose worker dies at its `operation`-th operation on the egress store, before or after
+/// that took effect. Gives what it asked of the store, or `None` where it lived to the end.
+fn process_that_dies(place: &Place, operation: u32, takes_effect: bool) -> Option<Arc<Faulty>> {
+    let (died, death) = std::sync::mpsc::channel();
+    let mut count = 0;
+    let schedule = Schedule::by(move |_, _| {
+        count += 1;
+        if count <= operation {
+            return None;
+        }
+        if takes_effect && count == operation + 1 {
+            return Some(Disturbance::LoseAnswer);
+        }
+        let _ = died.send(());
+        Some(Disturbance::Stall(Duration::from_secs(1 << 30)))
+    });
+    let faulty = Arc::new(Faulty::new(place.egress.clone(), schedule));
+    let worker = place.worker_on(place.ingest.clone(), faulty.clone());
+    let runtime = runtime();
+    let survived = runtime.block_on(async {
+        let work = place.drain_queue(&worker);
+        tokio::pin!(work);
+        std::future::poll_fn(|context| {
+            if death.try_recv().is_ok() {
+                return Poll::Ready(false);
+            }
+            let polled = work.as_mut().poll(context).map(|()| true);
+            context.waker().wake_by_ref();
+            polled
+        })
+        .await
+    });
+    runtime.shutdown_background();
+    (!survived).then_some(faulty)
+}
+
+/// Segments of the top rung that were asked to be written.
+fn written(store: &Faulty) -> BTreeSet<String> {
+    let puts = store.seen().into_iter().filter(|(operation, key)| {
+        *operation == Operation::Put && key.contains("/source/") && key.ends_with(".m4s")
+    });
+    puts.map(|(_, key)| key).collect()
+}
+
+/// Whatever the moment, others take over, and at most one slice is made again.
 #[test]
 fn p33_a_worker_killed_at_any_store_operation_costs_one_slice_at_most() {
     let made = recording(6, None);
-    let mut kill = 0;
-    loop {
-        let runtime = || {
-            let mut builder = tokio::runtime::Builder::new_multi_thread();
-            builder.worker_threads(2).enable_all().build().unwrap()
-        };
-        let first = runtime();
-        let place = first.block_on(Place::new());
-        first.block_on(place.record(&made));
-        let (operation, takes_effect) = (kill / 2, kill % 2 == 1);
-        let (died, death) = std::sync::mpsc::channel();
-        let mut count = 0;
-        let faulty = Arc::new(Faulty::new(
-            place.egress.clone(),
-            Schedule::by(move |_, _| {
-                count += 1;
-                if count <= operation {
-                    return None;
-                }
-                if takes_effect && count == operation + 1 {
-                    return Some(Disturbance::LoseAnswer);
-                }
-                let _ = died.send(());
-                Some(Disturbance::Stall(Duration::from_secs(1 << 30)))
-            }),
-        ));
-        let worker = place.worker_on(place.ingest.clone(), faulty.clone());
-        let survived = first.block_on(async {
-            let work = place.drain_queue(&worker);
-            tokio::pin!(work);
-            std::future::poll_fn(|context| {
-                if death.try_recv().is_ok() {
-                    return Poll::Ready(false);
-                }
-                let polled = work.as_mut().poll(context).map(|()| true);
-                context.waker().wake_by_ref();
-                polled
-            })
-            .await
-        });
-        drop(worker);
-        first.shutdown_background();
-        if survived {
+    // One in three is enough of a spread, with every kind of operation among them.
+    for kill in (0..).step_by(3) {
+        let runtime = runtime();
+        let place = runtime.block_on(Place::new());
+        runtime.block_on(place.record(&made));
+        let Some(dead) = process_that_dies(&place, kill / 2, kill % 2 == 1) else {
             assert!(kill > 40, "{kill}");
             return;
-        }
-        let second = runtime();
+        };
         let rest = Arc::new(Faulty::new(place.egress.clone(), Schedule::calm()));
         let worker = place.worker_on(place.ingest.clone(), rest.clone());
         place.expire();
-        second.block_on(async {
+        runtime.block_on(async {
             place.drain_queue(&worker).await;
             check(&*place.egress, &made, &NAMES).await;
             assert_eq!(place.queue.dead_letters().await.unwrap(), []);
         });
-        let written = |store: &Faulty| {
-            let puts = store
-                .seen()
-                .into_iter()
-                .filter(|(operation, key)| *operation == Operation::Put && key.ends_with(".m4s"));
-            puts.map(|(_, key)| key)
-                .collect::<std::collections::BTreeSet<_>>()
-        };
-        let (before, after) = (written(&faulty), written(&rest));
-        let again = before
-            .intersection(&after)
-            .filter(|key| key.contains("/source/"))
-            .count();
+        let again = written(&dead).intersection(&written(&rest)).count();
         assert!(
             again <= 2,
-            "kill {kill}: {again} segments of a slice of two made again"
+            "kill {kill}: {again} segments of slices of two made again"
         );
-        // One in three is enough of a spread, with every kind of operation among them.
-        kill += 3;
     }
 }
 

@@ -5,12 +5,12 @@
 //! Handle::push ──bounded queue──► writer thread ──► spool/<recording>/00001.part …
 //!                                     │                   │ sealed, flushed to disk
 //!                                     └──► journal        ▼
-//!                                            ▲── confirmed ── uploader task ──► multipart upload, sidecar, complete
+//!                                            ▲── confirmed ── uploader ──► parts, sidecar, complete
 //!                                                                   └──► event to the queue, then the spool goes
 //! ```
 //!
 //! A recording is one fragmented MP4 per session, at source quality, of any length:
-//! `recordings/<stream>/<started at>- <epoch>.mp4`. Beside it stands a sidecar (`….json`) with the
+//! `recordings/<stream>/<started at>-<epoch>.mp4`. Beside it stands a sidecar (`….json`) with the
 //! projection and a keyframe index, written before the MP4 appears. A part of the upload holds
 //! whole chunks, so that what a crash leaves behind is playable up to its last chunk; the journal
 //! says what the store confirmed, and the next start goes on from there.
@@ -110,7 +110,11 @@ pub enum Error {
         source: io::Error,
     },
     /// Parts smaller than the store takes.
-    #[error("cannot upload parts of {0} bytes: the least is {least}", least = store::PART_BYTES_MIN)]
+    #[error(
+        "cannot upload parts of {bytes} bytes: the least is {least}",
+        bytes = .0,
+        least = store::PART_BYTES_MIN
+    )]
     PartBytes(u64),
 }
 

@@ -240,7 +240,7 @@ impl Writer {
         current.spooled.state().dropped_units = dropped;
         let entry = entry(current.chunker.position());
         if let Err(error) = current.spooled.record(entry) {
-            tracing::warn!(stream = self.meta.stream, %error, "cannot write the recording's journal");
+            tracing::warn!(stream = self.meta.stream, %error, "cannot write its journal");
         }
     }
 

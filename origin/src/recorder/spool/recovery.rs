@@ -32,7 +32,7 @@ pub(in super::super) fn recover(spool: &Path, quota: &Quota) -> Result<Vec<Spool
             Ok(None) => {}
             Err(error) => {
                 let folder = folder.display();
-                tracing::error!(%folder, %error, "cannot go on with a recording: look at its folder");
+                tracing::error!(%folder, %error, "cannot go on with a recording: look there");
             }
         }
     }
