@@ -29,7 +29,6 @@ lint: ## Formatting and clippy, warnings are errors
 	cargo clippy --workspace --all-targets --features aws --locked -- -D warnings
 
 test-rust: ## Unit, property and end-to-end tests with real peers
-	cargo build --workspace --bins --features aws --locked
 	cargo test --workspace --features aws --locked
 
 test-player: ## Type check, unit tests and pixels of the page in Chromium

@@ -37,7 +37,7 @@ pub fn free_port() -> u16 {
         .port()
 }
 
-/// The path of one of our binaries, built by `make test` before the scenarios run.
+/// The path of one of our binaries. `cargo test --workspace` builds it for its package's own tests.
 pub fn binary(name: &str) -> PathBuf {
     let here = std::env::current_exe().expect("a test knows its own path");
     let profile = here
@@ -47,7 +47,7 @@ pub fn binary(name: &str) -> PathBuf {
     let path = profile.join(name);
     assert!(
         path.exists(),
-        "{} is missing: cargo build --workspace --bins",
+        "{} is missing: run cargo test --workspace, or build it",
         path.display()
     );
     path
