@@ -1,5 +1,6 @@
 //! The edge's figures, defined once.
 
+use http::StatusCode;
 use service::metrics::{
     Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, LATENCY_SECONDS, Registry,
 };
@@ -57,6 +58,7 @@ macro_rules! metrics {
         pub struct Metrics {
             $($(#[doc = $doc])+ pub $field: $type,)+
             answered: Vec<IntCounter>,
+            classes: [IntCounter; 4],
         }
 
         impl Metrics {
@@ -76,7 +78,15 @@ macro_rules! metrics {
                         by_kind.with_label_values(&[kind.name(), outcome.name()])
                     })
                     .collect();
-                Metrics { $($field: registry.$method($($argument),+),)+ answered }
+                let statuses = registry.counter_vec(
+                    "edge_statuses_total",
+                    "requests",
+                    "Requests by the class of the answer's status.",
+                    &["class"],
+                );
+                let classes =
+                    ["2xx", "3xx", "4xx", "5xx"].map(|class| statuses.with_label_values(&[class]));
+                Metrics { $($field: registry.$method($($argument),+),)+ answered, classes }
             }
         }
     };
@@ -85,9 +95,6 @@ macro_rules! metrics {
 metrics! {
     /// All requests.
     requests: IntCounter = counter("edge_requests_total", "requests", "Requests from viewers.");
-    /// By status class.
-    statuses: IntCounterVec = counter_vec(
-        "edge_statuses_total", "requests", "Requests by the class of the answer's status.", &["class"]);
     /// Body bytes promised.
     bytes: IntCounter = counter(
         "edge_sent_bytes_total", "bytes", "Body bytes of answers, by their announced lengths.");
@@ -172,6 +179,14 @@ metrics! {
 }
 
 impl Metrics {
+    /// Counts one answer's status.
+    pub fn status(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(2);
+        if let Some(counter) = self.classes.get(class) {
+            counter.inc();
+        }
+    }
+
     /// Counts one answer.
     pub fn answered(&self, kind: Kind, outcome: Outcome) {
         let index = kind as usize * Outcome::ALL.len() + outcome as usize;

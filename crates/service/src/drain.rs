@@ -8,7 +8,7 @@
 //! nothing more and finishes what it has. Whoever must finish holds a [`Retain`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, watch};
 
@@ -26,6 +26,8 @@ pub enum Phase {
 #[derive(Debug)]
 struct Shared {
     phase: watch::Sender<Phase>,
+    /// The same in one bit, for the look that every request takes.
+    is_leaving: AtomicBool,
     held: AtomicUsize,
     released: Notify,
 }
@@ -50,6 +52,7 @@ pub fn channel() -> (Signal, Watch) {
     let (phase, receiver) = watch::channel(Phase::Running);
     let shared = Arc::new(Shared {
         phase,
+        is_leaving: AtomicBool::new(false),
         held: AtomicUsize::new(0),
         released: Notify::new(),
     });
@@ -105,6 +108,7 @@ impl Signal {
     }
 
     fn advance(&self, to: Phase) {
+        self.0.is_leaving.store(true, Ordering::Release);
         self.0.phase.send_if_modified(|phase| {
             let forward = *phase < to;
             *phase = to.max(*phase);
@@ -121,7 +125,7 @@ impl Watch {
 
     /// Whether clients should be asked to go elsewhere.
     pub fn is_leaving(&self) -> bool {
-        self.phase() >= Phase::Leaving
+        self.shared.is_leaving.load(Ordering::Acquire)
     }
 
     /// Ends once the phase is `phase` or later (also when the signal is gone: nobody is left to serve).

@@ -1,5 +1,6 @@
 //! One cached answer: bytes, headers and lifetimes, ready to be given to any number of viewers.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,23 @@ use crate::target::Kind;
 /// Bodies up to this stay on the heap in one piece; larger ones go where they can be sent without a
 /// copy. Below it a system call costs more than copying.
 pub const SMALL_BYTES_MAX: usize = 32 << 10;
+
+/// How an answer came about.
+pub const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+
+/// Ages up to this are not written anew for each answer.
+const AGES: u64 = 3600;
+
+fn seconds(age: Duration) -> HeaderValue {
+    static READY: LazyLock<Vec<HeaderValue>> =
+        LazyLock::new(|| (0..AGES).map(HeaderValue::from).collect());
+    let ready = usize::try_from(age.as_secs())
+        .ok()
+        .and_then(|age| READY.get(age));
+    ready
+        .cloned()
+        .unwrap_or_else(|| HeaderValue::from(age.as_secs()))
+}
 
 /// What an entry weighs besides its body: headers, key, tables.
 const OVERHEAD_BYTES: u64 = 1 << 10;
@@ -140,8 +158,8 @@ impl Entry {
         };
         let age = now.saturating_sub(self.fetched) + self.upstream_age;
         let headers = response.headers_mut();
-        headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
-        headers.insert("x-cache", cache);
+        headers.insert(header::AGE, seconds(age));
+        headers.insert(X_CACHE, cache);
         response
     }
 

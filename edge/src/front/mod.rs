@@ -135,13 +135,7 @@ impl Front {
     }
 
     fn count(&self, response: Response) -> Response {
-        let class = match response.status().as_u16() {
-            200..300 => "2xx",
-            300..400 => "3xx",
-            400..500 => "4xx",
-            _ => "5xx",
-        };
-        self.metrics.statuses.with_label_values(&[class]).inc();
+        self.metrics.status(response.status());
         self.metrics
             .bytes
             .inc_by(response.body().exact_length().unwrap_or(0));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use service::http::{Body, Range, Response};
 
+use crate::cache::X_CACHE;
 use crate::flight::Ticket;
 use crate::flight::filling::Filling;
 
@@ -20,7 +21,7 @@ pub fn stream(
     *response.headers_mut() = filling.headers.clone();
     let headers = response.headers_mut();
     headers.insert(header::AGE, HeaderValue::from_static("0"));
-    headers.insert("x-cache", cache);
+    headers.insert(X_CACHE, cache);
     let range = match filling.length {
         Some(length) => Range::of(request, length, headers.get(header::ETAG)),
         // Without a length no range can be told from a wrong one: everything is sent, which is allowed.

@@ -14,7 +14,7 @@ pub struct Content {
     length: usize,
     /// The same, compressed once by whoever made this.
     gzip: Option<Bytes>,
-    etag: Option<HeaderValue>,
+    /// Complete for a plain answer, entity tag and all: most answers only clone it.
     headers: HeaderMap,
 }
 
@@ -22,15 +22,16 @@ impl Content {
     /// `chunks` one after the other, as `content_type`. CORS headers are set.
     pub fn new(chunks: impl Into<Arc<[Bytes]>>, content_type: &'static str) -> Content {
         let chunks = chunks.into();
-        let mut headers = HeaderMap::with_capacity(8);
+        // Room for what callers add to each answer, so that the clone need not grow.
+        let mut headers = HeaderMap::with_capacity(16);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         allow_cors(&mut headers);
         let length = chunks.iter().map(Bytes::len).sum();
         Content {
             chunks,
             length,
             gzip: None,
-            etag: None,
             headers,
         }
     }
@@ -47,7 +48,7 @@ impl Content {
 
     /// Adds an entity tag; `tag` without quotes. One that is no legal header is left out.
     pub fn with_etag(mut self, tag: &str) -> Content {
-        self.etag = HeaderValue::from_str(&format!("\"{tag}\"")).ok();
+        insert(&mut self.headers, header::ETAG, &format!("\"{tag}\""));
         self
     }
 
@@ -71,20 +72,22 @@ impl Content {
     pub fn respond(&self, method: &Method, request: &HeaderMap) -> Response {
         let mut response = Response::new(Body::empty());
         *response.headers_mut() = self.headers.clone();
-        if let Some(etag) = &self.etag {
-            response.headers_mut().insert(header::ETAG, etag.clone());
-            if matches_any(request, etag) {
-                *response.status_mut() = StatusCode::NOT_MODIFIED;
-                response.headers_mut().remove(header::CONTENT_TYPE);
-                return response;
-            }
+        if request.contains_key(header::IF_NONE_MATCH)
+            && self
+                .headers
+                .get(header::ETAG)
+                .is_some_and(|etag| matches_any(request, etag))
+        {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response.headers_mut().remove(header::CONTENT_TYPE);
+            return response;
         }
         if let Some(packed) = self.gzip.as_ref().filter(|_| accepts_gzip(request)) {
             return self.respond_packed(method, packed, response);
         }
         let headers = response.headers_mut();
-        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        let (start, end) = match Range::of(request, self.length as u64, self.etag.as_ref()) {
+        let etag = self.headers.get(header::ETAG);
+        let (start, end) = match Range::of(request, self.length as u64, etag) {
             Range::Full => (0, self.length as u64),
             Range::Part { start, end } => {
                 let text = format!("bytes {start}-{}/{}", end - 1, self.length);
@@ -118,7 +121,8 @@ impl Content {
     fn respond_packed(&self, method: &Method, packed: &Bytes, mut response: Response) -> Response {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        if let Some(etag) = &self.etag {
+        headers.remove(header::ACCEPT_RANGES);
+        if let Some(etag) = self.headers.get(header::ETAG) {
             // The packed form is another representation: a weak tag says "same meaning".
             let text = format!("W/{}", etag.to_str().unwrap_or("\"\""));
             insert(headers, header::ETAG, &text);

@@ -22,8 +22,9 @@ use crate::Clock;
 const PROGRESS_BYTES_MIN: u64 = 16 << 10;
 
 /// What one connection has been doing. Times are milliseconds of the coarse clock, plus one; 0 = no.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Activity {
+    connections: Arc<Connections>,
     in_flight: AtomicU32,
     idle_since: AtomicU64,
     header_since: AtomicU64,
@@ -51,7 +52,8 @@ impl Activity {
         }
     }
 
-    pub(super) fn request_ended(&self, now: u64) {
+    pub(super) fn request_ended(&self) {
+        let now = self.connections.coarse();
         if self.in_flight.fetch_sub(1, Relaxed) == 1 {
             self.idle_since.store(now, Relaxed);
             self.header_since.store(0, Relaxed);
@@ -149,10 +151,17 @@ impl Connections {
         (taken < limit as u64).then_some(place)
     }
 
-    pub(super) fn activity(&self) -> Arc<Activity> {
-        let activity = Activity::default();
-        activity.idle_since.store(self.coarse(), Relaxed);
-        Arc::new(activity)
+    pub(super) fn activity(self: &Arc<Self>) -> Arc<Activity> {
+        Arc::new(Activity {
+            connections: Arc::clone(self),
+            in_flight: AtomicU32::new(0),
+            idle_since: AtomicU64::new(self.coarse()),
+            header_since: AtomicU64::new(0),
+            blocked_since: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            is_http2: AtomicBool::new(false),
+            http2_seen: Notify::new(),
+        })
     }
 
     /// Starts a connection's task and watches it. The list stays locked meanwhile, so that a task that
@@ -215,22 +224,19 @@ impl Drop for Place {
 pub(super) struct Guarded<T> {
     inner: T,
     activity: Arc<Activity>,
-    connections: Arc<Connections>,
 }
 
 impl<T> Guarded<T> {
-    pub(super) fn new(inner: T, activity: Arc<Activity>, connections: Arc<Connections>) -> Self {
-        Guarded {
-            inner,
-            activity,
-            connections,
-        }
+    pub(super) fn new(inner: T, activity: Arc<Activity>) -> Self {
+        Guarded { inner, activity }
     }
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
             Poll::Ready(Ok(bytes)) => self.activity.wrote(*bytes as u64),
-            Poll::Pending => self.activity.write_blocked(self.connections.coarse()),
+            Poll::Pending => self
+                .activity
+                .write_blocked(self.activity.connections.coarse()),
             Poll::Ready(Err(_)) => {}
         }
         written
@@ -246,7 +252,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if result.is_ready() && buffer.filled().len() > before {
-            self.activity.read(self.connections.coarse());
+            self.activity.read(self.activity.connections.coarse());
         }
         result
     }

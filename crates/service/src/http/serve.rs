@@ -271,11 +271,14 @@ fn spawn<H, T, W>(
     let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
     place.id = id;
     let activity = shared.connections.activity();
-    let connection = Connection {
-        shared: Arc::clone(shared),
+    let context = Context {
         activity: Arc::clone(&activity),
         handler: handler.clone(),
         drain: drain.clone(),
+    };
+    let connection = Connection {
+        shared: Arc::clone(shared),
+        context: Arc::new(context),
         address,
         _retain: drain.retain(),
         _place: place,
@@ -308,11 +311,16 @@ impl Drop for Open {
     }
 }
 
-struct Connection<H> {
-    shared: Arc<Shared>,
+/// What the requests of one connection share.
+struct Context<H> {
     activity: Arc<Activity>,
     handler: H,
     drain: Watch,
+}
+
+struct Connection<H> {
+    shared: Arc<Shared>,
+    context: Arc<Context<H>>,
     address: SocketAddr,
     _retain: Retain,
     _place: Place,
@@ -320,60 +328,57 @@ struct Connection<H> {
 }
 
 /// A request that is being answered; ends with its response body.
-struct InFlight {
-    activity: Arc<Activity>,
-    connections: Arc<Connections>,
-}
+struct InFlight(Arc<Activity>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.activity.request_ended(self.connections.coarse());
+        self.0.request_ended();
+    }
+}
+
+impl<H: Handler> Context<H> {
+    async fn answer(&self, request: Request, peer: Peer) -> ::http::Response<Tracked> {
+        let http2 = request.version() == ::http::Version::HTTP_2;
+        let is_head = request.method() == ::http::Method::HEAD;
+        self.activity.request_started(http2);
+        let in_flight = InFlight(Arc::clone(&self.activity));
+        let mut response = self.handler.handle(request, peer).await;
+        let has_length = !matches!(response.status().as_u16(), 204 | 304);
+        if is_head
+            && has_length
+            && let Some(length) = response.body().exact_length()
+        {
+            // hyper derives it from a body that is sent; here none is.
+            let length = ::http::HeaderValue::from(length);
+            response
+                .headers_mut()
+                .entry(::http::header::CONTENT_LENGTH)
+                .or_insert(length);
+        }
+        if !http2 && self.drain.is_leaving() {
+            let close = ::http::HeaderValue::from_static("close");
+            response
+                .headers_mut()
+                .insert(::http::header::CONNECTION, close);
+        }
+        response.map(|body| Tracked {
+            body,
+            _in_flight: in_flight,
+        })
     }
 }
 
 impl<H: Handler> Connection<H> {
     async fn run<T: Transport>(self, stream: T, is_tls: bool) {
-        let connections = &self.shared.connections;
-        self.activity.handshake_ended();
-        let io = Guarded::new(stream, Arc::clone(&self.activity), Arc::clone(connections));
+        self.context.activity.handshake_ended();
+        let io = Guarded::new(stream, Arc::clone(&self.context.activity));
         let peer = Peer {
             address: self.address,
             is_tls,
         };
         let service = service_fn(|request: Request| {
-            let http2 = request.version() == ::http::Version::HTTP_2;
-            let is_head = request.method() == ::http::Method::HEAD;
-            self.activity.request_started(http2);
-            let in_flight = InFlight {
-                activity: Arc::clone(&self.activity),
-                connections: Arc::clone(connections),
-            };
-            let (handler, drain) = (self.handler.clone(), self.drain.clone());
-            async move {
-                let mut response = handler.handle(request, peer).await;
-                let has_length = !matches!(response.status().as_u16(), 204 | 304);
-                if is_head
-                    && has_length
-                    && let Some(length) = response.body().exact_length()
-                {
-                    // hyper derives it from a body that is sent; here none is.
-                    let length = ::http::HeaderValue::from(length);
-                    response
-                        .headers_mut()
-                        .entry(::http::header::CONTENT_LENGTH)
-                        .or_insert(length);
-                }
-                if !http2 && drain.is_leaving() {
-                    let close = ::http::HeaderValue::from_static("close");
-                    response
-                        .headers_mut()
-                        .insert(::http::header::CONNECTION, close);
-                }
-                Ok::<_, std::convert::Infallible>(response.map(|body| Tracked {
-                    body,
-                    _in_flight: in_flight,
-                }))
-            }
+            let context = Arc::clone(&self.context);
+            async move { Ok::<_, std::convert::Infallible>(context.answer(request, peer).await) }
         });
         let builder = self.builder();
         let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
@@ -381,10 +386,10 @@ impl<H: Handler> Connection<H> {
         // an answer, so its idle connections stay until the listener closes.
         let told_to_leave = async {
             tokio::select! {
-                () = self.drain.reached(Phase::Closing) => {}
+                () = self.context.drain.reached(Phase::Closing) => {}
                 () = async {
-                    self.drain.reached(Phase::Leaving).await;
-                    self.activity.http2_seen.notified().await;
+                    self.context.drain.reached(Phase::Leaving).await;
+                    self.context.activity.http2_seen.notified().await;
                 } => {}
             }
         };

@@ -67,30 +67,53 @@ pub struct Membership {
 
 impl Membership {
     /// Finds out who this instance is, if anything needs it.
-    pub async fn find(names: Names, metadata: &Metadata, clock: Clock) -> Result<Membership, Error> {
+    pub async fn find(
+        names: Names,
+        metadata: &Metadata,
+        clock: Clock,
+    ) -> Result<Membership, Error> {
         if names.target_group_arn.is_none() && names.lifecycle_hook.is_none() {
             let instance_id = String::new();
-            return Ok(Membership { instance_id, target_group: None, lifecycle: None, clock });
+            return Ok(Membership {
+                instance_id,
+                target_group: None,
+                lifecycle: None,
+                clock,
+            });
         }
         let known = names.instance_id.is_some() && names.region.is_some();
-        let identity = if known { None } else { metadata.identity(&clock).await };
-        let (id, region) = identity.map(|found| (found.instance_id, found.region)).unzip();
+        let identity = if known {
+            None
+        } else {
+            metadata.identity(&clock).await
+        };
+        let (id, region) = identity
+            .map(|found| (found.instance_id, found.region))
+            .unzip();
         let instance_id = names.instance_id.or(id).ok_or(Error::InstanceUnknown)?;
         let config = sdk_config(names.region.or(region), names.endpoint).await;
-        let target_group =
-            names.target_group_arn.map(|arn| (LoadBalancing::new(&config), arn));
+        let target_group = names
+            .target_group_arn
+            .map(|arn| (LoadBalancing::new(&config), arn));
         let lifecycle = names
             .auto_scaling_group
             .zip(names.lifecycle_hook)
             .map(|(group, hook)| (AutoScaling::new(&config), group, hook));
-        Ok(Membership { instance_id, target_group, lifecycle, clock })
+        Ok(Membership {
+            instance_id,
+            target_group,
+            lifecycle,
+            clock,
+        })
     }
 
     /// Leaves the target group and waits until the balancer has seen it. Meanwhile the lifecycle hook is
     /// told that we are at it.
     pub async fn deregister(&self) {
         self.heartbeat().await;
-        let Some((client, arn)) = &self.target_group else { return };
+        let Some((client, arn)) = &self.target_group else {
+            return;
+        };
         let target = TargetDescription::builder().id(&self.instance_id).build();
         let left = self
             .retry("deregister from the target group", || {
@@ -109,7 +132,9 @@ impl Membership {
 
     /// Tells the lifecycle hook that the instance may end.
     pub async fn complete(&self) {
-        let Some((client, group, hook)) = &self.lifecycle else { return };
+        let Some((client, group, hook)) = &self.lifecycle else {
+            return;
+        };
         let done = self
             .retry("complete the lifecycle action", || {
                 let call = client
@@ -128,7 +153,9 @@ impl Membership {
 
     /// Without an action under way (a Spot notice alone) the hook refuses, which is no harm.
     async fn heartbeat(&self) {
-        let Some((client, group, hook)) = &self.lifecycle else { return };
+        let Some((client, group, hook)) = &self.lifecycle else {
+            return;
+        };
         let beat = client
             .record_lifecycle_action_heartbeat()
             .auto_scaling_group_name(group)
@@ -145,14 +172,26 @@ impl Membership {
         let until = self.clock.now() + SEEN_WITHIN;
         while self.clock.now() < until {
             let target = TargetDescription::builder().id(&self.instance_id).build();
-            let seen = client.describe_target_health().target_group_arn(arn).targets(target);
+            let seen = client
+                .describe_target_health()
+                .target_group_arn(arn)
+                .targets(target);
             match seen.send().await {
-                Ok(answer) if !answer.target_health_descriptions().iter().any(gets_requests) => {
+                Ok(answer)
+                    if !answer
+                        .target_health_descriptions()
+                        .iter()
+                        .any(gets_requests) =>
+                {
                     return;
                 }
                 Ok(_) => {}
                 // An unknown target is one that has left.
-                Err(error) if error.as_service_error().is_some_and(|e| e.is_invalid_target_exception()) => {
+                Err(error)
+                    if error
+                        .as_service_error()
+                        .is_some_and(|e| e.is_invalid_target_exception()) =>
+                {
                     return;
                 }
                 Err(error) => {
@@ -161,7 +200,10 @@ impl Membership {
             }
             self.clock.sleep(LOOK_EVERY).await;
         }
-        tracing::warn!(target_group = arn, "the load balancer may still send requests");
+        tracing::warn!(
+            target_group = arn,
+            "the load balancer may still send requests"
+        );
     }
 
     async fn retry<F, Fut>(&self, what: &str, call: F) -> bool
@@ -171,7 +213,9 @@ impl Membership {
     {
         let mut waits = RETRY.start();
         loop {
-            let Err(error) = call().await else { return true };
+            let Err(error) = call().await else {
+                return true;
+            };
             let Some(wait) = waits.next() else {
                 tracing::error!(error, "cannot {what}; leaving without");
                 return false;
@@ -182,9 +226,7 @@ impl Membership {
     }
 }
 
-fn gets_requests(
-    target: &aws_sdk_elasticloadbalancingv2::types::TargetHealthDescription,
-) -> bool {
+fn gets_requests(target: &aws_sdk_elasticloadbalancingv2::types::TargetHealthDescription) -> bool {
     let state = target.target_health().and_then(|health| health.state());
     !matches!(
         state,
@@ -198,7 +240,9 @@ fn gets_requests(
 
 async fn sdk_config(region: Option<String>, endpoint: Option<String>) -> SdkConfig {
     let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
-    let http = aws_smithy_http_client::Builder::new().tls_provider(ring).build_https();
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(ring)
+        .build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
     if let Some(region) = region {
         loader = loader.region(Region::new(region));
