@@ -359,7 +359,7 @@ fn qualifies(video: &Video, probe: &Probe, segments: &[Segment], ladder: &[Ladde
     let at_width = ladder.iter().filter(|rung| rung.width <= video.width);
     let spent = at_width.map(|rung| u64::from(rung.bitrate)).max();
     let cheap = spent.is_none_or(|spent| bitrate <= spent * COPY_BITRATE_MAX_PERCENT / 100);
-    longest <= ticks(COPY_GROUP_SECONDS_MAX) && cheap
+    video.is_common && longest <= ticks(COPY_GROUP_SECONDS_MAX) && cheap
 }
 
 #[cfg(test)]

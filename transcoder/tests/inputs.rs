@@ -135,6 +135,27 @@ async fn a_variable_rate_keeps_its_times() {
 }
 
 #[tokio::test]
+async fn an_odd_size_becomes_even_rungs() {
+    let odd = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=321x161:rate=15:duration=4",
+    ];
+    let (place, result) = transcode("odd.mp4", &[&odd, &["-pix_fmt", "yuv444p"], &H264]).await;
+    let asset = result.unwrap();
+    decodes(&place, &asset);
+    let master = text(&*place.egress, &transcoder::multivariant(&asset)).await;
+    assert!(
+        !master.contains("source/"),
+        "few players decode 4:4:4\n{master}"
+    );
+    let read = read_rendition(&*place.egress, &asset, "80p").await;
+    let avc = read.track.avc().unwrap();
+    assert_eq!((avc.width(), avc.height()), (160, 80));
+}
+
+#[tokio::test]
 async fn what_cannot_become_vod_gets_a_verdict_that_names_the_reason() {
     let (_, result) = transcode(
         "new.mp4",
@@ -146,6 +167,18 @@ async fn what_cannot_become_vod_gets_a_verdict_that_names_the_reason() {
         verdict.contains("H265") || verdict.contains("HEVC"),
         "{verdict}"
     );
+    let secret = "76a6c65c5ea762046bd749a2e632ccbb";
+    let encrypted = [
+        "-encryption_scheme",
+        "cenc-aes-ctr",
+        "-encryption_key",
+        secret,
+        "-encryption_kid",
+        secret,
+    ];
+    let (_, result) = transcode("locked.mp4", &[&VIDEO, &H264, &encrypted]).await;
+    let verdict = result.unwrap_err();
+    assert!(verdict.contains("encrypted"), "{verdict}");
     let place = Place::new().await;
     let verdict = upload(&place, "empty.mp4", Bytes::new()).await.unwrap_err();
     assert!(verdict.contains("empty"), "{verdict}");

@@ -11,6 +11,7 @@ fn probe(keyframes: Vec<i64>, end: i64, breaks: Vec<i64>) -> Probe {
             height: 1920,
             rate: (30, 1),
             keyframes,
+            is_common: true,
             breaks,
         }),
         audio: Some(Audio {

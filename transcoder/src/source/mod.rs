@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use encode::stills::Stills;
 use media::{AccessUnit, Codec, Immersive, Kind, Track, VIDEO_TIMESCALE};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,15 @@ pub use own::Sidecar;
 
 /// Video units looked at to find out a rate that the stream does not declare.
 const RATE_UNITS: usize = 120;
+
+/// Baseline, Main and High. What lies beyond (10 bits, 4:2:2, 4:4:4) few players decode.
+const COMMON_PROFILES: [&str; 3] = ["avc1.42", "avc1.4d", "avc1.64"];
+
+/// Keyframes that are tried before pictures count as beyond decoding.
+const KEYFRAMES_TRIED: u32 = 3;
+
+/// Only whether they decode matters.
+const STILL_PIXELS: u32 = 16;
 
 /// What a plan needs to know of a recording.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +62,8 @@ pub struct Video {
     pub rate: (u32, u32),
     /// Decode times of keyframes.
     pub keyframes: Vec<i64>,
+    /// Its profile is one that players of all kinds decode.
+    pub is_common: bool,
     /// Where media does not go on: the end of what is before it.
     pub breaks: Vec<i64>,
 }
@@ -155,6 +167,7 @@ impl Source {
             return Err(Error::recording(&self.key, "its duration is zero"));
         }
         let rate = self.rate()?;
+        self.check_decodes()?;
         let sidecar = self.sidecar.as_ref();
         let breaks = sidecar.map(Sidecar::breaks).unwrap_or_default();
         let video = self.video.as_ref().and_then(Track::avc).map(|avc| Video {
@@ -162,6 +175,9 @@ impl Source {
             height: avc.height(),
             rate,
             keyframes,
+            is_common: COMMON_PROFILES
+                .iter()
+                .any(|profile| avc.rfc6381().starts_with(profile)),
             breaks,
         });
         if video
@@ -186,6 +202,31 @@ impl Source {
             stream: sidecar.map(|sidecar| sidecar.stream.clone()),
             started_at: sidecar.map(|sidecar| sidecar.started_at),
         })
+    }
+
+    /// Refuses pictures that nobody can decode: encrypted ones look like any others from outside.
+    fn check_decodes(&mut self) -> Result<()> {
+        let Some(track) = self.video.clone() else {
+            return Ok(());
+        };
+        let refuse = |error: encode::Error| Error::recording(&self.key, error);
+        let mut stills = Stills::open(&track, STILL_PIXELS, STILL_PIXELS).map_err(refuse)?;
+        let mut tried = 0;
+        self.seek(None)?;
+        while tried < KEYFRAMES_TRIED {
+            let Some(unit) = self.read()? else { break };
+            if unit.kind == Kind::Video && unit.is_sync {
+                tried += 1;
+                let refuse = |error: encode::Error| Error::recording(&self.key, error);
+                if stills.take(&unit).map_err(refuse)?.is_some() {
+                    return self.seek(None);
+                }
+            }
+        }
+        let verdict = format!(
+            "none of its first {tried} keyframes can be decoded: it is encrypted or damaged"
+        );
+        Err(Error::recording(&self.key, verdict))
     }
 
     /// Pictures per second: declared, or the commonest distance of the first pictures.
