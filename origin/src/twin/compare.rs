@@ -49,7 +49,6 @@ impl Twin {
             }
             return;
         }
-        self.shared = true;
         let wrong = self.compare_boundaries(facts, now);
         self.compare_inits(ours, theirs);
         if wrong > 0 {
@@ -127,7 +126,7 @@ impl Twin {
 /// What must be alike in a boundary.
 fn essence(boundary: Boundary) -> (i64, i64, u64, i64) {
     // The anchor may be told at another time; what it says of this boundary may not differ.
-    let elapsed = i128::from(boundary.time - boundary.anchor_time) * 1_000_000;
+    let elapsed = (i128::from(boundary.time) - i128::from(boundary.anchor_time)) * 1_000_000;
     let elapsed = elapsed / i128::from(VIDEO_TIMESCALE.rate());
     let date = i128::from(boundary.anchor_micros) + elapsed;
     let date = i64::try_from(date).unwrap_or(0);

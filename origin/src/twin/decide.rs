@@ -19,6 +19,8 @@ const REFUSALS_MAX: u32 = 2;
 enum Verdict {
     Wait,
     Proceed,
+    /// Only a new run, above both, can bring both together.
+    Renumber,
     Join(Join),
 }
 
@@ -59,6 +61,7 @@ impl Twin {
         match self.judge(hold, own, now) {
             Verdict::Wait => {}
             Verdict::Proceed => self.proceed(own, now),
+            Verdict::Renumber => self.renumber(own, now),
             Verdict::Join(join) => self.join(join, now),
         }
     }
@@ -112,7 +115,7 @@ impl Twin {
             State::Holding | State::Waiting => patient(HOLD_MAX),
             State::Live => match hold.find(facts, *answered) {
                 Match::Found(join) if is_above(&join, own) => Verdict::Join(join),
-                // The leader's numbers are below ours: only a new run can bring both together.
+                Match::Found(_) if matches!(hold.reason, Reason::Yield) => Verdict::Renumber,
                 Match::Found(_) => Verdict::Proceed,
                 Match::Recognised => patient(HOLD_MAX + HOLD_RECOGNISED_MAX),
                 Match::Unknown => patient(HOLD_MAX),
@@ -135,12 +138,19 @@ impl Twin {
             leads: false,
             ..Lock::default()
         };
-        self.shared = true;
+        self.carried = Some(now);
         self.recent_sound.clear();
         let tracks = hold.tracks.clone();
         let units = hold.join(&join);
         self.outputs.push_back(Output::Join(join, tracks));
         self.outputs.extend(units.into_iter().map(Output::Unit));
+    }
+
+    fn renumber(&mut self, own: Own<'_>, now: Duration) {
+        if let Some(hold) = &mut self.hold {
+            hold.reason = Reason::Poisoned;
+        }
+        self.proceed(own, now);
     }
 
     /// Publishes what is held without the peer's run.
@@ -152,7 +162,7 @@ impl Twin {
         let goes_on = match (own.open_run(), reason) {
             (None, _) | (_, Reason::Poisoned) => false,
             (Some(_), Reason::Start | Reason::Yield) => true,
-            (Some(run), Reason::Break(_)) => self.may_continue(run, now),
+            (Some(run), Reason::Break(_)) => self.may_continue(run, hold.since),
         };
         if matches!(reason, Reason::Yield | Reason::Poisoned) {
             self.backoff_until = now + self.backoff;
@@ -182,7 +192,7 @@ impl Twin {
         self.memory.clear();
         self.shift = Shift::default();
         self.lock.since = None;
-        self.shared = false;
+        self.carried = None;
         self.outputs.push_back(Output::Own {
             msn: msn.unwrap_or(0),
             discontinuity_sequence: sequence.unwrap_or(0),
@@ -190,19 +200,26 @@ impl Twin {
         });
     }
 
-    /// Whether our run may go on behind a break: only if nobody else can give the same URLs other bytes, and
-    /// nobody's numbers are above ours.
-    pub(super) fn may_continue(&self, run: &RunFacts, now: Duration) -> bool {
-        let facts = match &self.peer.facts {
-            Some((facts, _)) if !self.is_lost(now) => facts,
-            // Cut off from a peer that may live: what we shared is no longer ours to continue.
-            _ => return !self.shared || self.is_gone(now),
-        };
-        let Some(theirs) = &facts.run else {
+    /// Nobody else carries our run: nobody ever did, or the peer has been gone, or has carried something
+    /// else, for so long that our numbers have passed whatever it had.
+    pub(super) fn is_exclusive(&self, now: Duration) -> bool {
+        let Some(carried) = self.carried else {
             return true;
         };
+        let long = now.saturating_sub(carried) > PEER_LOST;
+        long && (self.is_gone(now) || !self.is_lost(now))
+    }
+
+    /// Whether our run may go on behind a break: only if nobody else can give the same URLs other bytes, and
+    /// nobody's numbers are above ours. `since` is when the break came.
+    pub(super) fn may_continue(&self, run: &RunFacts, since: Duration) -> bool {
+        let fresh = self.peer.facts.as_ref().filter(|(_, at)| *at >= since);
+        let theirs = fresh.and_then(|(facts, _)| Some((facts, facts.run.as_ref()?)));
+        let Some((facts, theirs)) = theirs else {
+            return self.left_exclusive;
+        };
         if theirs.epoch != run.epoch {
-            return run.next_msn > theirs.next_msn;
+            return self.left_exclusive && run.next_msn > theirs.next_msn;
         }
         let reached = run.next_msn >= theirs.next_msn
             && run.discontinuity_sequence >= theirs.discontinuity_sequence;

@@ -28,6 +28,9 @@ const INITS_MAX: usize = 18;
 /// Numbers are at most this far ahead of our clock, in seconds: both machines keep time, and a minute is
 /// what a badly kept one is off.
 const AHEAD_MAX_SECONDS: u64 = 60;
+/// Players walk to this number; more is no broadcast's.
+const DISCONTINUITIES_MAX: u64 = 1_000_000;
+
 /// Program date times are at most this far from our clock, in microseconds.
 const DATE_OFF_MAX_MICROS: i64 = 3_600_000_000;
 /// No broadcast is longer (ten years of ticks).
@@ -198,7 +201,7 @@ impl Facts {
             within("keyframe's time", mark.dts, 0, TICKS_MAX)?;
             within(
                 "keyframe's delay",
-                mark.pts - mark.dts,
+                mark.pts.saturating_sub(mark.dts),
                 -DELAY_MAX,
                 DELAY_MAX,
             )?;
@@ -221,11 +224,12 @@ impl RunFacts {
         let newest = now.saturating_add(AHEAD_MAX_SECONDS);
         within("next number", self.next_msn, 0, newest)?;
         within("first number", self.origin_msn, 0, self.next_msn)?;
+        let discontinuities = self.discontinuity_sequence;
         within(
             "discontinuity sequence",
-            self.discontinuity_sequence,
+            discontinuities,
             0,
-            newest,
+            DISCONTINUITIES_MAX,
         )?;
         if let Some(constants) = &self.constants {
             within("target duration", constants.target_duration, 1, 30)?;
@@ -242,12 +246,12 @@ fn check_boundary(boundary: &Boundary, next: u64, wall_micros: i64) -> Result<()
     within("boundary's time", boundary.dts, 0, TICKS_MAX)?;
     within(
         "boundary's delay",
-        boundary.time - boundary.dts,
+        boundary.time.saturating_sub(boundary.dts),
         -DELAY_MAX,
         DELAY_MAX,
     )?;
     within("anchor's time", boundary.anchor_time, -DELAY_MAX, TICKS_MAX)?;
-    let elapsed = i128::from(boundary.time - boundary.anchor_time) * 1_000_000
+    let elapsed = (i128::from(boundary.time) - i128::from(boundary.anchor_time)) * 1_000_000
         / i128::from(VIDEO_TIMESCALE.rate());
     let date = i128::from(boundary.anchor_micros) + elapsed;
     let wall = i128::from(wall_micros);

@@ -131,8 +131,10 @@ pub struct Twin {
     pub(super) sound_scale: Option<Timescale>,
     pub(super) hold: Option<Hold>,
     pub(super) outputs: VecDeque<Output>,
-    /// The peer has carried this run too.
-    pub(super) shared: bool,
+    /// When the peer was last known to carry this run too, or was told all it needs to.
+    pub(super) carried: Option<Duration>,
+    /// When the publisher left, nobody else carried this run.
+    pub(super) left_exclusive: bool,
     pub(super) recent_sound: VecDeque<Held>,
     pub(super) yielding: Option<Reason>,
     pub(super) peer: Peer,
@@ -172,7 +174,8 @@ impl Twin {
             sound_scale: None,
             hold: None,
             outputs: VecDeque::new(),
-            shared: false,
+            carried: None,
+            left_exclusive: false,
             recent_sound: VecDeque::new(),
             yielding: None,
             peer: Peer::default(),
@@ -242,7 +245,10 @@ impl Twin {
         let Some(run) = own.open_run() else {
             return;
         };
-        let follows = self.lock.since.is_some() && !self.lock.leads;
+        let follows = !self.is_exclusive(now) && !self.lock.leads;
+        if !contested {
+            self.left_exclusive = !follows;
+        }
         if !(contested || follows) {
             self.outputs.push_back(Output::Break(mark));
         } else if !self.is_lost(now) {
@@ -261,6 +267,7 @@ impl Twin {
         }
         self.yielding = None;
         self.recent_sound.clear();
+        self.left_exclusive = self.is_exclusive(now);
     }
 
     /// Whether media is held: then [`Twin::tick`] after each unit.
@@ -306,11 +313,13 @@ impl Twin {
     /// Whether another origin may have what is missing here, under the same names: see
     /// `Packager::interrupt_incomplete`.
     pub fn is_shared(&self, now: Duration) -> bool {
-        if !self.shared || self.is_gone(now) {
-            return false;
-        }
-        let live = |(facts, _): &(Facts, Duration)| facts.state == State::Live;
-        self.is_lost(now) || self.peer.facts.as_ref().is_some_and(live)
+        let spoken = |(facts, at): &(Facts, Duration)| {
+            // Since then it may have taken our offer.
+            let since = self.carried.is_none_or(|carried| carried <= *at);
+            since && facts.state == State::Waiting
+        };
+        let waits = self.peer.facts.as_ref().is_some_and(spoken) && !self.is_lost(now);
+        !self.is_exclusive(now) && !waits
     }
 
     /// Whether to ask now; then exactly one [`Twin::answered`] must follow.
@@ -339,6 +348,11 @@ impl Twin {
                 self.peer.refusals = 0;
                 self.peer.failed = None;
                 self.trouble = None;
+                let ours = own.open_run().map(|run| &run.epoch);
+                let theirs = facts.run.as_ref().filter(|_| facts.state != State::Absent);
+                if ours.is_some() && theirs.map(|run| &run.epoch) == ours {
+                    self.carried = Some(now);
+                }
                 if self.hold.is_none() {
                     self.compare(&facts, own, now);
                 }
@@ -372,14 +386,18 @@ impl Twin {
         }
         let (facts, _) = self.peer.facts.as_ref()?;
         match &facts.run {
-            Some(run) if run.epoch == epoch => run.constants.map(Some),
+            // Without media it will not come to fix any.
+            Some(run) if run.epoch == epoch && run.constants.is_none() => {
+                (facts.state != State::Live).then_some(None)
+            }
+            Some(run) if run.epoch == epoch => Some(run.constants),
             _ => Some(None),
         }
     }
 
-    /// What the peer is told.
+    /// What the peer is told. `sounds` says that it may join by this.
     pub fn facts(
-        &self,
+        &mut self,
         own: Own<'_>,
         now: Duration,
         sounds: bool,
@@ -391,6 +409,9 @@ impl Twin {
             (_, Some(_), false) => State::Waiting,
             _ => State::Absent,
         };
+        if sounds && state == State::Live {
+            self.carried = Some(now);
+        }
         Facts {
             version: VERSION,
             primary: self.primary,

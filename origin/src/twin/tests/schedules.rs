@@ -18,6 +18,7 @@ enum Act {
     Partition(bool),
     Latency(u64),
     Loss(u64),
+    Pause(u64),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -30,6 +31,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => any::<bool>().prop_map(Act::Partition),
         1 => (0u64..600).prop_map(Act::Latency),
         1 => (0u64..60).prop_map(Act::Loss),
+        1 => (1u64..12_000).prop_map(Act::Pause),
     ]
 }
 
@@ -53,6 +55,7 @@ fn play(bench: &mut Bench, act: &Act) {
         Act::Partition(on) => bench.partitioned = on,
         Act::Latency(latency) => bench.latency = ms(latency),
         Act::Loss(percent) => bench.loss_percent = percent,
+        Act::Pause(time) => bench.pause(ms(time)),
     }
 }
 
@@ -72,8 +75,18 @@ fn peace(bench: &mut Bench) {
     bench.run(Duration::from_secs(90));
 }
 
+/// A minute of broadcast takes a tenth of a second: `PROPTEST_CASES` says how many are worth it.
+fn config() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    let cases = asked.and_then(|cases| cases.parse().ok()).unwrap_or(24);
+    ProptestConfig {
+        cases,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn p26_any_schedule_converges_without_taking_anything_back(
