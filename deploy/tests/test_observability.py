@@ -15,8 +15,6 @@ HEADINGS = ["## Symptom", "## Cause", "## Check", "## Fix"]
 AWAITED = {
     "origin_streams_unlocked",
     "origin_recorder_unconfirmed_bytes",
-    "edge_requests_total",
-    "edge_upstream_fetches_total",
 }
 
 

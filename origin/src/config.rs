@@ -232,12 +232,18 @@ impl Default for RecorderConfig {
 pub struct Drain {
     /// Where the cloud's notices are, or `off`.
     pub metadata: Metadata,
+    /// The group whose lifecycle hook waits for this machine.
+    pub auto_scaling_group: Option<String>,
+    /// That hook.
+    pub lifecycle_hook: Option<String>,
 }
 
 impl Default for Drain {
     fn default() -> Self {
         Self {
             metadata: Metadata::off(),
+            auto_scaling_group: None,
+            lifecycle_hook: None,
         }
     }
 }

@@ -197,6 +197,7 @@ impl Hold {
                 continue;
             };
             recognised = true;
+            eprintln!("DBG {:?} same {} frames {} {} pts {} {} dts {} {} shift {:?}", mark.boundary.map(|b| b.msn % 1000), is_same(mark, held), mark.frame, held.frame, mark.pts - mark.dts, held.unit.pts - held.unit.dts, mark.dts, held.unit.dts, mark.boundary.map(|b| self.shift(facts, held, mark, &b, answered)));
             let Some(boundary) = mark.boundary.filter(|_| is_same(mark, held)) else {
                 continue;
             };

@@ -386,9 +386,9 @@ impl Twin {
         }
         let (facts, _) = self.peer.facts.as_ref()?;
         match &facts.run {
-            // Without media it will not come to fix any.
+            // Without media it will not come to fix any, and who leads does not wait for who follows.
             Some(run) if run.epoch == epoch && run.constants.is_none() => {
-                (facts.state != State::Live).then_some(None)
+                (facts.state != State::Live || self.lock.leads).then_some(None)
             }
             Some(run) if run.epoch == epoch => Some(run.constants),
             _ => Some(None),

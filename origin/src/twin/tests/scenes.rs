@@ -266,28 +266,36 @@ fn p26_a_pause_of_the_encoder_is_the_same_on_both() {
 }
 
 #[test]
-fn debug_me() {
+fn p26_who_joined_and_is_joined_waits_for_nobody() {
+    // Before any playlist: the backup joins the primary, whose connection breaks and joins the backup.
     let mut bench = Bench::new(shape((30, 1), 60));
+    bench.connect(0, ms(257), ms(84));
+    bench.connect(1, ms(406), ms(74));
+    bench.run(ms(5000));
+    bench.disconnect(0);
+    bench.connect(0, ms(100), ms(10));
+    bench.run(s(25));
+    locked(&bench);
+}
+
+#[test]
+fn debug_me() {
+    let mut bench = Bench::new(shape((30, 1), 30));
     bench.patience = s(40);
-    bench.connect(0, ms(406), ms(74));
-    bench.connect(1, ms(257), ms(84));
+    bench.connect(0, ms(0), ms(0));
+    bench.connect(1, ms(4182), ms(0));
     let show = |bench: &mut Bench, n: u64| {
         for _ in 0..n {
-            bench.run(s(2));
+            bench.run(ms(250));
             for i in 0..2 {
                 let r = bench.report(i);
-                let m = bench.media(i, "source");
-                eprint!("{} {:?} n{} {}/{} j{} {} {} {}| ", r["state"], m.as_ref().map(|m| (m.epoch().to_owned(), m.last_msn())), r["run"]["next_msn"], r["twin"]["state"], r["twin"]["leads"], r["twin"]["joins"], r["run"]["epoch"], r["twin"]["disagreements"], r["twin"]["trouble"]);
+                let m = bench.media(i, "audio");
+                let parts = m.as_ref().map(|m| m.retained().iter().chain(m.open()).rev().take(2).map(|s| (s.msn % 1000, s.gap, s.parts.iter().map(|p| (p.bytes.len(), p.duration, p.gap)).collect::<Vec<_>>())).collect::<Vec<_>>());
+                eprintln!("null {} {:?} n{} {}/{} j{} {} {} {} {:?}| ", r["state"], m.as_ref().map(|m| (m.epoch().to_owned(), m.last_msn())), r["run"]["next_msn"], r["twin"]["state"], r["twin"]["leads"], r["twin"]["joins"], r["run"]["epoch"], r["twin"]["disagreements"], r["timeline"]["discontinuities"], parts);
             }
-            eprintln!();
         }
     };
-    bench.loss_percent = 27;
-    bench.run(ms(6741));
-    show(&mut bench, 0);
-    bench.disconnect(0);
-    bench.partitioned = false;
-    bench.loss_percent = 0;
-    bench.connect(0, ms(300), ms(10));
-    show(&mut bench, 40);
+    bench.run(ms(8332));
+    bench.pause(ms(5312));
+    show(&mut bench, 60);
 }
