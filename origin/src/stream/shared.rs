@@ -13,10 +13,10 @@ impl Core {
     /// A unit of the timeline goes through the twin.
     pub(super) fn take(&mut self, unit: AccessUnit, wall: SystemTime) {
         let has_run = self.run.as_ref().is_some_and(|run| !run.is_ending());
-        let frame = self.timeline.stats().video.frame_ticks;
+        let timeline = self.timeline.stats();
         let now = self.environment.clock.now();
         if let Some(twin) = &mut self.twin {
-            twin.take(unit, (now, wall), frame, has_run, &self.announced);
+            twin.take(unit, (now, wall), &timeline, has_run, &self.announced);
             if !twin.is_holding() {
                 self.pump();
                 return;
@@ -79,8 +79,9 @@ impl Core {
 
     /// See [`super::Stream::twin_compare`].
     pub(super) fn twin_compare(&mut self, digests: &[DigestFacts]) {
+        let now = self.environment.clock.now();
         if let Some(twin) = &mut self.twin {
-            twin.compare_segments(digests);
+            twin.compare_segments(digests, now);
         }
     }
 

@@ -14,6 +14,9 @@ use super::{
     rank::{Side, leads},
 };
 
+/// Whole segments in a row that may differ before the one who follows joins anew.
+const DIFFERING_MAX: u32 = 3;
+
 impl Twin {
     pub(super) fn compare(&mut self, facts: &Facts, own: Own<'_>, now: Duration) {
         let ready = matches!(facts.state, State::Live) && facts.settings == self.settings;
@@ -97,7 +100,7 @@ impl Twin {
     }
 
     /// Compares whole segments' digests, ours against the last answer's.
-    pub fn compare_segments(&mut self, ours: &[DigestFacts]) {
+    pub fn compare_segments(&mut self, ours: &[DigestFacts], now: Duration) {
         let Some((facts, _)) = &self.peer.facts else {
             return;
         };
@@ -116,8 +119,18 @@ impl Twin {
             self.lock.digests_to = own.msn;
             if differ {
                 self.lock.disagreements += 1;
+                self.lock.differing += 1;
             } else {
                 self.lock.agreements += 1;
+                self.lock.differing = 0;
+            }
+        }
+        // One differs where frames were lost on one connection. Many in a row: the ticks differ.
+        if self.lock.differing >= DIFFERING_MAX && self.lock.since.is_some() && !self.lock.leads {
+            self.trouble = Some("segments of one name differ".to_owned());
+            if now >= self.backoff_until {
+                self.lock.differing = 0;
+                self.yielding = Some(Reason::Poisoned);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hls::Tracks;
 
 use super::{
-    BACKOFF_MAX, HOLD_MAX, HOLD_RECOGNISED_MAX, PEER_LOST,
+    BACKOFF_MAX, HOLD_MAX, HOLD_RECOGNISED_MAX, PEER_LOST, SETTLED_MIN,
     facts::{RunFacts, State},
     hold::{Held, Hold, Join, Match, Reason, Shift},
     machine::{Break, Lock, Output, Own, Trouble, Twin},
@@ -108,12 +108,15 @@ impl Twin {
             run: facts.run.as_ref().filter(|_| open(facts.state)),
             primary: facts.primary,
         };
+        let settled = self.settled(now) >= SETTLED_MIN
+            && Duration::from_millis(facts.settled_ms) >= SETTLED_MIN;
         match facts.state {
             State::Absent => Verdict::Proceed,
             State::Holding | State::Waiting if leads(ours, theirs) => Verdict::Proceed,
             State::Waiting if ours.run.is_none() => Verdict::Proceed,
             State::Holding | State::Waiting => patient(HOLD_MAX),
             State::Live => match hold.find(facts, *answered) {
+                Match::Found(_) if !settled => patient(HOLD_MAX + HOLD_RECOGNISED_MAX),
                 Match::Found(join) if is_above(&join, own) => Verdict::Join(join),
                 Match::Found(_) if matches!(hold.reason, Reason::Yield) => Verdict::Renumber,
                 Match::Found(_) => Verdict::Proceed,

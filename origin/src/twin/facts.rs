@@ -111,6 +111,9 @@ pub struct Facts {
     pub settings: Settings,
     /// What it does.
     pub state: State,
+    /// How long ago its timeline last moved to follow the publisher's clock; what moves cannot be joined.
+    #[serde(default)]
+    pub settled_ms: u64,
     /// Its run.
     pub run: Option<RunFacts>,
     /// Keyframes, oldest first.
@@ -163,6 +166,7 @@ impl Facts {
             primary,
             settings,
             state: State::Absent,
+            settled_ms: 0,
             run: None,
             marks: Vec::new(),
             sounds: Vec::new(),

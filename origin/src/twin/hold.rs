@@ -197,7 +197,6 @@ impl Hold {
                 continue;
             };
             recognised = true;
-            eprintln!("DBG {:?} same {} frames {} {} pts {} {} dts {} {} shift {:?}", mark.boundary.map(|b| b.msn % 1000), is_same(mark, held), mark.frame, held.frame, mark.pts - mark.dts, held.unit.pts - held.unit.dts, mark.dts, held.unit.dts, mark.boundary.map(|b| self.shift(facts, held, mark, &b, answered)));
             let Some(boundary) = mark.boundary.filter(|_| is_same(mark, held)) else {
                 continue;
             };
@@ -248,8 +247,12 @@ impl Hold {
         answered: Duration,
     ) -> Option<Shift> {
         let by = mark.dts.checked_sub(held.unit.dts)?;
-        for other in self.keys() {
-            // A keyframe of varying rate may lie a rounding apart; one that cannot be told is no witness.
+        // Keyframes before it are not published: the timeline may have found its grid only then.
+        for other in self
+            .keys()
+            .skip_while(|other| other.unit.dts < held.unit.dts)
+        {
+            // One that cannot be told from others is no witness.
             if let Some(theirs) = nearest(&facts.marks, other, answered)
                 && theirs.dts - other.unit.dts != by
             {
@@ -271,7 +274,7 @@ impl Hold {
                 audio: 0,
             });
         }
-        let audio = self.sound_shift(facts, by)?;
+        let audio = self.sound_shift(facts, by, held.unit.dts)?;
         let first = self.sounds().next()?;
         let first = first.unit.pts.saturating_add(audio);
         let first = self.sound_scale().rescale(first, VIDEO_TIMESCALE);
@@ -279,13 +282,14 @@ impl Hold {
         (first <= boundary.time).then_some(Shift { video: by, audio })
     }
 
-    /// The sound's own shift, near the pictures'.
-    fn sound_shift(&self, facts: &Facts, video: i64) -> Option<i64> {
+    /// The sound's own shift, near the pictures', from a decode time of ours on.
+    fn sound_shift(&self, facts: &Facts, video: i64, from: i64) -> Option<i64> {
         let scale = self.sound_scale();
         let near = VIDEO_TIMESCALE.rescale(SOUND_NEAR, scale);
         let about = VIDEO_TIMESCALE.rescale(video, scale);
+        let from = VIDEO_TIMESCALE.rescale(from, scale);
         let mut agreed: Option<(i64, usize)> = None;
-        for held in self.sounds() {
+        for held in self.sounds().filter(|held| held.unit.dts >= from) {
             let expected = held.unit.dts.saturating_add(about);
             let known = facts.sounds.iter().filter(|(hash, _)| *hash == held.hash);
             let off = |dts: i64| (dts - expected).abs();

@@ -12,7 +12,7 @@ use std::{
 };
 
 use hls::{Boundary, Tracks};
-use media::{AccessUnit, Kind, Timescale};
+use media::{AccessUnit, Kind, Timescale, timeline};
 
 use super::{
     ASK_HOLDING, ASK_LIVE, BACKOFF_MIN, Settings,
@@ -109,6 +109,8 @@ pub(super) struct Lock {
     pub(super) boundaries_to: u64,
     pub(super) digests_to: u64,
     pub(super) joins: u64,
+    /// Whole segments in a row that differ.
+    pub(super) differing: u32,
 }
 
 #[derive(Debug, Default)]
@@ -129,6 +131,9 @@ pub struct Twin {
     pub(super) memory: Memory,
     pub(super) shift: Shift,
     pub(super) sound_scale: Option<Timescale>,
+    /// Ticks by which the timeline has followed the publisher's clock, and when that last changed.
+    pub(super) slewed: (i64, i64),
+    pub(super) slewed_at: Option<Duration>,
     pub(super) hold: Option<Hold>,
     pub(super) outputs: VecDeque<Output>,
     /// When the peer was last known to carry this run too, or was told all it needs to.
@@ -172,6 +177,8 @@ impl Twin {
             memory: Memory::default(),
             shift: Shift::default(),
             sound_scale: None,
+            slewed: (0, 0),
+            slewed_at: None,
             hold: None,
             outputs: VecDeque::new(),
             carried: None,
@@ -188,17 +195,21 @@ impl Twin {
         }
     }
 
-    /// Takes the timeline's next unit. `frame` is the timeline's ticks of a picture, `has_run` whether it
-    /// could be published at once.
+    /// Takes the timeline's next unit; `has_run` says whether it could be published at once.
     pub fn take(
         &mut self,
         unit: AccessUnit,
         (now, wall): (Duration, SystemTime),
-        frame: u32,
+        timeline: &timeline::Stats,
         has_run: bool,
         tracks: &Tracks,
     ) {
         self.follow_sound(tracks);
+        let slewed = (timeline.video.slewed_ticks, timeline.audio.slewed_ticks);
+        if self.slewed != slewed {
+            self.slewed = slewed;
+            self.slewed_at = Some(now);
+        }
         let named = unit.is_sync || unit.kind == Kind::Audio;
         let hash = if named { fingerprint(&unit.payload) } else { 0 };
         let held = Held {
@@ -206,7 +217,7 @@ impl Twin {
             hash,
             wall,
             at: now,
-            frame,
+            frame: timeline.video.frame_ticks,
         };
         if self.hold.is_none() && !has_run {
             self.begin(Reason::Start, now, tracks.clone(), Vec::new());
@@ -258,6 +269,12 @@ impl Twin {
         } else {
             self.begin_own(own, mark.tracks);
         }
+    }
+
+    /// How long the timeline has kept its rhythm.
+    pub(super) fn settled(&self, now: Duration) -> Duration {
+        let since = self.slewed_at.map(|at| now.saturating_sub(at));
+        since.unwrap_or(Duration::MAX)
     }
 
     /// The publisher is gone: nothing more comes that could be waited for.
@@ -417,6 +434,7 @@ impl Twin {
             primary: self.primary,
             settings: self.settings,
             state,
+            settled_ms: u64::try_from(self.settled(now).as_millis()).unwrap_or(u64::MAX),
             run: own.run.cloned(),
             marks: self.memory.mark_facts(now),
             sounds: if sounds {

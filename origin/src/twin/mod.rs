@@ -72,6 +72,10 @@ pub const BACKOFF_MIN: Duration = Duration::from_secs(10);
 /// See [`BACKOFF_MIN`].
 pub const BACKOFF_MAX: Duration = Duration::from_secs(320);
 
+/// A timeline that follows a drifting clock does so at its own moments: it is joined, and joins, only after
+/// it has kept its rhythm for this long.
+pub const SETTLED_MIN: Duration = Duration::from_millis(1500);
+
 /// What both origins must have alike, or they cannot cut alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Settings {

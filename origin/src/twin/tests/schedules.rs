@@ -31,7 +31,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => any::<bool>().prop_map(Act::Partition),
         1 => (0u64..600).prop_map(Act::Latency),
         1 => (0u64..60).prop_map(Act::Loss),
-        1 => (1u64..12_000).prop_map(Act::Pause),
+        1 => (1u64..4_800).prop_map(Act::Pause),
     ]
 }
 
