@@ -83,6 +83,25 @@ fn p11_first_playlist_has_three_segments_and_the_target_duration_stays() {
 }
 
 #[test]
+fn the_multivariant_playlist_appears_with_the_last_renditions_third_segment() {
+    let mut source = Source::regular(30, 60);
+    source.rung_lag = 20;
+    let mut broadcast = Broadcast::new(config(), source, &[rung("960p", 1_000_000)]);
+    while broadcast.packager.snapshot().multivariant().is_none() {
+        broadcast.step();
+    }
+    // Six seconds of pictures, and what the rung is behind.
+    assert!(
+        (180..=202).contains(&broadcast.frame),
+        "after {} pictures",
+        broadcast.frame
+    );
+    let snapshot = broadcast.packager.snapshot();
+    assert_eq!(snapshot.multivariant().unwrap().variants.len(), 2);
+    assert!(snapshot.multivariant().unwrap().audio.is_some());
+}
+
+#[test]
 fn p11_rungs_stay_independent_where_the_source_is_not() {
     let mut source = Source::regular(30, 30);
     source.is_sync = Box::new(|frame| frame < 200 && frame % 30 == 0);

@@ -167,6 +167,7 @@ impl Packager {
         if before > 0 && self.audio.whole_segments == before {
             self.note_gap(AUDIO.into(), slot.msn);
         }
+        self.admit();
     }
 
     /// An audio time in ticks of the video timescale.

@@ -78,7 +78,8 @@ impl Packager {
 
     /// Lists renditions in the multivariant playlist that have come up. The first one waits for
     /// all, within bounds; later ones join. None is ever taken back: a session that uses it would
-    /// end.
+    /// end. Asked after each segment of each rendition, as the last one to come up decides how long
+    /// the first viewers wait.
     pub(super) fn admit(&mut self) {
         let Some(ready_at) = self.ready_at else {
             return;
@@ -112,6 +113,7 @@ impl Packager {
                 listed.push(rendition.name.clone());
             }
         }
+        self.changed |= !listed.is_empty();
         listed
             .into_iter()
             .for_each(|name| self.raise(Event::Listed(name)));

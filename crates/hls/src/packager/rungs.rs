@@ -167,6 +167,7 @@ impl Packager {
         if let Some(name) = lost {
             self.note_gap(name, slot.msn);
         }
+        self.admit();
     }
 }
 
