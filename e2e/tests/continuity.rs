@@ -375,14 +375,10 @@ async fn p2_p24_numbers_go_on_and_urls_never_return_after_the_origin_was_killed(
     drop(origin);
     // Numbers are the clock's seconds: what a live run of this length would have let pass.
     let first = before.segments[0].msn;
-    e2e::until(
-        "the clock is past the first run",
-        e2e::PATIENCE,
-        async || {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            now.ok().filter(|now| now.as_secs() > first)
-        },
-    )
+    until("the clock is past the first run", PATIENCE, async || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.ok().filter(|now| now.as_secs() > first)
+    })
     .await;
 
     let origin = Origin::start_on(folder.path(), SETTINGS, rtmp, http, admin).await;
