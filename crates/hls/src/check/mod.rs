@@ -13,19 +13,21 @@
 //! ```
 
 mod across;
+mod multivariant;
 mod parse;
 mod reloads;
 mod single;
 
 use std::{collections::BTreeMap, fmt};
 
+pub use multivariant::{Listed, Multivariant, check_multivariant};
 pub use parse::{Attributes, Media, Piece, Syntax, Unit, parse_media};
 
 /// Renditions one checker follows; more than any multivariant playlist of ours lists.
 const RENDITIONS_MAX: usize = 64;
 
 macro_rules! rules {
-    ($($(#[doc = $text:literal])+ $name:ident = $id:literal),+ $(,)?) => {
+    ($($(#[doc = $text:literal])+ $name:ident = $id:literal, $section:literal;)+) => {
         /// What can be wrong. Ids are stable: dashboards and alerts name them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
@@ -39,73 +41,93 @@ macro_rules! rules {
             pub const fn id(self) -> &'static str {
                 match self { $(Rule::$name => $id),+ }
             }
+
+            /// Where it is written: the section of bis.
+            pub const fn section(self) -> &'static str {
+                match self { $(Rule::$name => $section),+ }
+            }
+
+            /// What it says.
+            pub const fn words(self) -> &'static str {
+                match self { $(Rule::$name => concat!($($text),+).trim_ascii_start()),+ }
+            }
         }
     };
 }
 
 rules! {
     /// Not a playlist, or a line that cannot be read.
-    Syntax = "syntax",
+    Syntax = "syntax", "4.1";
     /// No EXT-X-TARGETDURATION.
-    TargetMissing = "td-missing",
+    TargetMissing = "td-missing", "4.4.3.1";
     /// EXT-X-TARGETDURATION changed between reloads.
-    TargetChanged = "td-changed",
+    TargetChanged = "td-changed", "6.2.1";
     /// An EXTINF rounds to more than the target duration.
-    TargetExceeded = "td-exceeded",
+    TargetExceeded = "td-exceeded", "4.4.3.1";
     /// EXT-X-VERSION is below what the tags used need.
-    Version = "version",
+    Version = "version", "7";
     /// EXT-X-MEDIA-SEQUENCE, or the last segment's number, went back.
-    MsnDecreased = "msn-decreased",
+    MsnDecreased = "msn-decreased", "6.2.2";
     /// A number that was listed before now names another segment.
-    SegmentChanged = "segment-changed",
+    SegmentChanged = "segment-changed", "6.2.1";
     /// EXT-X-DISCONTINUITY-SEQUENCE is missing although discontinuities are listed.
-    DiscontinuitySequenceMissing = "discontinuity-sequence-missing",
+    DiscontinuitySequenceMissing = "discontinuity-sequence-missing", "4.4.3.3";
     /// EXT-X-DISCONTINUITY-SEQUENCE did not grow by the discontinuities that left.
-    DiscontinuitySequence = "discontinuity-sequence",
+    DiscontinuitySequence = "discontinuity-sequence", "6.2.2";
     /// No EXT-X-PROGRAM-DATE-TIME on the first segment or after a discontinuity.
-    DateMissing = "pdt-missing",
+    DateMissing = "pdt-missing", "4.4.4.6";
     /// EXT-X-PROGRAM-DATE-TIME and durations tell different times.
-    DateDrift = "pdt-drift",
+    DateDrift = "pdt-drift", "4.4.4.6";
     /// A segment without EXT-X-MAP before it.
-    MapMissing = "map-missing",
+    MapMissing = "map-missing", "4.4.4.5";
     /// A live playlist that removed segments lists less than three target durations.
-    WindowShort = "window-short",
+    WindowShort = "window-short", "6.2.2";
     /// A final playlist changed.
-    EndReopened = "end-reopened",
+    EndReopened = "end-reopened", "6.2.1";
     /// EXT-X-PART without EXT-X-PART-INF.
-    PartTargetMissing = "part-target-missing",
+    PartTargetMissing = "part-target-missing", "4.4.3.7";
     /// PART-TARGET changed between reloads.
-    PartTargetChanged = "part-target-changed",
+    PartTargetChanged = "part-target-changed", "4.4.3.7";
     /// A part longer than PART-TARGET.
-    PartLong = "part-long",
+    PartLong = "part-long", "4.4.3.7";
     /// A part below 85 % of PART-TARGET that may not be.
-    PartShort = "part-short",
+    PartShort = "part-short", "4.4.4.9";
     /// Parts do not add up to their segment.
-    PartSum = "part-sum",
+    PartSum = "part-sum", "4.4.4.9";
     /// A lost part in a segment that is not marked lost.
-    PartGap = "part-gap",
+    PartGap = "part-gap", "4.4.4.7";
     /// A part that was listed before is another now.
-    PartChanged = "part-changed",
+    PartChanged = "part-changed", "6.2.1";
     /// EXT-X-SERVER-CONTROL is missing, below its minimum, or changed.
-    ServerControl = "server-control",
+    ServerControl = "server-control", "4.4.3.8";
     /// No EXT-X-PRELOAD-HINT in a low-latency playlist that can block.
-    HintMissing = "hint-missing",
+    HintMissing = "hint-missing", "4.4.5.3";
     /// EXT-X-PRELOAD-HINT in a final playlist, or of a part already listed.
-    HintWrong = "hint-wrong",
+    HintWrong = "hint-wrong", "4.4.5.3";
     /// What was hinted never came.
-    HintBroken = "hint-broken",
+    HintBroken = "hint-broken", "4.4.5.3";
     /// No EXT-X-RENDITION-REPORT of another rendition.
-    ReportMissing = "report-missing",
+    ReportMissing = "report-missing", "4.4.5.4";
     /// EXT-X-SKIP leaves out what the reader cannot know.
-    Skip = "skip",
+    Skip = "skip", "6.2.5.1";
     /// Renditions declare different target durations.
-    AcrossTarget = "across-td",
+    AcrossTarget = "across-td", "6.2.4";
     /// A number's segment starts at different times.
-    AcrossDate = "across-pdt",
+    AcrossDate = "across-pdt", "6.2.4";
     /// A number's segment has different lengths.
-    AcrossDuration = "across-duration",
+    AcrossDuration = "across-duration", "6.2.4";
     /// A number's segment has different discontinuity numbers.
-    AcrossDiscontinuity = "across-discontinuity",
+    AcrossDiscontinuity = "across-discontinuity", "6.2.4";
+    /// Not a multivariant playlist, or a line of it that cannot be read.
+    MultivariantSyntax = "multivariant-syntax", "4.1";
+    /// A variant without BANDWIDTH.
+    BandwidthMissing = "bandwidth-missing", "4.4.6.2";
+    /// A variant without CODECS.
+    CodecsMissing = "codecs-missing", "4.4.6.2";
+    /// A variant names a group that no EXT-X-MEDIA defines.
+    GroupUnknown = "group-unknown", "4.4.6.2";
+    /// No variant at all.
+    VariantsMissing = "variants-missing", "4.4.6.2";
 }
 
 /// One broken rule.

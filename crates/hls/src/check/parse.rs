@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Lines of a playlist; a window of an hour of half-second parts is below this.
-const LINES_MAX: usize = 100_000;
+pub(super) const LINES_MAX: usize = 100_000;
 
 /// Why text is no media playlist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -255,7 +255,7 @@ fn required<'a>(attributes: &'a Attributes, name: &str) -> Result<&'a str, Strin
 }
 
 /// `NAME=value,NAME="quoted, value"`.
-fn attributes(text: &str) -> Result<Attributes, String> {
+pub(super) fn attributes(text: &str) -> Result<Attributes, String> {
     let mut list = Attributes::new();
     let mut rest = text;
     while !rest.is_empty() {

@@ -29,14 +29,15 @@ pub(super) fn check(media: &Media, findings: &mut Findings) {
             );
             findings.add(Rule::TargetExceeded, detail);
         }
-        if segment.map.is_none() && !segment.gap && media.skipped == 0 {
+        let needs_map = is_fragmented(segment) && !segment.gap && media.skipped == 0;
+        if needs_map && segment.map.is_none() {
             findings.add(
                 Rule::MapMissing,
                 format!("segment {} has none", segment.msn),
             );
         }
     }
-    let needed = if media.skipped > 0 { 9 } else { 6 };
+    let needed = needed_version(media);
     if media.version < needed {
         let detail = format!("{} is below {needed}", media.version);
         findings.add(Rule::Version, detail);
@@ -54,7 +55,34 @@ pub(super) fn check(media: &Media, findings: &mut Findings) {
     hint(media, findings);
 }
 
+/// Whether a segment cannot be read without EXT-X-MAP: TS, packed audio and WebVTT can.
+fn is_fragmented(segment: &Unit) -> bool {
+    let path = segment.uri.split(['?', '#']).next().unwrap_or_default();
+    let ending = path.rsplit('.').next().unwrap_or_default();
+    let fragmented = ["m4s", "mp4", "m4v", "m4a", "cmfv", "cmfa"];
+    fragmented.contains(&ending.to_ascii_lowercase().as_str())
+}
+
+/// What EXT-X-VERSION must be at least (bis 7).
+fn needed_version(media: &Media) -> u64 {
+    let mut units = media.segments.iter();
+    if media.skipped > 0 {
+        9
+    } else if media.segments.iter().any(|unit| unit.map.is_some()) {
+        6
+    } else if units.any(|unit| unit.duration.fract() != 0.0) {
+        3
+    } else {
+        1
+    }
+}
+
 fn dates(media: &Media, findings: &mut Findings) {
+    let mut units = media.segments.iter();
+    // Without low latency nobody needs them; with one there must be all.
+    if media.part_target.is_none() && units.all(|unit| unit.date.is_none()) {
+        return;
+    }
     let mut expected: Option<i64> = None;
     for unit in media.segments.iter().chain(&media.open) {
         if unit.discontinuity {

@@ -172,6 +172,53 @@ fn damage_is_a_syntax_violation() {
     );
 }
 
+#[test]
+fn transport_streams_need_neither_map_nor_dates() {
+    let text = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:7\n\
+                #EXTINF:3.84,\n7.ts\n#EXTINF:4,\n8.ts?t=1\n";
+    assert_eq!(Checker::new().media("a", text), []);
+    let old = text.replace("VERSION:3", "VERSION:2");
+    assert_eq!(ids(Checker::new().media("a", &old)), ["version"]);
+    let fragmented = text.replace("7.ts", "7.m4s");
+    assert_eq!(ids(Checker::new().media("a", &fragmented)), ["map-missing"]);
+}
+
+#[test]
+fn multivariant_rules() {
+    let good = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"A\",URI=\"a/index.m3u8\"\n\
+                #EXT-X-STREAM-INF:BANDWIDTH=1000,CODECS=\"avc1.64001f\",AUDIO=\"a\"\nv/index.m3u8\n";
+    let (found, violations) = check_multivariant(good);
+    assert_eq!(violations, []);
+    assert_eq!(found.variants[0].number("BANDWIDTH"), Some(1000));
+    assert_eq!(found.renditions[0].uri, "a/index.m3u8");
+    assert!(Multivariant::is_likely(good) && !Multivariant::is_likely("#EXTM3U\n"));
+    let faults = |text: &str| ids(check_multivariant(text).1);
+    assert_eq!(
+        faults(&good.replace("BANDWIDTH", "WIDTH")),
+        ["bandwidth-missing"]
+    );
+    assert_eq!(faults(&good.replace("CODECS", "X")), ["codecs-missing"]);
+    assert_eq!(
+        faults(&good.replace("AUDIO=\"a\"", "AUDIO=\"b\"")),
+        ["group-unknown"]
+    );
+    assert_eq!(faults("#EXTM3U\n"), ["variants-missing"]);
+    assert_eq!(
+        faults("hello\n"),
+        ["multivariant-syntax", "variants-missing"]
+    );
+}
+
+#[test]
+fn every_rule_has_a_place_and_words() {
+    for rule in Rule::ALL {
+        assert!(
+            !rule.section().is_empty() && !rule.words().starts_with(' '),
+            "{rule:?}"
+        );
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn never_panics(lines in proptest::collection::vec(line(), 0..20)) {
