@@ -1,5 +1,6 @@
 //! `panocast`: everything on one machine (`up`), and small tools for whoever runs it.
 
+mod probe;
 mod up;
 mod vod;
 
@@ -22,11 +23,14 @@ enum Command {
     Up(up::Arguments),
     /// Transcode a local file into a folder, as a worker would: no service needed
     Vod(vod::Arguments),
+    /// Watch any HLS URL and report every rule it breaks
+    Probe(probe::Arguments),
 }
 
 fn main() -> ExitCode {
     cli::exit(match Arguments::parse().command {
         Command::Up(arguments) => up::start(&arguments),
         Command::Vod(arguments) => vod::start(&arguments),
+        Command::Probe(arguments) => return probe::start(&arguments),
     })
 }
