@@ -18,7 +18,8 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// Has ffmpeg make one: `size` as `320x160`, whole `seconds` at 25 pictures a second, a keyframe each second.
+    /// Has ffmpeg make one: `size` as `320x160`, whole `seconds` at 25 pictures a second, a
+    /// keyframe each second.
     pub fn make(folder: &Path, size: &str, seconds: u32) -> Self {
         let path = folder
             .join(format!("clip-{size}-{seconds}.flv"))

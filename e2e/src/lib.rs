@@ -1,7 +1,9 @@
-//! What scenarios share: starting Panocast's real binaries and real peers, and asking over HTTP what a viewer would.
+//! What scenarios share: starting Panocast's real binaries and real peers, and asking over HTTP
+//! what a viewer would.
 //!
-//! Every server listens on 127.0.0.1 on a free port, lives in a folder of its own, is bounded in time by its scenario
-//! and is ended by its own process id. Scenarios wait for what they can observe, never for a length of time.
+//! Every server listens on 127.0.0.1 on a free port, lives in a folder of its own, is bounded in
+//! time by its scenario and is ended by its own process id. Scenarios wait for what they can
+//! observe, never for a length of time.
 
 #![forbid(unsafe_code)]
 
@@ -140,7 +142,8 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Starts an origin in `folder` on free ports; `settings` follow `[origin]`'s listen keys in its config file.
+    /// Starts an origin in `folder` on free ports; `settings` follow `[origin]`'s listen keys in
+    /// its config file.
     pub async fn start(folder: &Path, settings: &str) -> Self {
         Self::start_on(folder, settings, free_port(), free_port(), free_port()).await
     }
@@ -323,7 +326,8 @@ pub async fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Optio
     })
 }
 
-/// Asks again and again until `probe` gives something; a scenario fails with `what` when it never does.
+/// Asks again and again until `probe` gives something; a scenario fails with `what` when it never
+/// does.
 pub async fn until<T>(what: &str, limit: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + limit;
     loop {
@@ -338,7 +342,8 @@ pub async fn until<T>(what: &str, limit: Duration, mut probe: impl AsyncFnMut() 
     }
 }
 
-/// Runs a tool to its end and returns what it printed (both streams); fails the scenario when it fails.
+/// Runs a tool to its end and returns what it printed (both streams); fails the scenario when it
+/// fails.
 pub fn run(program: &str, arguments: &[&str]) -> String {
     let done = Command::new(program)
         .args(arguments)

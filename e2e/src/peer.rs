@@ -84,7 +84,8 @@ impl Ffmpeg {
     }
 }
 
-/// GStreamer publishing a test picture and a tone for `seconds` through `sink` (an element with its properties).
+/// GStreamer publishing a test picture and a tone for `seconds` through `sink` (an element with its
+/// properties).
 pub fn gstreamer(sink: &str, seconds: u32) -> Command {
     let pictures = format!("num-buffers={}", seconds * 30);
     // 1024 samples each, as AAC frames.

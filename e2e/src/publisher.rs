@@ -62,7 +62,8 @@ impl Publisher {
         true
     }
 
-    /// Sends tags at the pace of their timestamps; `false` when the origin does not take them any more.
+    /// Sends tags at the pace of their timestamps; `false` when the origin does not take them any
+    /// more.
     pub async fn send_live(&mut self, tags: impl IntoIterator<Item = Tag>) -> bool {
         let started = tokio::time::Instant::now();
         let mut first_ms = None;

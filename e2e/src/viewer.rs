@@ -1,4 +1,5 @@
-//! What a careful viewer can know of a stream: every listed segment of a rendition, parsed down to its access units.
+//! What a careful viewer can know of a stream: every listed segment of a rendition, parsed down to
+//! its access units.
 
 use std::collections::BTreeMap;
 

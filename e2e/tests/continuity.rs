@@ -336,7 +336,8 @@ async fn p8_another_picture_size_is_one_aligned_discontinuity_on_every_rung() {
     };
     let both = BTreeSet::from([(320, 160), (480, 240)]);
     assert_eq!(sizes(&after[0]), both);
-    // The rung is as wide as before and the picture's shape is the same, so its init segment is too.
+    // The rung is as wide as before and the picture's shape is the same, so its init segment is
+    // too.
     assert_eq!(sizes(&after[1]), BTreeSet::from([(160, 80)]));
     publisher.leave().await;
 }

@@ -1,5 +1,5 @@
-//! The ladder beside the pass-through: every rung cuts where the source does, and the multivariant playlist tells the
-//! truth about each.
+//! The ladder beside the pass-through: every rung cuts where the source does, and the multivariant
+//! playlist tells the truth about each.
 
 use e2e::{
     Origin,

@@ -1,4 +1,5 @@
-//! Low-latency HLS of a running stream as a player meets it: directives, hints, deltas, reports, headers.
+//! Low-latency HLS of a running stream as a player meets it: directives, hints, deltas, reports,
+//! headers.
 
 use std::{collections::BTreeSet, io::Read, path::Path};
 

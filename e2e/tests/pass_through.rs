@@ -1,4 +1,5 @@
-//! ffmpeg publishes files of every shape; what viewers get is what was published, bit for bit, cut at the same times.
+//! ffmpeg publishes files of every shape; what viewers get is what was published, bit for bit, cut
+//! at the same times.
 
 use std::{path::Path, process::Command};
 

@@ -1,9 +1,11 @@
-//! Our own playlists under the same eyes as anybody else's: what the conformance checks would say of us right now.
+//! Our own playlists under the same eyes as anybody else's: what the conformance checks would say
+//! of us right now.
 //!
-//! Each second every rendition of every stream is rendered and judged against the one before and against its
-//! siblings. A broken rule is counted in metrics, told once in the log, shown in `/api/streams` and mentioned by
-//! `/healthz`: most packaging defects stand in the playlist long before a viewer complains. It judges text; whether
-//! the media keep the playlist's promises is for tests.
+//! Each second every rendition of every stream is rendered and judged against the one before and
+//! against its siblings. A broken rule is counted in metrics, told once in the log, shown in
+//! `/api/streams` and mentioned by `/healthz`: most packaging defects stand in the playlist long
+//! before a viewer complains. It judges text; whether the media keep the playlist's promises is for
+//! tests.
 
 use std::{
     collections::BTreeMap,
@@ -22,8 +24,8 @@ use tracing::error;
 
 use crate::{metrics::Metrics, registry::Registry, stream::Stream};
 
-/// Parts of half a second: each playlist is looked at while it is young, at a cost of about a millisecond of CPU
-/// per stream.
+/// Parts of half a second: each playlist is looked at while it is young, at a cost of about a
+/// millisecond of CPU per stream.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// How long `/healthz` goes on mentioning a violation: long enough for whoever polls each minute.
