@@ -12,6 +12,9 @@ use tokio::{
     sync::mpsc,
 };
 
+/// Far beyond what a busy machine needs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// What a connection brought.
 #[derive(Debug)]
 enum Seen {
@@ -84,7 +87,10 @@ async fn watch(
             }
         }
     };
-    test_source::run(config, enough).await.unwrap();
+    tokio::time::timeout(PATIENCE, test_source::run(config, enough))
+        .await
+        .expect("the source publishes")
+        .unwrap();
 }
 
 #[tokio::test]
@@ -153,7 +159,8 @@ async fn a_cut_connection_comes_back_with_a_keyframe_and_the_clock_at_its_start(
             }
             _ => {}
         }
-        connections == 3 && !fresh
+        // A busy machine may see a connection cut before its first picture.
+        connections >= 3 && !fresh
     })
     .await;
 }
