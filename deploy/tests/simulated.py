@@ -414,11 +414,7 @@ def finish_bucket(bucket, properties):
         rules.append(made)
     s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
     queues = [
-        {
-            "QueueArn": q["Queue"],
-            "Events": [q["Event"]],
-            "Filter": {"Key": {"FilterRules": q["Filter"]["S3Key"]["Rules"]}},
-        }
+        {"QueueArn": q["Queue"], "Events": [q["Event"]]}
         for q in properties.get("NotificationConfiguration", {}).get("QueueConfigurations", [])
     ]
     s3.put_bucket_notification_configuration(

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use origin::{App, Config, config::Drain, recording};
+use origin::{App, Config, recording};
 use service::{
     Clock,
     cli::{self, Common},
@@ -38,6 +38,7 @@ fn start(common: &Common) -> anyhow::Result<()> {
         .build()?;
     runtime.block_on(async {
         let clock = Clock::real();
+        #[cfg(feature = "aws")]
         let drain = config.drain.clone();
         let (trigger, notices) =
             interruption::source(config.drain.metadata.clone(), true, clock.clone());
@@ -47,31 +48,14 @@ fn start(common: &Common) -> anyhow::Result<()> {
         };
         let app = App::build(config, recorder, clock.clone()).await?;
         app.run(trigger, notices).await?;
-        leave_fleet(&drain, &clock).await
+        #[cfg(feature = "aws")]
+        interruption::aws::leave_group(
+            drain.auto_scaling_group,
+            drain.lifecycle_hook,
+            &drain.metadata,
+            &clock,
+        )
+        .await?;
+        Ok(())
     })
-}
-
-/// Tells the Auto Scaling group, where there is one, that this machine may go.
-#[cfg(feature = "aws")]
-async fn leave_fleet(drain: &Drain, clock: &Clock) -> anyhow::Result<()> {
-    use service::interruption::aws::{Membership, Names};
-    if drain.lifecycle_hook.is_none() {
-        return Ok(());
-    }
-    let names = Names {
-        auto_scaling_group: drain.auto_scaling_group.clone(),
-        lifecycle_hook: drain.lifecycle_hook.clone(),
-        ..Names::default()
-    };
-    Membership::find(names, &drain.metadata, clock.clone())
-        .await?
-        .complete()
-        .await;
-    Ok(())
-}
-
-/// Without the cloud's libraries there is no fleet to leave.
-#[cfg(not(feature = "aws"))]
-async fn leave_fleet(_: &Drain, _: &Clock) -> anyhow::Result<()> {
-    Ok(())
 }

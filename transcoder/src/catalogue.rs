@@ -4,7 +4,7 @@
 //! its own, the list is made of the entries, and whoever wrote the list looks at the entries again:
 //! the last writer always saw them all.
 
-use media::{Orientation, Projection, StereoLayout};
+use media::{Projection, StereoLayout};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -40,12 +40,23 @@ pub struct Entry {
     /// Thumbnails for seeking.
     #[serde(default)]
     pub thumbnails: Option<String>,
+    /// How its pictures lie on the sphere, as live streams say it.
+    pub info: Info,
+}
+
+/// What a page shows of a picture's shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Info {
     /// Sphere to picture.
     pub projection: Projection,
     /// Eyes to frame.
     pub stereo: StereoLayout,
-    /// Where the picture's centre lies.
-    pub orientation: Orientation,
+    /// Where the picture's centre lies, in degrees.
+    pub yaw: f64,
+    /// The same, upwards.
+    pub pitch: f64,
+    /// The same, clockwise.
+    pub roll: f64,
 }
 
 fn key(plan: &Plan) -> String {
@@ -62,10 +73,14 @@ fn entry(plan: &Plan, has_pictures: bool) -> Entry {
         duration: plan.seconds(),
         url: url("index.m3u8"),
         poster: has_pictures.then(|| url("poster.jpg")),
-        thumbnails: has_pictures.then(|| url("thumbs.vtt")),
-        projection: plan.projection,
-        stereo: plan.stereo,
-        orientation: plan.orientation,
+        thumbnails: has_pictures.then(|| url("thumbnails.vtt")),
+        info: Info {
+            projection: plan.projection,
+            stereo: plan.stereo,
+            yaw: plan.orientation.yaw,
+            pitch: plan.orientation.pitch,
+            roll: plan.orientation.roll,
+        },
     }
 }
 

@@ -62,6 +62,20 @@ impl Default for Drain {
     }
 }
 
+impl Drain {
+    fn check(&self) -> Result<(), String> {
+        if self.lifecycle_hook.is_some() != self.auto_scaling_group.is_some() {
+            return Err("needs drain.auto_scaling_group as well; give both or neither".into());
+        }
+        if self.lifecycle_hook.is_some() && !cfg!(feature = "aws") {
+            let reason = "cannot be used: this program was built without AWS; build it with \
+                          `--features aws`";
+            return Err(reason.into());
+        }
+        Ok(())
+    }
+}
+
 /// One `[[transcoder.ladder]]` entry.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -118,6 +132,10 @@ impl Config {
                 "is outside segment_target to 10m".into(),
             ));
         }
+        config
+            .drain
+            .check()
+            .map_err(|reason| reject("drain.lifecycle_hook", reason))?;
         if config.ladder.len() > encode::ladder::RUNGS_MAX {
             let reason = format!("has more than {} rungs", encode::ladder::RUNGS_MAX);
             return Err(reject("ladder", reason));
@@ -190,6 +208,10 @@ mod tests {
                 "width",
             ),
             ("[transcoder]\nslot = 1", "slot"),
+            (
+                "[transcoder.drain]\nlifecycle_hook = \"drain\"",
+                "auto_scaling_group",
+            ),
         ] {
             let error = load(text).unwrap_err();
             assert!(error.contains(said), "{error}");

@@ -1,6 +1,7 @@
 //! Queue messages to work: which recording an event means, what its asset is called, which slice a
 //! job is.
 
+use jobs::event;
 use serde::{Deserialize, Serialize};
 use store::Address;
 
@@ -47,21 +48,45 @@ impl SliceJob {
     }
 }
 
-/// The key in the ingest store that an event means; `None` for objects elsewhere or of other kinds.
-pub fn recording_key<'a>(
-    ingest: &Address,
-    ingest_url: &str,
-    bucket: &str,
-    key: &'a str,
-) -> Option<&'a str> {
+/// What the object of an event is to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// Media under this key of the ingest store.
+    Recording(&'a str),
+    /// A recording's sidecar: read with the recording.
+    Sidecar,
+    /// In the ingest store, but nothing to transcode; for this reason.
+    Refused(String),
+    /// In another store.
+    Elsewhere,
+}
+
+/// Tells what an object is, by where it is and what it is called.
+pub fn kind<'a>(ingest: &Address, ingest_url: &str, bucket: &str, key: &'a str) -> Kind<'a> {
     let key = match ingest {
-        Address::Folder(_) => (bucket == ingest_url).then_some(key)?,
-        Address::S3 { bucket: ours, .. } if ours != bucket => return None,
-        Address::S3 { prefix, .. } if prefix.is_empty() => key,
-        Address::S3 { prefix, .. } => key.strip_prefix(prefix.as_str())?.strip_prefix('/')?,
+        Address::Folder(_) => (bucket == ingest_url).then_some(key),
+        Address::S3 { bucket: ours, .. } if ours != bucket => None,
+        Address::S3 { prefix, .. } if prefix.is_empty() => Some(key),
+        Address::S3 { prefix, .. } => key
+            .strip_prefix(prefix.as_str())
+            .and_then(|rest| rest.strip_prefix('/')),
     };
-    let extension = key.rsplit_once('.')?.1.to_ascii_lowercase();
-    (EXTENSIONS.contains(&extension.as_str()) && store::check_key(key).is_ok()).then_some(key)
+    let Some(key) = key else {
+        return Kind::Elsewhere;
+    };
+    let (_, extension) = key.rsplit_once('.').unwrap_or_default();
+    let extension = extension.to_ascii_lowercase();
+    if extension == "json" {
+        return Kind::Sidecar;
+    }
+    if !EXTENSIONS.contains(&extension.as_str()) {
+        let known = EXTENSIONS.join(", ");
+        return Kind::Refused(format!("its name says no kind of media we take: {known}"));
+    }
+    match store::check_key(key) {
+        Ok(()) => Kind::Recording(key),
+        Err(error) => Kind::Refused(error.to_string()),
+    }
 }
 
 /// The asset of a recording. Our own keys are unique for ever; others may be written again, and
@@ -85,6 +110,21 @@ pub fn asset_name(key: &str, etag: &str) -> String {
 pub fn stream_name(key: &str) -> String {
     let name = key.rsplit('/').next().unwrap_or(key);
     plain(name.rsplit_once('.').map_or(name, |(stem, _)| stem))
+}
+
+/// A message in a few words.
+pub fn describe(body: &str) -> String {
+    if let Some(job) = SliceJob::parse(body) {
+        return format!("{}/{}", job.asset, job.slice);
+    }
+    match event::parse(body) {
+        event::Message::Created { objects, .. } => {
+            let keys: Vec<&str> = objects.iter().map(|object| object.key.as_str()).collect();
+            keys.join(", ")
+        }
+        event::Message::Test => "test event".into(),
+        event::Message::Foreign => "unknown message".into(),
+    }
 }
 
 fn is_plain(c: char) -> bool {
@@ -115,19 +155,21 @@ mod tests {
     }
 
     #[test]
-    fn only_media_in_our_ingest_store_is_a_recording() {
+    fn media_anywhere_in_our_ingest_store_is_a_recording_and_the_rest_is_refused() {
         let url = "s3://in/rec";
         let s3 = Address::parse(url).unwrap();
-        let find = |bucket, key| recording_key(&s3, url, bucket, key);
-        assert_eq!(find("in", "rec/a/b c.MP4"), Some("a/b c.MP4"));
-        assert_eq!(find("other", "rec/a.mp4"), None);
-        assert_eq!(find("in", "record/a.mp4"), None);
-        assert_eq!(find("in", "rec/a.json"), None);
-        assert_eq!(find("in", "rec/../a.mp4"), None);
+        let find = |bucket, key| kind(&s3, url, bucket, key);
+        assert_eq!(find("in", "rec/a/b c.MP4"), Kind::Recording("a/b c.MP4"));
+        assert_eq!(find("other", "rec/a.mp4"), Kind::Elsewhere);
+        assert_eq!(find("in", "record/a.mp4"), Kind::Elsewhere);
+        assert_eq!(find("in", "rec/a.json"), Kind::Sidecar);
+        for key in ["rec/a.avi", "rec/mp4", "rec/../a.mp4"] {
+            assert!(matches!(find("in", key), Kind::Refused(_)), "{key}");
+        }
         let url = "file:///srv/in";
         let folder = Address::parse(url).unwrap();
-        assert_eq!(recording_key(&folder, url, url, "a.mp4"), Some("a.mp4"));
-        assert_eq!(recording_key(&folder, url, "in", "a.mp4"), None);
+        assert_eq!(kind(&folder, url, url, "a.mp4"), Kind::Recording("a.mp4"));
+        assert_eq!(kind(&folder, url, "in", "a.mp4"), Kind::Elsewhere);
     }
 
     #[test]

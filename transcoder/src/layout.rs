@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! vod/<asset>/index.m3u8                 written last, once: its presence means complete
+//! vod/<asset>/index.spatial.m3u8         the same for Apple spatial players
 //! vod/<asset>/<rendition>/index.m3u8     init-<hash>.mp4   <n>.m4s
-//! vod/<asset>/info.json  poster.jpg  thumbs.vtt  thumbs-<n>.jpg
+//! vod/<asset>/info.json  poster.jpg  thumbnails.vtt  thumbnails-<n>.jpg
 //! vod/index.json                         all assets
 //! catalogue/<newest first>-<asset>.json  one entry of it each
 //! work/<asset>/plan.json  sent  slice-<n>.json      gone once the asset is complete
@@ -63,6 +64,11 @@ pub const CATALOGUE: &str = "vod/index.json";
 /// The object whose presence means that an asset is complete.
 pub fn multivariant(asset: &str) -> String {
     format!("vod/{asset}/index.m3u8")
+}
+
+/// The same for Apple spatial players.
+pub(crate) fn spatial(asset: &str) -> String {
+    vod(asset, "index.spatial.m3u8")
 }
 
 pub(crate) fn vod(asset: &str, name: &str) -> String {

@@ -31,7 +31,7 @@ mod vod;
 mod worker;
 
 pub use app::{App, Places};
-pub use catalogue::Entry;
+pub use catalogue::{Entry, Info};
 pub use config::Config;
 pub use error::{Error, Result};
 pub use input::Input;

@@ -40,10 +40,21 @@ fn start(common: &Common) -> anyhow::Result<()> {
     runtime.block_on(async {
         let clock = Clock::real();
         let metadata = config.drain.metadata.clone();
+        #[cfg(feature = "aws")]
+        let drain = config.drain.clone();
         let (trigger, notices) = interruption::source(metadata, true, clock.clone());
         let places = Places::open(&stores, &jobs).await?;
-        App::build(config, places, clock)?
+        App::build(config, places, clock.clone())?
             .run(trigger, notices)
-            .await
+            .await?;
+        #[cfg(feature = "aws")]
+        interruption::aws::leave_group(
+            drain.auto_scaling_group,
+            drain.lifecycle_hook,
+            &drain.metadata,
+            &clock,
+        )
+        .await?;
+        Ok(())
     })
 }

@@ -138,7 +138,7 @@ impl Pictures {
         let Some((bytes, mut sheet)) = sheet else {
             return Ok(Vec::new());
         };
-        sheet.name = format!("thumbs-{number}.jpg");
+        sheet.name = format!("thumbnails-{number}.jpg");
         store
             .put(&layout::vod(&plan.asset, &sheet.name), bytes, layout::JPEG)
             .await?;

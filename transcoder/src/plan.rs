@@ -208,13 +208,15 @@ fn rungs(
         encoder: rung.encoder.clone(),
         ..RungConfig::new(rung.width, rung.bitrate)
     });
-    // The encoder's planner leaves out what is not narrower than the source; beside a copy that is
-    // right, without one the source's own width is the top rung.
-    let bound = if copy { width } else { width.saturating_add(1) };
-    let configs = configs
-        .filter(|config| config.width < bound)
-        .collect::<Vec<_>>();
-    ladder::plan(bound, height, Some(rate), &configs)
+    // Beside a copy the source's own width is taken.
+    let fits = |config: &RungConfig| config.width < width || (!copy && config.width == width);
+    let mut fitting = configs.clone().filter(fits).collect::<Vec<_>>();
+    if fitting.is_empty() && !copy {
+        // Narrower than every rung: it gets the smallest one's bitrate at its own width.
+        let smallest = configs.min_by_key(|config| config.width);
+        fitting.extend(smallest.map(|config| RungConfig { width, ..config }));
+    }
+    ladder::plan_all((width, height), Some(rate), &fitting)
 }
 
 /// Makes the plan of a recording.

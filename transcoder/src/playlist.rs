@@ -173,7 +173,12 @@ fn date_time(micros: i64) -> String {
 }
 
 /// The multivariant playlist: all rungs with sound, then sound alone.
-pub fn render_multivariant(renditions: &[Rendition], target: u64, immersive: Immersive) -> String {
+pub fn render_multivariant(
+    renditions: &[Rendition],
+    target: u64,
+    immersive: Immersive,
+    flavour: Flavour,
+) -> String {
     let audio = renditions
         .iter()
         .find(|rendition| rendition.channels.is_some());
@@ -218,7 +223,7 @@ pub fn render_multivariant(renditions: &[Rendition], target: u64, immersive: Imm
         audio: group,
         immersive,
     };
-    let text = hls::render_multivariant(&multivariant, "", Flavour::Web);
+    let text = hls::render_multivariant(&multivariant, "", flavour);
     // Said once here, it holds for every rendition (bis §4.4.2.1).
     text.replacen(
         "#EXT-X-SESSION-DATA",

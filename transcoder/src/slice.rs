@@ -223,6 +223,7 @@ impl Work {
             Some(track) if !rungs.is_empty() => {
                 let options = Options {
                     pace: Pace::Stored,
+                    turn: source.turn(),
                     ..Options::default()
                 };
                 let sink = self.sink(first_rung);

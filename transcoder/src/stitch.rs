@@ -4,6 +4,7 @@
 //! Any number of workers may stitch the same asset at the same time or die while they do: all write
 //! the same bytes from the same manifests, and only one creates the multivariant playlist.
 
+use hls::Flavour;
 use media::VIDEO_TIMESCALE;
 use serde_json::json;
 use store::Created;
@@ -82,14 +83,24 @@ async fn publish(store: &Patient, plan: &Plan, manifests: &[Manifest]) -> Result
     if !sheets.is_empty() {
         let text = render_thumbnails(&sheets, plan.seconds());
         store
-            .put(&layout::vod(asset, "thumbs.vtt"), text.into(), layout::VTT)
+            .put(
+                &layout::vod(asset, "thumbnails.vtt"),
+                text.into(),
+                layout::VTT,
+            )
             .await?;
     }
     let info = info(plan).to_string();
     store
         .put(&layout::vod(asset, "info.json"), info.into(), layout::JSON)
         .await?;
-    let text = render_multivariant(&renditions, target, plan.immersive());
+    let multivariant =
+        |flavour| render_multivariant(&renditions, target, plan.immersive(), flavour);
+    let spatial = multivariant(Flavour::Spatial);
+    store
+        .put(&layout::spatial(asset), spatial.into(), layout::PLAYLIST)
+        .await?;
+    let text = multivariant(Flavour::Web);
     let key = layout::multivariant(asset);
     let created = store
         .put_if_absent(&key, text.into(), layout::PLAYLIST)

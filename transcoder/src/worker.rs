@@ -27,7 +27,7 @@ use tokio::runtime::Handle;
 use crate::{
     error::{Error, Result},
     input::Input,
-    job::{self, SliceJob},
+    job::{self, Kind, SliceJob},
     layout::{self, WORK_BYTES_MAX},
     patient::Patient,
     plan::{self, Plan, Recording, Settings},
@@ -151,7 +151,7 @@ impl Worker {
 
     /// Does what one message asks for, and settles the message.
     pub async fn handle(&self, delivery: Delivery, drain: &Watch) {
-        let name = describe(&delivery.body);
+        let name = job::describe(&delivery.body);
         let lease = Lease::hold(self.queue.clone(), delivery);
         let cancel = Arc::new(AtomicBool::new(false));
         let result = {
@@ -233,10 +233,17 @@ impl Worker {
     /// An object was created: makes its plan and sends its slices out.
     async fn intake(&self, object: &event::ObjectCreated, delivery: &Delivery) -> Result<()> {
         let (bucket, key) = (&object.bucket, &object.key);
-        let ours = job::recording_key(&self.ingest_address, self.ingest.url(), bucket, key);
-        let Some(key) = ours else {
-            tracing::info!(bucket, key, "not a recording: ignored");
-            return Ok(());
+        let key = match job::kind(&self.ingest_address, self.ingest.url(), bucket, key) {
+            Kind::Recording(key) => key,
+            Kind::Sidecar => return Ok(()),
+            Kind::Elsewhere => {
+                tracing::info!(bucket, key, "not in the ingest store: ignored");
+                return Ok(());
+            }
+            Kind::Refused(reason) => {
+                self.refuse(key, reason);
+                return Ok(());
+            }
         };
         let Some(found) = self.ingest.find(key).await? else {
             return Err(Error::recording(key, "it is gone from the ingest store"));
@@ -273,6 +280,18 @@ impl Worker {
             "planned"
         );
         Ok(())
+    }
+
+    /// Says what will not become VOD, to people. Its message needs no place among the dead letters:
+    /// nobody can mend it.
+    fn refuse(&self, key: &str, reason: String) {
+        let error = Error::recording(key, reason);
+        tracing::warn!(%error, "refused");
+        self.progress.failed(Failure {
+            job: key.into(),
+            reason: error.to_string(),
+            dead: true,
+        });
     }
 
     /// Whether nobody sends the slices of another's plan. After a second event for a recording the
@@ -466,19 +485,4 @@ fn fits(running: &Running, left: Duration) -> bool {
     running
         .left_seconds
         .is_some_and(|seconds| seconds < left.as_secs_f64())
-}
-
-/// A message in a few words.
-fn describe(body: &str) -> String {
-    if let Some(job) = SliceJob::parse(body) {
-        return format!("{}/{}", job.asset, job.slice);
-    }
-    match event::parse(body) {
-        event::Message::Created { objects, .. } => {
-            let keys: Vec<&str> = objects.iter().map(|object| object.key.as_str()).collect();
-            keys.join(", ")
-        }
-        event::Message::Test => "test event".into(),
-        event::Message::Foreign => "unknown message".into(),
-    }
 }

@@ -7,6 +7,7 @@ mod support;
 use std::{collections::BTreeSet, sync::Arc, task::Poll, time::Duration};
 
 use jobs::Queue as _;
+use media::{Immersive, Orientation, Projection, StereoLayout};
 use service::drain;
 use store::{Disturbance, Faulty, Operation, Schedule, Store};
 use support::*;
@@ -60,7 +61,52 @@ async fn a_reconnect_is_a_discontinuity_in_every_rung_and_costs_no_unit() {
 }
 
 #[tokio::test]
-async fn p33_duplicates_strangers_and_late_jobs_change_nothing() {
+async fn how_pictures_lie_on_the_sphere_is_said_wherever_players_look() {
+    let immersive = Immersive {
+        projection: Projection::HalfEquirectangular,
+        stereo: StereoLayout::SideBySide,
+        orientation: Orientation {
+            yaw: 30.0,
+            ..Orientation::default()
+        },
+    };
+    let made = immersive_recording(4, None, immersive);
+    let place = Place::new().await;
+    place.record(&made).await;
+    // The same without its sidecar: then its own boxes say it.
+    let label = store::Label::default();
+    let upload = "dropped/half.mp4";
+    place
+        .ingest
+        .put(upload, made.bytes.clone(), label)
+        .await
+        .unwrap();
+    place.tell(upload).await;
+    place.drain_queue(&place.worker()).await;
+    let etag = place.ingest.head(upload).await.unwrap().etag;
+    for asset in [ASSET.to_owned(), transcoder::asset_name(upload, &etag)] {
+        for name in ["source", "120p", "80p"] {
+            let read = read_rendition(&*place.egress, &asset, name).await;
+            assert_eq!(read.immersive, immersive, "{asset} {name}");
+        }
+        let key = format!("vod/{asset}/index.spatial.m3u8");
+        let spatial = text(&*place.egress, &key).await;
+        assert!(spatial.contains("CH-STEREO/PROJ-HEQU"), "{spatial}");
+        let info = text(&*place.egress, &format!("vod/{asset}/info.json")).await;
+        let info: serde_json::Value = serde_json::from_str(&info).unwrap();
+        assert_eq!(
+            (&info["projection"], &info["stereo"], &info["yaw"]),
+            (
+                &"half-equirectangular".into(),
+                &"side-by-side".into(),
+                &30.0.into()
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn r14_p33_duplicates_strangers_and_late_jobs_change_nothing() {
     let place = Place::new().await;
     let made = recording(6, None);
     place.record(&made).await;

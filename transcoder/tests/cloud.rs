@@ -1,5 +1,5 @@
 //! The whole way over the real AWS SDKs: recordings in S3, the bucket's own events in SQS, two
-//! workers, VOD in another bucket; against a simulated AWS.
+//! workers, VOD in another bucket; against a simulated AWS that carries the deployment's storage.
 
 #![cfg(feature = "aws")]
 #![forbid(unsafe_code)]
@@ -8,86 +8,48 @@
 mod moto;
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jobs::Queue;
+use moto::{Deployment, SECRET};
 use service::{Clock, backoff::Backoff, drain};
 use store::{Disturbance, Faulty, Label, Schedule, Store};
 use support::*;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use transcoder::{Worker, progress::Progress};
 
-const REGION: &str = "eu-west-1";
 const PUBLISHERS: u32 = 10;
 
-/// One plain HTTP request: buckets and queues are the deployment's work, so we have no calls for
-/// them.
-async fn request(endpoint: &str, service: &str, head: &str, body: &str) {
-    let host = endpoint.strip_prefix("http://").unwrap();
-    let request = format!(
-        "{head} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAuthorization: AWS4-HMAC-SHA256 \
-         Credential=test/20260101/{REGION}/{service}/aws4_request\r\nX-Amz-Target: AmazonSQS.{}\r\n\
-         Content-Type: application/x-amz-json-1.0\r\nContent-Length: {}\r\n\r\n{body}",
-        if service == "sqs" { "CreateQueue" } else { "" },
-        body.len()
-    );
-    let mut socket = tokio::net::TcpStream::connect(host).await.unwrap();
-    socket.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.contains(" 200 "), "{answer}");
-}
-
-/// Buckets, queue, dead letters and notification as the deployment sets them.
-async fn deploy(endpoint: &str) -> String {
-    let arn = |name: &str| format!("arn:aws:sqs:{REGION}:123456789012:{name}");
-    request(endpoint, "sqs", "POST /", r#"{"QueueName":"dead"}"#).await;
-    let policy = format!(
-        r#"{{\"deadLetterTargetArn\":\"{}\",\"maxReceiveCount\":3}}"#,
-        arn("dead")
-    );
-    let queue = format!(r#"{{"QueueName":"jobs","Attributes":{{"RedrivePolicy":"{policy}"}}}}"#);
-    request(endpoint, "sqs", "POST /", &queue).await;
-    let place = format!(
-        "<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint>\
-         </CreateBucketConfiguration>"
-    );
-    for bucket in ["ingest", "egress"] {
-        request(endpoint, "s3", &format!("PUT /{bucket}"), &place).await;
-    }
-    let notification = format!(
-        "<NotificationConfiguration><QueueConfiguration><Queue>{}</Queue>\
-         <Event>s3:ObjectCreated:*</Event></QueueConfiguration></NotificationConfiguration>",
-        arn("jobs")
-    );
-    request(endpoint, "s3", "PUT /ingest?notification", &notification).await;
-    format!("{endpoint}/123456789012/jobs")
-}
-
-async fn open(endpoint: &str, queue: &str) -> (Arc<dyn Store>, Arc<dyn Store>, Arc<dyn Queue>) {
+async fn open(aws: &Deployment) -> (Arc<dyn Store>, Arc<dyn Store>, Arc<dyn Queue>) {
     let stores = store::Options {
-        endpoint: Some(endpoint.into()),
-        region: Some(REGION.into()),
+        endpoint: Some(aws.endpoint.clone()),
+        region: Some(aws.region.clone()),
         path_style: None,
         credentials: Some(store::Credentials {
-            access_key_id: "test".into(),
-            secret_access_key: "test".into(),
+            access_key_id: SECRET.into(),
+            secret_access_key: SECRET.into(),
         }),
     };
     let jobs = jobs::Options {
-        endpoint: Some(endpoint.into()),
-        region: Some(REGION.into()),
+        endpoint: Some(aws.endpoint.clone()),
+        region: Some(aws.region.clone()),
         credentials: Some(jobs::Credentials {
-            access_key_id: "test".into(),
-            secret_access_key: "test".into(),
+            access_key_id: SECRET.into(),
+            secret_access_key: SECRET.into(),
         }),
         ..jobs::Options::default()
     };
+    let bucket = |name: &str| format!("s3://{name}");
     (
-        store::open("s3://ingest", &stores).await.unwrap().into(),
-        store::open("s3://egress", &stores).await.unwrap().into(),
-        jobs::open(queue, &jobs).await.unwrap().into(),
+        store::open(&bucket(&aws.ingest), &stores)
+            .await
+            .unwrap()
+            .into(),
+        store::open(&bucket(&aws.egress), &stores)
+            .await
+            .unwrap()
+            .into(),
+        jobs::open(&aws.queue, &jobs).await.unwrap().into(),
     )
 }
 
@@ -118,9 +80,9 @@ fn storms() -> Schedule {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn p32_ten_publishers_stop_at_once_and_ten_assets_appear() {
-    let moto = moto::Moto::start();
-    let queue = deploy(&moto.endpoint).await;
-    let (ingest, egress, queue) = open(&moto.endpoint, &queue).await;
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let aws = Deployment::start(&deploy);
+    let (ingest, egress, queue) = open(&aws).await;
     let made = recording(4, None);
     let key = |n| format!("recordings/stage {n}/1790000000-k3f9.mp4").replace(' ', "_");
     for n in 0..PUBLISHERS {
@@ -143,7 +105,7 @@ async fn p32_ten_publishers_stop_at_once_and_ten_assets_appear() {
     }
     // What comes twice changes nothing.
     for n in 0..PUBLISHERS {
-        upload_event(&*queue, &key(n)).await;
+        upload_event(&*queue, &aws.ingest, &key(n)).await;
     }
     progress
         .until(|report| report.assets_done >= u64::from(PUBLISHERS))
@@ -172,9 +134,9 @@ async fn p32_ten_publishers_stop_at_once_and_ten_assets_appear() {
     }
 }
 
-async fn upload_event(queue: &dyn Queue, key: &str) {
+async fn upload_event(queue: &dyn Queue, bucket: &str, key: &str) {
     let object = jobs::event::ObjectCreated {
-        bucket: "ingest".into(),
+        bucket: bucket.into(),
         key: key.into(),
         size: None,
         etag: None,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use jobs::Queue as _;
 use store::{Label, Store as _};
 use support::*;
+use transcoder::progress::Progress;
 
 const VIDEO: [&str; 4] = [
     "-f",
@@ -155,6 +156,110 @@ async fn an_odd_size_becomes_even_rungs() {
     assert_eq!((avc.width(), avc.height()), (160, 80));
 }
 
+/// The track's display matrix, as a phone writes it that was held upright: a quarter to the right.
+fn held_upright(mut file: Vec<u8>) -> Bytes {
+    let word = |value: i32| value.to_be_bytes();
+    let matrix = |turn: [i32; 4]| {
+        let [a, b, c, d] = turn.map(|factor| word(factor << 16));
+        [
+            a,
+            b,
+            word(0),
+            c,
+            d,
+            word(0),
+            word(0),
+            word(0),
+            word(1 << 30),
+        ]
+        .concat()
+    };
+    let (upright, turned) = (matrix([1, 0, 0, 1]), matrix([0, 1, -1, 0]));
+    let header = file.windows(4).position(|name| name == b"tkhd").unwrap();
+    let after = file[header..].windows(upright.len());
+    let at = header + after.into_iter().position(|m| m == upright).unwrap();
+    file[at..at + turned.len()].copy_from_slice(&turned);
+    file.into()
+}
+
+#[tokio::test]
+async fn pictures_stored_on_their_side_come_out_upright() {
+    let corner = [
+        "-f",
+        "lavfi",
+        "-i",
+        "color=black:s=320x160:r=15:d=4,drawbox=w=160:h=80:color=white:t=fill",
+    ];
+    let place = Place::new().await;
+    let path = place.folder.path().join("phone.mp4");
+    ffmpeg(&[&corner[..], &H264].concat(), &path);
+    let file = held_upright(std::fs::read(&path).unwrap());
+    let asset = upload(&place, "phone.mp4", file).await.unwrap();
+    decodes(&place, &asset);
+    let master = text(&*place.egress, &transcoder::multivariant(&asset)).await;
+    assert!(
+        !master.contains("source/"),
+        "nobody turns the copy\n{master}"
+    );
+    let read = read_rendition(&*place.egress, &asset, "320p").await;
+    let avc = read.track.avc().unwrap();
+    assert_eq!((avc.width(), avc.height()), (160, 320));
+    let picture = place.folder.path().join("first.gray");
+    let playlist = place.vod().join(&asset).join("320p/index.m3u8");
+    let first = ["-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "gray"];
+    ffmpeg(
+        &[&["-i", playlist.to_str().unwrap()][..], &first].concat(),
+        &picture,
+    );
+    let picture = std::fs::read(picture).unwrap();
+    let sample = |x: usize, y: usize| picture[y * 160 + x];
+    assert!(sample(120, 80) > 200, "what was on the left is at the top");
+    assert!(
+        sample(40, 80) < 50 && sample(120, 240) < 50 && sample(40, 240) < 50,
+        "and only there"
+    );
+}
+
+#[tokio::test]
+async fn pictures_smaller_than_every_rung_keep_their_size() {
+    let small = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=96x64:rate=15:duration=4",
+    ];
+    let (place, result) = transcode("small.mp4", &[&small, &["-pix_fmt", "yuv444p"], &H264]).await;
+    let asset = result.unwrap();
+    decodes(&place, &asset);
+    let read = read_rendition(&*place.egress, &asset, "64p").await;
+    let avc = read.track.avc().unwrap();
+    assert_eq!((avc.width(), avc.height()), (96, 64));
+}
+
+#[tokio::test]
+async fn what_is_no_media_by_its_name_is_refused_where_people_look() {
+    let place = Place::new().await;
+    let bytes = Bytes::from_static(b"notes");
+    let name = "notes.txt";
+    place
+        .ingest
+        .put(name, bytes, Label::default())
+        .await
+        .unwrap();
+    place.tell(name).await;
+    let progress = Progress::new(service::Clock::real());
+    let worker = place.worker_that_tells(&progress);
+    place.drain_queue(&worker).await;
+    let failures = progress.report().failures;
+    assert_eq!(failures.len(), 1);
+    assert!(
+        failures[0].reason.contains("notes.txt") && failures[0].reason.contains("mp4, m4v"),
+        "{failures:?}"
+    );
+    assert_eq!(place.queue.dead_letters().await.unwrap(), []);
+    assert_eq!(place.queue.depth().await.unwrap(), jobs::Depth::default());
+}
+
 #[tokio::test]
 async fn what_cannot_become_vod_gets_a_verdict_that_names_the_reason() {
     let (_, result) = transcode(
@@ -182,6 +287,12 @@ async fn what_cannot_become_vod_gets_a_verdict_that_names_the_reason() {
     let place = Place::new().await;
     let verdict = upload(&place, "empty.mp4", Bytes::new()).await.unwrap_err();
     assert!(verdict.contains("empty"), "{verdict}");
+    let (_, result) = transcode("nothing.mp4", &[&VIDEO, &H264, &["-t", "0"]]).await;
+    let verdict = result.unwrap_err();
+    assert!(
+        verdict.contains("cannot transcode nothing.mp4"),
+        "{verdict}"
+    );
     let place = Place::new().await;
     let noise = (0..200_000u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
@@ -243,7 +354,7 @@ async fn one_local_file_without_any_service_goes_on_where_it_was_stopped() {
         &path,
     );
     let out = folder.path().join("out");
-    let progress = transcoder::progress::Progress::new(service::Clock::real());
+    let progress = Progress::new(service::Clock::real());
     let settings = settings();
     let half = transcoder::vod_file(&path, &out, &settings, &progress);
     // Dropped while it works, as by a signal.

@@ -17,6 +17,7 @@ mod nal;
 mod picture;
 mod reproject;
 mod scale;
+mod turn;
 
 pub mod audio;
 pub mod ladder;
@@ -29,6 +30,7 @@ pub use h264::{ENCODER_DEFAULT, ENCODERS, PRESET_LIVE, X264_PRESETS, available, 
 pub use ladder::Ladder;
 pub use picture::{Picture, Plane, SIDE_PIXELS_MAX};
 pub use reproject::Reprojection;
+pub use turn::Turn;
 
 /// Sends FFmpeg's log to tracing. Every entry point calls it; it costs nothing the second time.
 pub fn init() {

@@ -15,9 +15,11 @@ use ffmpeg_next::{
         context::{Input, StreamIo},
     },
 };
-use media::{AccessUnit, Kind, Timescale, Track, VIDEO_TIMESCALE, aac, avc};
+use media::{AccessUnit, Immersive, Kind, Timescale, Track, VIDEO_TIMESCALE, aac, avc};
 
-use crate::{Error, error::Attempt, nal};
+use crate::{Error, Turn, error::Attempt, nal};
+
+mod side_data;
 
 /// Bytes read ahead at a time: one range request each where the file lies in an object store.
 const READ_BYTES: usize = 256 << 10;
@@ -55,6 +57,8 @@ pub struct Recording {
     input: Input,
     video: Option<Stream>,
     audio: Option<Stream>,
+    turn: Turn,
+    immersive: Option<Immersive>,
     damaged_packets: u64,
 }
 
@@ -86,6 +90,8 @@ impl Recording {
         let mut recording = Self {
             video: None,
             audio: None,
+            turn: Turn::NONE,
+            immersive: None,
             input,
             damaged_packets: 0,
         };
@@ -98,7 +104,11 @@ impl Recording {
         for stream in self.input.streams() {
             let id = stream.parameters().id();
             let found = match id {
-                codec::Id::H264 if self.video.is_none() => video_stream(&stream),
+                codec::Id::H264 if self.video.is_none() => {
+                    self.turn = side_data::turn(&stream).map_err(Error::Recording)?;
+                    self.immersive = side_data::immersive(&stream);
+                    video_stream(&stream)
+                }
                 codec::Id::AAC if self.audio.is_none() => audio_stream(&stream),
                 other => {
                     others.push(format!("{other:?}"));
@@ -130,6 +140,16 @@ impl Recording {
     /// The audio track.
     pub fn audio(&self) -> Option<&Track> {
         self.audio.as_ref().map(|stream| &stream.track)
+    }
+
+    /// What the pictures need to be upright.
+    pub fn turn(&self) -> Turn {
+        self.turn
+    }
+
+    /// How the pictures lie on the sphere, where the container says so.
+    pub fn immersive(&self) -> Option<Immersive> {
+        self.immersive
     }
 
     /// The container's duration in [`VIDEO_TIMESCALE`], where it says.
@@ -202,8 +222,8 @@ impl Recording {
     /// All video keyframes in order, and the end of the video: decode time and duration of its last
     /// access unit.
     ///
-    /// Reads the whole file once unless its index has them all; the position is at the start
-    /// afterwards.
+    /// Reads the whole file once, whatever index it has: an index may call pictures keyframes that
+    /// others after them reach back over. The position is at the start afterwards.
     pub fn keyframes(&mut self) -> Result<(Vec<Keyframe>, i64), Error> {
         if self.video.is_none() {
             return Err(Error::Recording("it has no H.264 video".to_owned()));

@@ -10,8 +10,8 @@
 //! that a reader and a power cut see the old bytes or the new ones. A conditional create is a hard
 //! link, which fails when the name is taken. No path leaves the root: keys cannot name one (see
 //! [`crate::check_key`]) and links that lead outside are refused. What this does not do: keep
-//! labels, or clean up objects that a killed writer left in `new` (they are removed when the store
-//! is next opened and an hour old).
+//! labels, or clean up at once after a killed writer: what it left in `new` goes when the store is
+//! next opened and an hour old, uploads that nobody resumed after a week.
 
 use std::{
     fs, io,
@@ -39,6 +39,10 @@ const BOOKKEEPING: &str = ".panocast";
 
 /// A temporary file this old has no living writer: one object is written within seconds.
 const STALE: Duration = Duration::from_secs(3600);
+
+/// An upload without a new part for this long belongs to a writer that will not come back. The
+/// deployment's bucket has the same rule.
+const ABANDONED: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A store in a folder. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -74,7 +78,7 @@ impl Folder {
             root,
             serial: AtomicU64::new(0),
         };
-        inner.remove_stale();
+        inner.remove_stale(SystemTime::now());
         Ok(Self {
             inner: Arc::new(inner),
         })

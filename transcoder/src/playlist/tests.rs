@@ -54,7 +54,7 @@ fn a_multivariant_playlist_measures_peak_and_average_and_offers_sound_alone() {
         rendition("source", Some((3840, 1920)), &[9_000_000, 3_000_000]),
         rendition("audio", None, &[96_000, 96_000]),
     ];
-    let text = render_multivariant(&renditions, 6, Immersive::default());
+    let text = render_multivariant(&renditions, 6, Immersive::default(), Flavour::Web);
     let (_, parsed) = m3u8_rs::parse_master_playlist(text.as_bytes()).unwrap();
     assert!(parsed.independent_segments, "{text}");
     let top = &parsed.variants[0];
@@ -80,8 +80,32 @@ fn a_multivariant_playlist_measures_peak_and_average_and_offers_sound_alone() {
 }
 
 #[test]
+fn spatial_players_are_told_the_layout_of_pictures_and_nothing_else_changes() {
+    let renditions = [
+        rendition("source", Some((3840, 3840)), &[9_000_000]),
+        rendition("audio", None, &[96_000]),
+    ];
+    let immersive = Immersive {
+        stereo: media::StereoLayout::TopBottom,
+        ..Immersive::default()
+    };
+    let render = |flavour| render_multivariant(&renditions, 6, immersive, flavour);
+    let (web, spatial) = (render(Flavour::Web), render(Flavour::Spatial));
+    assert!(spatial.contains("#EXT-X-VERSION:12\n"), "{spatial}");
+    assert!(!web.contains("REQ-VIDEO-LAYOUT"), "{web}");
+    let layouts = spatial.matches(",REQ-VIDEO-LAYOUT=\"").count();
+    assert_eq!(layouts, 1, "{spatial}");
+    let uris = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| line.ends_with(".m3u8"));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(uris(&spatial), uris(&web));
+}
+
+#[test]
 fn sound_alone_needs_no_group() {
-    let text = render_multivariant(&[rendition("audio", None, &[9])], 6, Immersive::default());
+    let audio = [rendition("audio", None, &[9])];
+    let text = render_multivariant(&audio, 6, Immersive::default(), Flavour::Web);
     assert!(!text.contains("EXT-X-MEDIA:"), "{text}");
     assert!(text.ends_with("\naudio/index.m3u8\n"), "{text}");
 }
@@ -95,14 +119,14 @@ fn thumbnails_name_their_place() {
         at: at.to_vec(),
     };
     let sheets = [
-        sheet("thumbs-0.jpg", &[0.0, 2.0, 4.0]),
-        sheet("thumbs-1.jpg", &[3_606.5]),
+        sheet("thumbnails-0.jpg", &[0.0, 2.0, 4.0]),
+        sheet("thumbnails-1.jpg", &[3_606.5]),
     ];
     assert_eq!(
         render_thumbnails(&sheets, 3_610.0),
-        "WEBVTT\n\n00:00:00.000 --> 00:00:02.000\nthumbs-0.jpg#xywh=0,0,160,80\n\
-         \n00:00:02.000 --> 00:00:04.000\nthumbs-0.jpg#xywh=160,0,160,80\n\
-         \n00:00:04.000 --> 01:00:06.500\nthumbs-0.jpg#xywh=0,80,160,80\n\
-         \n01:00:06.500 --> 01:00:10.000\nthumbs-1.jpg#xywh=0,0,160,80\n"
+        "WEBVTT\n\n00:00:00.000 --> 00:00:02.000\nthumbnails-0.jpg#xywh=0,0,160,80\n\
+         \n00:00:02.000 --> 00:00:04.000\nthumbnails-0.jpg#xywh=160,0,160,80\n\
+         \n00:00:04.000 --> 01:00:06.500\nthumbnails-0.jpg#xywh=0,80,160,80\n\
+         \n01:00:06.500 --> 01:00:10.000\nthumbnails-1.jpg#xywh=0,0,160,80\n"
     );
 }

@@ -36,6 +36,14 @@ impl Foreign {
         self.recording.audio()
     }
 
+    pub(super) fn turn(&self) -> Turn {
+        self.recording.turn()
+    }
+
+    pub(super) fn immersive(&self) -> Option<Immersive> {
+        self.recording.immersive()
+    }
+
     pub(super) fn extent(&mut self) -> Result<(Vec<i64>, i64)> {
         let refuse = |error| refuse(&self.key, &self.failure, error);
         if self.recording.video().is_some() {

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use encode::stills::Stills;
+use encode::{Turn, stills::Stills};
 use media::{AccessUnit, Codec, Immersive, Kind, Track, VIDEO_TIMESCALE};
 use serde::{Deserialize, Serialize};
 
@@ -54,15 +54,15 @@ pub struct Probe {
 /// The pictures of a recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Video {
-    /// Pixels.
+    /// Pixels, held upright.
     pub width: u32,
-    /// Pixels.
+    /// Pixels, held upright.
     pub height: u32,
     /// Pictures per second, as numerator and denominator.
     pub rate: (u32, u32),
     /// Decode times of keyframes.
     pub keyframes: Vec<i64>,
-    /// Its profile is one that players of all kinds decode.
+    /// It can be sent as it is: upright, and in a profile that players of all kinds decode.
     pub is_common: bool,
     /// Where media does not go on: the end of what is before it.
     pub breaks: Vec<i64>,
@@ -141,6 +141,23 @@ impl Source {
         self.audio.as_ref()
     }
 
+    /// What the pictures need to be upright. Recordings of ours always are.
+    pub fn turn(&self) -> Turn {
+        match &self.reader {
+            Reader::Own(_) => Turn::NONE,
+            Reader::Foreign(foreign) => foreign.turn(),
+        }
+    }
+
+    /// How pictures lie on the sphere: as the sidecar says, or the container, or as most do.
+    fn immersive(&self) -> Immersive {
+        let said = match &self.reader {
+            Reader::Own(_) => self.sidecar.as_ref().map(Sidecar::immersive),
+            Reader::Foreign(foreign) => foreign.immersive(),
+        };
+        said.unwrap_or_default()
+    }
+
     /// Goes to the keyframe at `dts`, or to the beginning.
     pub fn seek(&mut self, dts: Option<i64>) -> Result<()> {
         match &mut self.reader {
@@ -170,15 +187,19 @@ impl Source {
         self.check_decodes()?;
         let sidecar = self.sidecar.as_ref();
         let breaks = sidecar.map(Sidecar::breaks).unwrap_or_default();
-        let video = self.video.as_ref().and_then(Track::avc).map(|avc| Video {
-            width: avc.width(),
-            height: avc.height(),
-            rate,
-            keyframes,
-            is_common: COMMON_PROFILES
-                .iter()
-                .any(|profile| avc.rfc6381().starts_with(profile)),
-            breaks,
+        let turn = self.turn();
+        let video = self.video.as_ref().and_then(Track::avc).map(|avc| {
+            let (width, height) = turn.size((avc.width(), avc.height()));
+            let profile = avc.rfc6381();
+            let is_common = COMMON_PROFILES.iter().any(|p| profile.starts_with(p));
+            Video {
+                width,
+                height,
+                rate,
+                keyframes,
+                is_common: is_common && turn.is_none(),
+                breaks,
+            }
         });
         if video
             .as_ref()
@@ -198,7 +219,7 @@ impl Source {
             audio,
             end,
             bytes: self.bytes,
-            immersive: sidecar.map_or_else(Immersive::default, Sidecar::immersive),
+            immersive: self.immersive(),
             stream: sidecar.map(|sidecar| sidecar.stream.clone()),
             started_at: sidecar.map(|sidecar| sidecar.started_at),
         })

@@ -40,6 +40,11 @@ pub struct Made {
 
 /// `seconds` of moving picture and tone; after `pause.0` seconds the encoder is away for `pause.1`.
 pub fn recording(seconds: u32, pause: Option<(i64, i64)>) -> Made {
+    immersive_recording(seconds, pause, Immersive::default())
+}
+
+/// The same with pictures that lie on the sphere as told.
+pub fn immersive_recording(seconds: u32, pause: Option<(i64, i64)>, immersive: Immersive) -> Made {
     let (video_track, mut video) = pictures(seconds);
     let (audio_track, mut audio) = tone(seconds);
     if let Some((at, away)) = pause {
@@ -50,7 +55,8 @@ pub fn recording(seconds: u32, pause: Option<(i64, i64)>) -> Made {
             shift(unit, at * 48_000, away * 48_000);
         }
     }
-    write(&[video_track, audio_track], video, audio, pause)
+    let tracks = [video_track, audio_track];
+    write(&tracks, video, audio, pause, &immersive)
 }
 
 fn shift(unit: &mut AccessUnit, at: i64, by: i64) {
@@ -109,9 +115,10 @@ fn write(
     video: Vec<AccessUnit>,
     audio: Vec<AccessUnit>,
     pause: Option<(i64, i64)>,
+    immersive: &Immersive,
 ) -> Made {
     let mut file = BytesMut::new();
-    file.extend_from_slice(&cmaf::init_segment_multi(tracks, &Immersive::default()).unwrap());
+    file.extend_from_slice(&cmaf::init_segment_multi(tracks, immersive).unwrap());
     let (mut dts, mut offset, mut sequence) = (Vec::new(), Vec::new(), 0);
     let mut late = audio.iter().peekable();
     for group in video.chunk_by(|_, next| !next.is_sync) {
@@ -135,8 +142,8 @@ fn write(
     let breaks: Vec<i64> = pause.iter().map(|(at, _)| at * 360_000).collect();
     let sidecar = serde_json::json!({
         "version": 1, "stream": "stage", "started_at": 1.79e9, "epoch": "k3f9",
-        "projection": "equirectangular", "stereo": "mono",
-        "orientation": {"yaw": 0.0, "pitch": 0.0, "roll": 0.0},
+        "projection": immersive.projection, "stereo": immersive.stereo,
+        "orientation": immersive.orientation,
         "duration": VIDEO_TIMESCALE.seconds(end), "bytes": file.len(), "tracks": [],
         "dropped_units": 0, "gaps": [], "discontinuities": breaks,
         "keyframes": {"dts": dts, "offset": offset},
@@ -188,7 +195,21 @@ impl Place {
     }
 
     pub fn worker_on(&self, ingest: Arc<dyn Store>, egress: Arc<dyn Store>) -> Worker {
-        let progress = Progress::new(Clock::real());
+        self.worker_with(ingest, egress, &Progress::new(Clock::real()))
+    }
+
+    /// A worker whose progress and failures a test looks at.
+    pub fn worker_that_tells(&self, progress: &Progress) -> Worker {
+        self.worker_with(self.ingest.clone(), self.egress.clone(), progress)
+    }
+
+    fn worker_with(
+        &self,
+        ingest: Arc<dyn Store>,
+        egress: Arc<dyn Store>,
+        progress: &Progress,
+    ) -> Worker {
+        let progress = progress.clone();
         let worker = Worker::new(ingest, egress, self.queue.clone(), settings(), progress);
         let quick = Backoff::within(
             Duration::from_micros(100),
@@ -284,6 +305,7 @@ pub struct Read {
     pub playlist: m3u8_rs::MediaPlaylist,
     pub segments: Vec<Vec<AccessUnit>>,
     pub track: Track,
+    pub immersive: Immersive,
 }
 
 pub async fn read_rendition(store: &dyn Store, asset: &str, name: &str) -> Read {
@@ -292,12 +314,14 @@ pub async fn read_rendition(store: &dyn Store, asset: &str, name: &str) -> Read 
     let (_, playlist) = m3u8_rs::parse_media_playlist(playlist.as_bytes()).unwrap();
     assert!(playlist.end_list);
     let (mut init, mut segments, mut track) = (None, Vec::new(), None);
+    let mut immersive = Immersive::default();
     for segment in &playlist.segments {
         if let Some(map) = &segment.map {
             let key = format!("{base}/{}", map.uri);
             let bytes = store.get(&key).await.unwrap().bytes(1 << 20).await.unwrap();
             let read = cmaf::read_init(&bytes).unwrap();
             track = Some(read.tracks[0].track.clone());
+            immersive = read.immersive;
             init = Some(read);
         }
         let key = format!("{base}/{}", segment.uri);
@@ -314,6 +338,7 @@ pub async fn read_rendition(store: &dyn Store, asset: &str, name: &str) -> Read 
         playlist,
         segments,
         track: track.unwrap(),
+        immersive,
     }
 }
 

@@ -38,12 +38,12 @@ use media::{AccessUnit, Track};
 
 pub use plan::{
     BITRATE_MAX_PERCENT, BUFFER_MS, PRESET_DEFAULT, RUNGS_MAX, Rung, RungConfig, default_rungs,
-    plan,
+    plan, plan_all,
 };
 pub use pressure::Overload;
 
 use crate::{
-    Error,
+    Error, Turn,
     decode::Decoder,
     h264::{Coder, Settings},
 };
@@ -146,6 +146,8 @@ pub struct Options {
     /// Threads of each rung's encoder; 0 is by its size. Each further one delays the rung by one
     /// picture.
     pub encoder_threads: u8,
+    /// What the source's pictures need to be upright; rungs are planned for the upright size.
+    pub turn: Turn,
 }
 
 impl Default for Options {
@@ -154,6 +156,7 @@ impl Default for Options {
             pace: Pace::Live(Overload::default()),
             decoder_threads: 0,
             encoder_threads: 0,
+            turn: Turn::NONE,
         }
     }
 }
@@ -289,7 +292,7 @@ impl Ladder {
         ladder.start("ladder-scale".to_owned(), &alive, move || {
             cascade.run(&pictures)
         })?;
-        let source = source::Source::new(decoder, decoded, shared);
+        let source = source::Source::new(decoder, options.turn, decoded, shared);
         ladder.start("ladder-decode".to_owned(), &alive, move || {
             source.run(&units)
         })?;

@@ -126,22 +126,37 @@ pub fn plan(
     source_rate: Option<(u32, u32)>,
     configs: &[RungConfig],
 ) -> Result<Vec<Rung>, Error> {
-    if configs.len() > RUNGS_MAX {
-        let reason = format!("a ladder has at most {RUNGS_MAX} rungs; leave some out");
-        return Err(Error::setting("ladder", configs.len(), reason));
-    }
-    let source = (source_width, source_height);
+    check_count(configs)?;
+    configs.iter().try_for_each(check)?;
+    let narrower = configs.iter().filter(|config| config.width < source_width);
+    let narrower = narrower.cloned().collect::<Vec<_>>();
+    plan_all((source_width, source_height), source_rate, &narrower)
+}
+
+/// A rung for each of `configs`, the largest first, whatever the source's width.
+pub fn plan_all(
+    source: (u32, u32),
+    source_rate: Option<(u32, u32)>,
+    configs: &[RungConfig],
+) -> Result<Vec<Rung>, Error> {
+    check_count(configs)?;
     let rate = source_rate.filter(|(n, d)| *n > 0 && *d > 0);
     let mut rungs = Vec::new();
     for config in configs {
         check(config)?;
-        if config.width < source_width {
-            rungs.push(rung(config, source, rate.unwrap_or(FRAME_RATE_UNKNOWN))?);
-        }
+        rungs.push(rung(config, source, rate.unwrap_or(FRAME_RATE_UNKNOWN))?);
     }
     rungs.sort_by_key(|r| std::cmp::Reverse((r.width, r.height, r.frame_rate.0, r.bitrate)));
     name(&mut rungs);
     Ok(rungs)
+}
+
+fn check_count(configs: &[RungConfig]) -> Result<(), Error> {
+    if configs.len() > RUNGS_MAX {
+        let reason = format!("a ladder has at most {RUNGS_MAX} rungs; leave some out");
+        return Err(Error::setting("ladder", configs.len(), reason));
+    }
+    Ok(())
 }
 
 fn check(config: &RungConfig) -> Result<(), Error> {

@@ -12,8 +12,9 @@ use super::{
     grid::{Grid, Slot, Unit},
 };
 use crate::{
-    Picture,
+    Picture, Turn,
     decode::{Decoder, Sent},
+    turn::Turner,
 };
 
 /// Decoded pictures that wait for scaling at most. At 4K each has 11 MB, and one is enough to keep
@@ -66,6 +67,7 @@ enum State {
 
 pub(super) struct Source {
     decoder: Decoder,
+    turner: Option<Turner>,
     pictures: mpsc::SyncSender<Decoded>,
     shared: Arc<Shared>,
     grid: Grid,
@@ -104,11 +106,13 @@ struct Gone;
 impl Source {
     pub(super) fn new(
         decoder: Decoder,
+        turn: Turn,
         pictures: mpsc::SyncSender<Decoded>,
         shared: Arc<Shared>,
     ) -> Self {
         Self {
             decoder,
+            turner: (!turn.is_none()).then(|| Turner::new(turn)),
             pictures,
             shared,
             grid: Grid::default(),
@@ -236,8 +240,7 @@ impl Source {
                 Ok(Some((picture, number))) => {
                     count += 1;
                     if let Some(slot) = self.grid.picture(number) {
-                        let sent = self.pictures.send(Decoded::Picture(picture, slot));
-                        sent.map_err(|_| Gone)?;
+                        self.hand_on(picture, slot)?;
                     }
                     if self.shared.is_stopped() {
                         return Err(Gone);
@@ -248,6 +251,23 @@ impl Source {
                     self.damage(error.to_string());
                     return Ok(count);
                 }
+            }
+        }
+    }
+
+    fn hand_on(&mut self, picture: Picture, slot: Slot) -> Result<(), Gone> {
+        let upright = match &mut self.turner {
+            Some(turner) => turner.run(&picture),
+            None => Ok(picture),
+        };
+        match upright {
+            Ok(picture) => {
+                let sent = self.pictures.send(Decoded::Picture(picture, slot));
+                sent.map_err(|_| Gone)
+            }
+            Err(error) => {
+                self.damage(error.to_string());
+                Ok(())
             }
         }
     }

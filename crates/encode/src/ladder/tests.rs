@@ -55,6 +55,7 @@ const STORED: Options = Options {
     pace: Pace::Stored,
     decoder_threads: 1,
     encoder_threads: 1,
+    turn: Turn::NONE,
 };
 
 #[derive(Default)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_autoscaling::Client as AutoScaling;
+use aws_sdk_autoscaling::error::ProvideErrorMetadata;
 use aws_sdk_elasticloadbalancingv2::Client as LoadBalancing;
 use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthStateEnum};
 use aws_smithy_http_client::tls;
@@ -26,6 +27,9 @@ const RETRY: Backoff = Backoff::within(
 /// How long deregistration may take to be seen, and how often we look.
 const SEEN_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What the hook answers when no lifecycle action is under way.
+const NO_ACTION: &str = "ValidationError";
 
 /// What this instance belongs to, as configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +58,23 @@ pub enum Error {
          drain.instance_id, or drain.metadata to the metadata service's address"
     )]
     InstanceUnknown,
+}
+
+/// Tells the Auto Scaling group, where there is one, that this machine may go: what a process does last.
+pub async fn leave_group(
+    auto_scaling_group: Option<String>,
+    lifecycle_hook: Option<String>,
+    metadata: &Metadata,
+    clock: &Clock,
+) -> Result<(), Error> {
+    let names = Names {
+        auto_scaling_group,
+        lifecycle_hook,
+        ..Names::default()
+    };
+    let membership = Membership::find(names, metadata, clock.clone()).await?;
+    membership.complete().await;
+    Ok(())
 }
 
 /// An instance's place in the fleet.
@@ -130,25 +151,31 @@ impl Membership {
         }
     }
 
-    /// Tells the lifecycle hook that the instance may end.
+    /// Tells the lifecycle hook that the instance may end. Where nobody waits (a Spot notice alone, a
+    /// restart by hand) the hook refuses, which is no harm.
     pub async fn complete(&self) {
         let Some((client, group, hook)) = &self.lifecycle else {
             return;
         };
-        let done = self
-            .retry("complete the lifecycle action", || {
-                let call = client
-                    .complete_lifecycle_action()
-                    .auto_scaling_group_name(group)
-                    .lifecycle_hook_name(hook)
-                    .instance_id(&self.instance_id)
-                    .lifecycle_action_result("CONTINUE");
-                async move { call.send().await.map(drop).map_err(|e| words(&e)) }
-            })
-            .await;
-        if done {
-            tracing::info!(group, hook, "lifecycle action completed");
-        }
+        self.retry("complete the lifecycle action", || {
+            let call = client
+                .complete_lifecycle_action()
+                .auto_scaling_group_name(group)
+                .lifecycle_hook_name(hook)
+                .instance_id(&self.instance_id)
+                .lifecycle_action_result("CONTINUE");
+            async move {
+                match call.send().await {
+                    Ok(_) => tracing::info!(group, hook, "lifecycle action completed"),
+                    Err(error) if error.code() == Some(NO_ACTION) => {
+                        tracing::info!(group, hook, "no lifecycle action waits for this instance");
+                    }
+                    Err(error) => return Err(words(&error)),
+                }
+                Ok(())
+            }
+        })
+        .await;
     }
 
     /// Without an action under way (a Spot notice alone) the hook refuses, which is no harm.
@@ -238,7 +265,8 @@ fn gets_requests(target: &aws_sdk_elasticloadbalancingv2::types::TargetHealthDes
     )
 }
 
-async fn sdk_config(region: Option<String>, endpoint: Option<String>) -> SdkConfig {
+/// What every client of AWS starts from: credentials and endpoint from the environment or the instance, TLS by ring.
+pub async fn sdk_config(region: Option<String>, endpoint: Option<String>) -> SdkConfig {
     let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(ring)
@@ -253,7 +281,8 @@ async fn sdk_config(region: Option<String>, endpoint: Option<String>) -> SdkConf
     loader.load().await
 }
 
-fn words(error: &(dyn std::error::Error + 'static)) -> String {
+/// An SDK's error with everything that lies behind it; its own text names only the outermost layer.
+pub fn words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

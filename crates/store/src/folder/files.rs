@@ -267,19 +267,15 @@ impl Inner {
         Ok(uploads)
     }
 
-    /// Removes temporary files without a living writer. Best effort: a failure costs only space.
-    pub(super) fn remove_stale(&self) {
-        let Ok(entries) = fs::read_dir(self.root.join(BOOKKEEPING).join("new")) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            let modified = entry.metadata().and_then(|metadata| metadata.modified());
-            let age = modified
-                .ok()
-                .and_then(|at| SystemTime::now().duration_since(at).ok());
-            if age.is_some_and(|age| age > STALE) {
-                let _ = fs::remove_file(entry.path());
-            }
+    /// Removes temporary files without a living writer and uploads that nobody resumes. Best
+    /// effort: a failure costs only space.
+    pub(super) fn remove_stale(&self, now: SystemTime) {
+        for path in older_than(&self.root.join(BOOKKEEPING).join("new"), STALE, now) {
+            let _ = fs::remove_file(path);
+        }
+        // A folder's time is that of its latest part.
+        for path in older_than(&self.uploads(), ABANDONED, now) {
+            let _ = fs::remove_dir_all(path);
         }
     }
 
@@ -379,6 +375,17 @@ impl Inner {
             ))
         }
     }
+}
+
+/// What lies in `folder` and was last changed this long ago.
+fn older_than(folder: &Path, age: Duration, now: SystemTime) -> Vec<PathBuf> {
+    let is_old = |entry: &fs::DirEntry| {
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let since = modified.ok().and_then(|at| now.duration_since(at).ok());
+        since.is_some_and(|since| since > age)
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(is_old).map(|entry| entry.path()).collect()
 }
 
 fn part_name(number: u32) -> String {

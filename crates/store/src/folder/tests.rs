@@ -50,6 +50,18 @@ async fn a_dead_writers_temporary_file_is_no_object_and_goes_when_stale() {
 }
 
 #[tokio::test]
+async fn an_upload_that_nobody_resumes_goes_after_a_week_without_parts() {
+    let (_folder, store) = store().await;
+    let begun = SystemTime::now();
+    let upload = store.create_upload("k", Label::default()).await.unwrap();
+    let part = store.put_part("k", &upload, 1, body("x")).await.unwrap();
+    store.inner.remove_stale(begun + ABANDONED);
+    assert_eq!(store.list_parts("k", &upload).await.unwrap(), [part]);
+    store.inner.remove_stale(begun + 2 * ABANDONED);
+    assert_eq!(store.list_uploads("").await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn an_open_read_keeps_the_bytes_it_began_with() {
     let (_folder, store) = store().await;
     store
