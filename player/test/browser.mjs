@@ -1,5 +1,5 @@
 // The built page in Chromium: pixels of every projection and layout, life of a live stream, accessibility, headset.
-// `node test/browser.mjs [pixels|live|access|headset …]` runs some of it; SHOTS=folder keeps screenshots.
+// `node test/browser.mjs [pixels|seams|live|vod|weight|access|headset|operator …]` runs some of it; SHOTS=folder keeps screenshots.
 import { mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,10 +9,13 @@ import { serve } from './lib/server.mjs';
 import { access } from './parts/access.mjs';
 import { headset } from './parts/headset.mjs';
 import { live } from './parts/live.mjs';
+import { operator } from './parts/operator.mjs';
 import { pixels } from './parts/pixels.mjs';
+import { seams } from './parts/seams.mjs';
 import { vod } from './parts/vod.mjs';
+import { weight } from './parts/weight.mjs';
 
-const parts = { pixels, live, vod, access, headset };
+const parts = { pixels, seams, live, vod, weight, access, headset, operator };
 const wanted = process.argv.slice(2);
 // Patterns are made once per machine; live streams are made anew.
 const media =

@@ -120,9 +120,20 @@ async function list(path: string): Promise<Card[]> {
   const far = new URL(`/${path}`, location.href);
   for (const from of near.href === far.href ? [near] : [near, far]) {
     const value = await json(from.href);
-    if (value !== undefined) return cards(value, from.href, location.href);
+    if (value !== undefined) {
+      const list = await Promise.all(rows(value).map((row) => described(row, from.href)));
+      return cards(list, from.href, location.href);
+    }
   }
   return [];
+}
+
+/** A row with its `info` in place of the address where that is to be had. */
+async function described(row: Row, from: string): Promise<Row> {
+  const address = text(row['info']);
+  if (address === undefined) return row;
+  const info = await json(new URL(address, from).href);
+  return { ...row, info: typeof info === 'object' && info !== null ? info : {} };
 }
 
 function section(title: string, kind: string): { element: HTMLElement; show(list: Card[]): void } {

@@ -7,7 +7,8 @@ import { Playback } from '../media/playback.ts';
 import { cap, wanted } from '../media/quality.ts';
 import { type Route, viewOf } from '../route.ts';
 import type { Aframe } from '../scene/aframe.d.ts';
-import { verticalFov } from '../scene/angles.ts';
+import { coarse, verticalFov } from '../scene/angles.ts';
+import { viewed } from '../scene/headset.ts';
 import { usualFov } from '../scene/projection.ts';
 import { stage as buildStage, type Stage } from '../scene/scene.ts';
 import { h, iconButton } from './dom.ts';
@@ -66,11 +67,7 @@ export function watchPage(app: HTMLElement, wish: Watch, aframe: Promise<Aframe>
   expose(playback, () => stage);
 
   playback.oninfo = (info) => stage?.picture.setInfo(info);
-  playback.headingReport = () => {
-    // Coarse on purpose: thirty degrees say where people look, not who looks.
-    const step = (n: number | undefined): number => Math.round((n ?? 0) / 30) * 30;
-    return `${step(stage?.look.yaw)}.${step(stage?.look.pitch)}`;
-  };
+  playback.headingReport = () => coarse(stage ? viewed(stage) : { yaw: 0, pitch: 0 });
   playback.open();
 
   const update = (): void => {

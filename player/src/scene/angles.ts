@@ -37,6 +37,12 @@ export function heading([x, y, z]: Vector): { yaw: number; pitch: number } {
   };
 }
 
+/** Which thirty degrees a view lies in, as `yaw.pitch`: enough to say where people look, too little to say who looks. */
+export function coarse({ yaw, pitch }: { yaw: number; pitch: number }): string {
+  const step = (degrees: number): number => Math.round(degrees / 30) * 30;
+  return `${step(wrap(yaw))}.${step(pitch)}`;
+}
+
 /** Row-major 3×3 matrix from the viewer's space to the picture's, whose centre lies at yaw, pitch, roll. */
 export function toPicture(yaw: number, pitch: number, roll: number): readonly number[] {
   const [a, b, c] = [yaw * RADIANS, pitch * RADIANS, -roll * RADIANS];

@@ -1,6 +1,6 @@
 /** Entering and leaving VR, and keeping the view's heading on the way. */
 
-import { RADIANS } from './angles.ts';
+import { heading, RADIANS } from './angles.ts';
 import type { Stage } from './scene.ts';
 
 export async function headsetPresent(): Promise<boolean> {
@@ -20,6 +20,13 @@ export function keepHeading(stage: Stage): void {
     stage.rig.object3D.rotation.y = 0;
     stage.picture.changes += 1;
   });
+}
+
+/** Where the viewer looks, with the head in VR and with the hand elsewhere. */
+export function viewed({ scene, look, aframe }: Stage): { yaw: number; pitch: number } {
+  if (!scene.is('vr-mode')) return { yaw: look.yaw, pitch: look.pitch };
+  const ahead = scene.camera.getWorldDirection(new aframe.THREE.Vector3());
+  return heading([ahead.x, ahead.y, ahead.z]);
 }
 
 /** Enters or leaves; the reason when the device refuses. */

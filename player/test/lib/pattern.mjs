@@ -31,6 +31,12 @@ export const SHAPES = {
   'dual-fisheye': { filter: 'v360=e:dfisheye:w=1440:h=720', size: [1440, 720] },
   rectilinear: { filter: 'v360=e:flat:h_fov=90:v_fov=53.13:w=1280:h=640', size: [1280, 640] },
 };
+/** How two eyes' pictures [l] and [r] become one. */
+export const STACKS = {
+  'top-bottom': '[l][r]vstack',
+  'side-by-side': '[l][r]hstack',
+  'right-left': '[r][l]hstack',
+};
 export const LAYOUTS = ['mono', 'top-bottom', 'side-by-side', 'right-left'];
 
 function equirect(eye) {
@@ -74,17 +80,12 @@ export function makePatterns(folder) {
         `${out}/info.json`,
         JSON.stringify({ projection: shape, stereo: layout, yaw: 0 }),
       );
-      const stack = {
-        'top-bottom': '[l][r]vstack',
-        'side-by-side': '[l][r]hstack',
-        'right-left': '[r][l]hstack',
-      };
       const shaped = (eye) => [labels(eye), filter].filter(Boolean).join(',');
       const both =
         layout === 'mono'
           ? `[0]crop=${WIDTH}:${HEIGHT}:0:0,${shaped('left')}[o]`
           : `[0]split[a][b];[a]crop=${WIDTH}:${HEIGHT}:0:0,${shaped('left')}[l];` +
-            `[b]crop=${WIDTH}:${HEIGHT}:0:${HEIGHT},${shaped('right')}[r];${stack[layout]}[o]`;
+            `[b]crop=${WIDTH}:${HEIGHT}:0:${HEIGHT},${shaped('right')}[r];${STACKS[layout]}[o]`;
       const run = spawnSync(
         'ffmpeg',
         [
@@ -104,35 +105,39 @@ export function makePatterns(folder) {
           `${both};[o]loop=11:1,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p[v]`,
           '-map',
           '[v]',
-          '-c:v',
-          'libx264',
-          '-preset',
-          'veryfast',
-          '-qp',
-          '12',
-          '-g',
-          '4',
-          '-colorspace',
-          'bt709',
-          '-color_primaries',
-          'bt709',
-          '-color_trc',
-          'bt709',
-          '-color_range',
-          'tv',
-          '-f',
-          'hls',
-          '-hls_time',
-          '2',
-          '-hls_playlist_type',
-          'vod',
-          '-hls_segment_type',
-          'fmp4',
-          `${out}/index.m3u8`,
+          ...encode(`${out}/index.m3u8`),
         ],
         { input: Buffer.concat([pictures.left, pictures.right]) },
       );
       if (run.status !== 0) throw new Error(`ffmpeg, ${shape} ${layout} ${size}: ${run.stderr}`);
     }
   }
+}
+
+/** FFmpeg's words for a recording of H.264 that keeps colours. */
+export function encode(playlist) {
+  return [
+    ...['-c:v', 'libx264', '-preset', 'veryfast', '-qp', '12', '-g', '4'],
+    ...[
+      '-colorspace',
+      'bt709',
+      '-color_primaries',
+      'bt709',
+      '-color_trc',
+      'bt709',
+      '-color_range',
+      'tv',
+    ],
+    ...[
+      '-f',
+      'hls',
+      '-hls_time',
+      '2',
+      '-hls_playlist_type',
+      'vod',
+      '-hls_segment_type',
+      'fmp4',
+      playlist,
+    ],
+  ];
 }

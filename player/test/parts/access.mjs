@@ -1,23 +1,7 @@
 // Accessibility by axe, the start page, and the layout on a phone.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { audit, DEVICES } from '../lib/audit.mjs';
 import { newPage, playing } from '../lib/browser.mjs';
-
-const AXE = readFileSync(
-  new URL('../../node_modules/axe-core/axe.min.js', import.meta.url),
-  'utf8',
-);
-
-async function audit(page) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() =>
-    axe.run(document, { resultTypes: ['violations'] }),
-  );
-  assert.deepEqual(
-    violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target).join(', ')}`),
-    [],
-  );
-}
 
 const LISTS = {
   '**/hls/index.json': [
@@ -31,9 +15,10 @@ const LISTS = {
       name: 'stage-left',
       url: '/hls/stage-left.m3u8',
       started_at: '2026-11-20T09:20:00Z',
-      info: { projection: 'half-equirectangular', stereo: 'side-by-side' },
+      info: '/hls/stage-left/info.json',
     },
   ],
+  '**/hls/stage-left/info.json': { projection: 'half-equirectangular', stereo: 'side-by-side' },
   '**/vod/index.json': [
     {
       asset: 'a1',
@@ -54,18 +39,7 @@ const LISTS = {
 };
 
 export async function access({ browser, server, check, shots }) {
-  for (const [device, options] of [
-    ['desktop', { viewport: { width: 1280, height: 800 } }],
-    [
-      'phone',
-      {
-        viewport: { width: 390, height: 780 },
-        deviceScaleFactor: 2,
-        hasTouch: true,
-        isMobile: true,
-      },
-    ],
-  ]) {
+  for (const [device, options] of DEVICES) {
     const page = await newPage(browser, options);
     await check(`empty start page, ${device}`, async () => {
       await page.goto(`${server.url}/`);
@@ -81,7 +55,7 @@ export async function access({ browser, server, check, shots }) {
         await page.getByRole('link', { name: /rehearsal/ }).getAttribute('href'),
         '?url=/vod/a2/index.m3u8',
       );
-      await page.getByRole('link', { name: /stage-left/ }).waitFor();
+      await page.getByRole('link', { name: /stage-left.*180° · 3D/s }).waitFor();
       await audit(page);
       if (shots) await page.screenshot({ path: `${shots}/cards-${device}.png` });
       for (const path of Object.keys(LISTS)) await page.unroute(path);

@@ -5,6 +5,7 @@ import {
   apply,
   attitude,
   attitudeHeading,
+  coarse,
   direction,
   drag,
   glide,
@@ -35,6 +36,18 @@ test('yaw is counter-clockwise from above, pitch is up, and both come back', () 
   }
   assert.equal(wrap(190), -170);
   assert.equal(wrap(-540), 180);
+});
+
+test('a view is told to thirty degrees', () => {
+  for (const [yaw, pitch, told] of [
+    [0, 0, '0.0'],
+    [-14, 14, '0.0'],
+    [16, -16, '30.-30'],
+    [179, 89, '180.90'],
+    [-179, 0, '-180.0'],
+    [350, 0, '0.0'],
+  ] as const)
+    assert.equal(coarse({ yaw, pitch }), told);
 });
 
 test('what lies at the picture’s yaw and pitch is the picture’s middle', () => {

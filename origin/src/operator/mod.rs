@@ -1,0 +1,194 @@
+//! The operator's page on the admin listener, and the one answer that it draws.
+//!
+//! ```text
+//! streams ──each second──► history ─┐
+//! edges, transcoders ──each 2 s────►├─► overview (JSON) ──► page: plots, alarms, map, tables
+//! reports, recordings ──when asked──┘
+//! ```
+//!
+//! `GET /` is the page: one self-contained document, see `page`. It asks `GET /api/overview` once a
+//! second with the operator's token and `GET /api/streams/<stream>/still` for a picture now and
+//! then. Nothing here touches the media path: a stream is asked for figures that it has anyway.
+
+mod alarms;
+mod config;
+mod history;
+mod neighbours;
+mod page;
+mod still;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use service::{
+    Clock, Secret,
+    admin::{Call, Reply, Routes},
+    readiness::Readiness,
+};
+
+pub use config::Config;
+
+use crate::{recorder::Recorder, registry::Registry, selfcheck::SelfCheck, stream::Stream};
+use history::Histories;
+use neighbours::Neighbours;
+use still::Stills;
+
+/// One sample of history: fine enough to see a hiccup, coarse enough to keep ten minutes of it.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// What the page speaks for; clones share it.
+#[derive(Clone)]
+pub struct Operator {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    registry: Arc<Registry>,
+    recorder: Option<Recorder>,
+    conformance: SelfCheck,
+    readiness: Readiness,
+    clock: Clock,
+    player: Option<String>,
+    neighbours: Neighbours,
+    histories: Mutex<Histories>,
+    stills: Stills,
+}
+
+/// What else of the origin the page shows.
+pub struct Sources {
+    /// The streams.
+    pub registry: Arc<Registry>,
+    /// Recordings, if this origin records.
+    pub recorder: Option<Recorder>,
+    /// Rules that our playlists broke.
+    pub conformance: SelfCheck,
+    /// Whether we want traffic.
+    pub readiness: Readiness,
+    /// Shown to neighbours that demand a token.
+    pub token: Option<Secret>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Operator {
+    /// Knows nothing yet.
+    pub fn new(config: &Config, sources: Sources) -> Self {
+        let neighbours = Neighbours::new(config, sources.token, sources.clock.clone());
+        Self {
+            shared: Arc::new(Shared {
+                registry: sources.registry,
+                recorder: sources.recorder,
+                conformance: sources.conformance,
+                readiness: sources.readiness,
+                clock: sources.clock,
+                player: config.player.clone(),
+                neighbours,
+                histories: Mutex::default(),
+                stills: Stills::default(),
+            }),
+        }
+    }
+
+    /// Samples and asks around, for ever.
+    pub async fn run(self) {
+        let sampling = async {
+            loop {
+                self.shared.clock.sleep(SAMPLE_EVERY).await;
+                let streams = self.shared.registry.streams();
+                let figures = streams
+                    .iter()
+                    .map(|stream| (stream.name().to_owned(), stream.health()));
+                self.histories().sample(figures);
+            }
+        };
+        tokio::join!(sampling, self.shared.neighbours.run());
+    }
+
+    /// Adds the page and what it asks for.
+    pub fn routes(&self, routes: Routes) -> Routes {
+        let (overview, still) = (self.clone(), self.clone());
+        let routes = routes
+            .add(Method::GET, "/api/overview", move |call: Call| {
+                let since = call.query.strip_prefix("since=");
+                let reply = overview.overview(since.and_then(|since| since.parse().ok()));
+                async move { Reply::json(&reply) }
+            })
+            .add(
+                Method::GET,
+                "/api/streams/{stream}/still",
+                move |call: Call| {
+                    let operator = still.clone();
+                    async move { operator.still(&call).await }
+                },
+            );
+        match page::page() {
+            Some(page) => routes.page(page),
+            None => routes,
+        }
+    }
+
+    /// What a stream says of itself, what its playlists look like from outside, and who watches.
+    pub fn report(&self, stream: &Stream) -> Value {
+        let mut report = stream.report();
+        if let Value::Object(fields) = &mut report {
+            let found = self.shared.conformance.report(stream.name());
+            fields.insert("conformance".to_owned(), found);
+            let audience = self.shared.neighbours.audience(stream.name());
+            fields.insert("audience".to_owned(), audience);
+        }
+        report
+    }
+
+    /// Everything the page shows; of the histories what came after sample `since`.
+    fn overview(&self, since: Option<u64>) -> Value {
+        let shared = &self.shared;
+        let histories = self.histories();
+        let mut streams = Vec::new();
+        let mut alarms = Vec::new();
+        for stream in shared.registry.streams() {
+            let mut report = self.report(&stream);
+            let history = histories.of(stream.name());
+            alarms.extend(alarms::of_stream(&report, history));
+            if let (Value::Object(fields), Some(history)) = (&mut report, history) {
+                fields.insert("history".to_owned(), histories.json(history, since));
+            }
+            streams.push(report);
+        }
+        let recordings = shared.recorder.as_ref().map(Recorder::status);
+        let recordings = recordings.map(|list| json!(list)).unwrap_or_default();
+        let (edges, transcoders) = shared.neighbours.report();
+        alarms.extend(alarms::of_recordings(&recordings));
+        alarms.extend(alarms::of_neighbours(&edges, &transcoders));
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "sample": histories.newest(),
+            "readiness": shared.readiness.report(),
+            "player": shared.player,
+            "streams": streams,
+            "recordings": recordings,
+            "edges": edges,
+            "transcoders": transcoders,
+            "alarms": alarms,
+        })
+    }
+
+    async fn still(&self, call: &Call) -> Reply {
+        let found = call.params.first();
+        let Some(stream) = found.and_then(|name| self.shared.registry.find(name)) else {
+            return Reply::problem(StatusCode::NOT_FOUND, "no such stream");
+        };
+        match self.shared.stills.of(&stream).await {
+            Some(jpeg) => Reply::bytes("image/jpeg", jpeg),
+            None => Reply::problem(StatusCode::NOT_FOUND, "the stream has no picture yet"),
+        }
+    }
+
+    fn histories(&self) -> std::sync::MutexGuard<'_, Histories> {
+        let histories = self.shared.histories.lock();
+        histories.unwrap_or_else(PoisonError::into_inner)
+    }
+}

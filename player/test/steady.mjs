@@ -1,0 +1,141 @@
+// Watches a live stream for long and sees whether the page holds more and more: `node test/steady.mjs [--minutes 10]`.
+// Every quarter of a minute it looks around and now and then changes the rung, collects garbage and counts. It fails
+// when the last third holds more than the first after the warm-up; the plot goes to --out (docs/images/steady.svg).
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { plot } from '../../e2e/browser/plot.mjs';
+import { launch, newPage, playing } from './lib/browser.mjs';
+import { publish } from './lib/live.mjs';
+import { held } from './lib/memory.mjs';
+import { serve } from './lib/server.mjs';
+
+const { values: options } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '10' },
+    out: {
+      type: 'string',
+      default: new URL('../../docs/images/steady.svg', import.meta.url).pathname,
+    },
+  },
+});
+const EVERY_MS = 15_000;
+/** Caches fill, code is compiled, the window reaches its length. */
+const WARM_UP_MS = 60_000;
+/** Between medians of thirds: what collections leave over varies by about this. */
+const GROWTH_MAX = { heap: 2 * 2 ** 20, process: 30 * 2 ** 20 };
+const MIB = 2 ** 20;
+
+/** Memory of the browser's processes, shared pages divided among those who share them. */
+function processes(root) {
+  const parents = new Map();
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+      parents.set(Number(pid), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
+    } catch {
+      // Ended meanwhile.
+    }
+  }
+  const ours = (pid) => pid === root || (parents.has(pid) && ours(parents.get(pid)));
+  return [...parents.keys()].filter(ours).reduce((sum, pid) => {
+    try {
+      const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+      return sum + Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0) * 1024;
+    } catch {
+      return sum;
+    }
+  }, 0);
+}
+
+const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
+
+async function watch(page) {
+  const samples = [];
+  const started = Date.now();
+  const until = started + WARM_UP_MS + Number(options.minutes) * 60_000;
+  for (let turn = 0; Date.now() < until; turn++) {
+    await page.waitForTimeout(EVERY_MS);
+    await page.evaluate(
+      (yaw) => {
+        location.hash = `yaw=${yaw}`;
+      },
+      ((turn * 70) % 360) - 180,
+    );
+    if (turn % 4 === 3) {
+      const width = turn % 8 === 3 ? 320 : 640;
+      await page.keyboard.press('Escape');
+      await page.getByRole('button', { name: 'Settings' }).click();
+      await page.getByRole('menuitemradio', { name: new RegExp(`^${width} `) }).click();
+      await page.keyboard.press('Escape');
+    }
+    const { state, stalls } = await page.evaluate(() => ({
+      state: panocast.state,
+      stalls: panocast.stalls,
+    }));
+    samples.push({
+      at: Date.now() - started,
+      state,
+      stalls,
+      ...(await held(page)),
+      process: processes(process.pid),
+    });
+  }
+  return samples.filter(({ at }) => at > WARM_UP_MS);
+}
+
+function judge(samples) {
+  const third = Math.floor(samples.length / 3);
+  const [first, last] = [samples.slice(0, third), samples.slice(-third)];
+  const result = {
+    minutes: Number(options.minutes),
+    samples: samples.length,
+    stalls: samples.at(-1).stalls,
+  };
+  const wrong = [];
+  for (const what of ['heap', 'process']) {
+    const [before, after] = [first, last].map((list) => median(list.map((one) => one[what])));
+    result[`${what}_mib`] = [before, after].map((bytes) => Number((bytes / MIB).toFixed(1)));
+    if (after - before > GROWTH_MAX[what]) wrong.push(`${what} grew`);
+  }
+  for (const what of ['nodes', 'listeners', 'textures', 'geometries', 'programs']) {
+    const [before, after] = [first, last].map((list) => Math.max(...list.map((one) => one[what])));
+    result[what] = [before, after];
+    if (after > before * 1.1) wrong.push(`${what} grew`);
+  }
+  if (samples.at(-1).state !== 'playing') wrong.push(`it ${samples.at(-1).state}`);
+  return { result, wrong };
+}
+
+const media = join(tmpdir(), `panocast-steady-${process.pid}`);
+const server = await serve(new URL('../dist', import.meta.url).pathname, media);
+const stream = publish(`${media}/hls`, 'test');
+const browser = await launch();
+try {
+  const page = await newPage(browser);
+  await page.goto(`${server.url}/?url=/hls/test/index.m3u8`);
+  await playing(page, 60_000);
+  const samples = await watch(page);
+  const { result, wrong } = judge(samples);
+  const line = (name, colour, what) => ({
+    name,
+    colour,
+    points: samples.map((one) => [one.at / 60_000, one[what] / MIB]),
+  });
+  const series = [
+    line('script heap after a collection', '#06c', 'heap'),
+    line('all processes of the browser', '#c33', 'process'),
+  ];
+  writeFileSync(
+    options.out,
+    plot({ title: 'Memory while watching', x: 'minutes', y: 'MiB', series }),
+  );
+  console.log(JSON.stringify(result, null, 2));
+  if (wrong.length > 0) throw new Error(wrong.join(', '));
+} finally {
+  await browser.close();
+  await stream.stop();
+  stream.wipe();
+  server.close();
+}
