@@ -257,6 +257,15 @@ impl Recorder {
         self.shared.quota.used()
     }
 
+    /// Bytes written that the store has not confirmed. Never waits for the disk.
+    pub fn unconfirmed_bytes(&self) -> u64 {
+        let recordings = self.shared.recordings();
+        recordings
+            .iter()
+            .map(|spooled| spooled.unconfirmed_bytes())
+            .sum()
+    }
+
     /// Ends when every finished recording is in the store and announced. For a drain: the caller
     /// sets the deadline, and what did not make it is taken up by the next start.
     pub async fn settled(&self) {

@@ -13,7 +13,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -46,6 +49,8 @@ pub(super) struct Spooled {
     folder: PathBuf,
     begun: Begun,
     state: Mutex<State>,
+    /// Written and not confirmed by the store; beside the lock, for those who must not wait for it.
+    unconfirmed: AtomicU64,
     /// Fires when there is more to upload, or all of it.
     pub(super) changed: Notify,
 }
@@ -61,7 +66,7 @@ pub(super) struct State {
     pub(super) announced: bool,
     pub(super) dropped_units: u64,
     /// Bytes of the open part.
-    pub(super) open_bytes: u64,
+    open_bytes: u64,
     pub(super) failing: Option<String>,
     gaps: Vec<i64>,
     discontinuities: Vec<i64>,
@@ -91,7 +96,10 @@ impl State {
             Entry::Begun(_) => {}
             Entry::Discontinuity(at) => self.discontinuities.push(at),
             Entry::Gap(at) => self.gaps.push(at),
-            Entry::Sealed(part) => self.parts.push(part),
+            Entry::Sealed(part) => {
+                self.parts.push(part);
+                self.open_bytes = 0;
+            }
             Entry::Closed { dropped_units } => {
                 self.closed = true;
                 self.dropped_units = dropped_units;
@@ -109,6 +117,10 @@ impl State {
     /// Bytes in sealed parts.
     pub(super) fn sealed_bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.size).sum()
+    }
+
+    fn confirmed_bytes(&self) -> u64 {
+        self.confirmed.iter().map(|part| part.size).sum()
     }
 }
 
@@ -137,12 +149,15 @@ impl Spooled {
     }
 
     fn with_state(folder: PathBuf, begun: Begun, state: State) -> Self {
-        Self {
+        let spooled = Self {
             folder,
             begun,
             state: Mutex::new(state),
+            unconfirmed: AtomicU64::new(0),
             changed: Notify::new(),
-        }
+        };
+        spooled.measure(&spooled.state());
+        spooled
     }
 
     /// The key it is to have in the store.
@@ -159,9 +174,28 @@ impl Spooled {
         let mut state = self.state();
         state.journal.append(&entry)?;
         state.apply(entry);
+        self.measure(&state);
         drop(state);
         self.changed.notify_one();
         Ok(())
+    }
+
+    /// The open part has this many bytes now.
+    pub(super) fn set_open_bytes(&self, bytes: u64) {
+        let mut state = self.state();
+        state.open_bytes = bytes;
+        self.measure(&state);
+    }
+
+    fn measure(&self, state: &State) {
+        let written = state.sealed_bytes() + state.open_bytes;
+        let unconfirmed = written.saturating_sub(state.confirmed_bytes());
+        self.unconfirmed.store(unconfirmed, Ordering::Relaxed);
+    }
+
+    /// Bytes written that the store has not confirmed. Never waits.
+    pub(super) fn unconfirmed_bytes(&self) -> u64 {
+        self.unconfirmed.load(Ordering::Relaxed)
     }
 
     pub(super) fn part_path(&self, number: u32) -> PathBuf {
@@ -227,7 +261,7 @@ impl Spooled {
             key: self.begun.key.clone(),
             live: !state.closed,
             bytes: state.sealed_bytes() + state.open_bytes,
-            confirmed_bytes: state.confirmed.iter().map(|part| part.size).sum(),
+            confirmed_bytes: state.confirmed_bytes(),
             dropped_units: state.dropped_units,
             failing: state.failing.clone(),
         }

@@ -313,8 +313,7 @@ impl Current {
             .map(|(dts, offset)| (*dts, start + offset));
         self.part.keyframes.extend(placed);
         self.part.seconds = self.chunker.seconds();
-        let mut state = self.spooled.state();
-        state.open_bytes = self.part.size;
+        self.spooled.set_open_bytes(self.part.size);
         Ok(())
     }
 
@@ -330,7 +329,6 @@ impl Current {
             seconds: self.part.seconds,
         };
         self.spooled.record(Entry::Sealed(self.part.clone()))?;
-        self.spooled.state().open_bytes = 0;
         self.part = next;
         self.file = None;
         Ok(())
