@@ -39,6 +39,6 @@ pub use packager::{Boundary, Config, Event, Packager, Pushed, RungSpec, Tracks};
 pub use render::{Delivery, Flavour, render_media, render_multivariant};
 pub use segment::{Init, Part, Segment};
 pub use snapshot::{
-    AudioGroup, Constants, Hint, Lookup, MediaSnapshot, Multivariant, Position, Report, Snapshot,
-    Variant,
+    Announced, AudioGroup, Constants, Hint, Lookup, MediaSnapshot, Multivariant, Position, Report,
+    Snapshot, Variant,
 };

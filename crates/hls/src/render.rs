@@ -60,6 +60,12 @@ pub fn render_media(media: &MediaSnapshot, delivery: &Delivery) -> String {
         header::end_list(&mut out);
         return out;
     }
+    if media.announced().discontinuity {
+        segment::discontinuity(&mut out);
+    }
+    if let Some(init) = &media.announced().init {
+        part::map_hint(&mut out, init.index, media.epoch());
+    }
     if let Some(hint) = media.hint() {
         part::preload_hint(&mut out, hint, media.epoch());
     }

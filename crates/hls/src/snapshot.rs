@@ -74,6 +74,16 @@ pub enum Lookup<T> {
     Missing,
 }
 
+/// What is known of the next segment while no part of it exists.
+#[derive(Clone, Debug, Default)]
+pub struct Announced {
+    /// A discontinuity comes before it.
+    pub discontinuity: bool,
+    /// Its init segment, where that is another than the last segment's: EXT-X-PRELOAD-HINT of type
+    /// MAP.
+    pub init: Option<Arc<Init>>,
+}
+
 /// Closed segments that can be fetched, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Listing {
@@ -92,6 +102,7 @@ pub struct MediaSnapshot {
     pub(crate) listing: Arc<Listing>,
     pub(crate) open: Option<Arc<Segment>>,
     pub(crate) hint: Option<Hint>,
+    pub(crate) announced: Announced,
     pub(crate) reports: Arc<[Report]>,
     pub(crate) ended: bool,
 }
@@ -143,6 +154,11 @@ impl MediaSnapshot {
         self.hint
     }
 
+    /// What is known of the next segment; nothing where there are no parts to hint at.
+    pub fn announced(&self) -> &Announced {
+        &self.announced
+    }
+
     /// The last closed segment's number.
     pub fn last_msn(&self) -> Option<u64> {
         self.listing.segments.last().map(|segment| segment.msn)
@@ -182,11 +198,14 @@ impl MediaSnapshot {
         }
     }
 
-    /// An init segment of this rendition, while anything fetchable needs it.
+    /// An init segment of this rendition, from its announcement for as long as anything fetchable
+    /// needs it.
     pub fn init(&self, index: u32) -> Option<&Arc<Init>> {
-        let open = self.open.iter();
-        let mut all = open.chain(self.listing.segments.iter().rev());
-        all.find_map(|segment| segment.init.as_ref().filter(|init| init.index == index))
+        let known = self.open.iter().chain(self.listing.segments.iter().rev());
+        let mut all = known
+            .filter_map(|segment| segment.init.as_ref())
+            .chain(&self.announced.init);
+        all.find(|init| init.index == index)
     }
 
     fn closed(&self, msn: u64) -> Option<&Arc<Segment>> {

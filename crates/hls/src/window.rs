@@ -62,6 +62,13 @@ impl Window {
         }
     }
 
+    /// Removed segments through `msn` need not be fetchable here any more: somebody else has them.
+    pub fn release_through(&mut self, msn: u64) {
+        while self.retired.front().is_some_and(|(first, _)| *first <= msn) {
+            self.retired.pop_front();
+        }
+    }
+
     /// The first segment that playlists list.
     pub fn first_listed(&self) -> Option<u64> {
         self.listed.front().map(|(msn, _)| *msn)
@@ -114,5 +121,20 @@ mod tests {
         assert_eq!(window.first_listed(), Some(94));
         let kept = window.first_listed().unwrap() - window.first_retained().unwrap();
         assert!(kept * 2 >= 16 - 2, "{kept}");
+    }
+
+    #[test]
+    fn released_segments_are_gone_and_listed_ones_stay() {
+        let mut window = Window::new(12 * SECOND);
+        for msn in 0..100 {
+            window.push(msn, 2 * SECOND);
+        }
+        window.release_through(90);
+        assert_eq!(window.first_retained(), Some(91));
+        window.release_through(98);
+        assert_eq!(
+            (window.first_listed(), window.first_retained()),
+            (Some(94), Some(94))
+        );
     }
 }

@@ -228,3 +228,68 @@ fn p12_a_rungs_last_picture_before_an_interruption_ends_with_the_source() {
     assert_eq!(rung[..], source[..rung.len()]);
     assert!(rung.len() > 6);
 }
+
+/// Every playlist, judged.
+fn judged(broadcast: &mut Broadcast, checker: &mut Checker) -> Vec<String> {
+    let snapshot = broadcast.packager.snapshot();
+    let mut found = Vec::new();
+    for media in snapshot.renditions() {
+        found.extend(checker.media(media.name(), &render_media(media, &Delivery::default())));
+    }
+    found.extend(checker.across());
+    found.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_interruption_one_picture_into_a_segment_is_that_picture_and_a_gap_in_sound_as_long() {
+    let rungs = [rung("960p", 1_000_000)];
+    let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &rungs);
+    let mut checker = Checker::new();
+    assert_eq!(
+        watch(&mut broadcast, &mut checker, 30 * 20 + 1),
+        Vec::<String>::new()
+    );
+    broadcast.packager.interrupt();
+    broadcast.flush_rungs();
+    assert_eq!(judged(&mut broadcast, &mut checker), Vec::<String>::new());
+    let snapshot = broadcast.packager.snapshot();
+    for name in ["source", "960p", "audio"] {
+        let last = snapshot.media(name).unwrap().listed().last().unwrap();
+        assert_eq!((last.msn, last.gap), (WALL + 10, name == "audio"), "{name}");
+        assert!((last.seconds() - 1.0 / 30.0).abs() < 0.001, "{name}");
+    }
+    broadcast.discontinuity(Source::regular(30, 60), Duration::from_secs(3));
+    assert_eq!(
+        watch(&mut broadcast, &mut checker, 30 * 9),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn p11_sound_that_outlasts_its_pictures_never_exceeds_the_target_duration() {
+    let mut source = Source::regular(30, 30);
+    // No keyframe comes after six seconds: segments are cut where the target duration ends.
+    source.is_sync = Box::new(|frame| frame <= 180 && frame % 30 == 0);
+    let mut broadcast = Broadcast::new(config(), source, &[]);
+    broadcast.run_seconds(7);
+    let opened = broadcast.opened.len();
+    while broadcast.opened.len() == opened {
+        broadcast.run(1);
+    }
+    broadcast.run(71);
+    assert_eq!(
+        broadcast.opened.len(),
+        opened + 1,
+        "a picture is missing to the next cut"
+    );
+    // A quarter of a second of sound ahead of the pictures, as encoders send it.
+    let pictures_end = broadcast.dts;
+    broadcast.dts += 8 * i64::from(broadcast.source.frame);
+    broadcast.step_audio();
+    broadcast.dts = pictures_end;
+    broadcast.packager.interrupt();
+    assert_eq!(
+        judged(&mut broadcast, &mut Checker::new()),
+        Vec::<String>::new()
+    );
+}

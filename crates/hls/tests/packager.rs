@@ -227,6 +227,95 @@ fn p8_a_changed_configuration_is_a_discontinuity_with_a_new_map_everywhere() {
     );
 }
 
+/// What a playlist says after its last segment, up to the reports.
+fn ahead(text: &str) -> Vec<&str> {
+    let (_, after) = text.rsplit_once(".m4s\n").unwrap();
+    after
+        .lines()
+        .take_while(|line| !line.starts_with("#EXT-X-RENDITION-REPORT"))
+        .map(|line| line.split(",URI=").next().unwrap())
+        .collect()
+}
+
+#[test]
+fn p17_a_discontinuity_is_announced_on_every_rendition_before_its_first_part() {
+    let rungs = [rung("960p", 1_000_000)];
+    let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &rungs);
+    let mut checker = Checker::new();
+    assert_eq!(
+        watch(&mut broadcast, &mut checker, 30 * 21),
+        Vec::<String>::new()
+    );
+    broadcast.packager.interrupt();
+    broadcast.flush_rungs();
+    let announced = ["#EXT-X-DISCONTINUITY", "#EXT-X-PRELOAD-HINT:TYPE=PART"];
+    for name in ["source", "960p", "audio"] {
+        let text = text(&mut broadcast, name);
+        assert_eq!(ahead(&text), announced, "{name}: {text}");
+        assert_eq!(checker.media(name, &text), []);
+    }
+    // It comes, and only once; the checker compares each playlist with the one before.
+    broadcast.discontinuity(Source::regular(30, 60), Duration::from_secs(3));
+    assert_eq!(
+        watch(&mut broadcast, &mut checker, 30 * 9),
+        Vec::<String>::new()
+    );
+    let text = text(&mut broadcast, "source");
+    assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{text}");
+}
+
+#[test]
+fn p17_an_end_takes_the_announcement_along() {
+    let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &[]);
+    broadcast.run_seconds(21);
+    broadcast.packager.interrupt();
+    broadcast.end();
+    let text = text(&mut broadcast, "source");
+    assert!(!text.contains("DISCONTINUITY\n") && text.ends_with("#EXT-X-ENDLIST\n"));
+}
+
+#[test]
+fn an_init_segment_that_is_to_change_is_hinted_and_served_before_its_first_part() {
+    let rungs = [rung("960p", 1_000_000)];
+    let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &rungs);
+    broadcast.run_seconds(10);
+    let tracks = Tracks {
+        video: Some(video_track(0x20)),
+        audio: Some(audio_track(48_000)),
+    };
+    broadcast.packager.discontinuity(tracks).unwrap();
+    broadcast.flush_rungs();
+    broadcast.frame = 0;
+    broadcast.run(1);
+    let hinted = text(&mut broadcast, "source");
+    let announced = [
+        "#EXT-X-DISCONTINUITY",
+        "#EXT-X-PRELOAD-HINT:TYPE=MAP",
+        "#EXT-X-PRELOAD-HINT:TYPE=PART",
+    ];
+    assert_eq!(ahead(&hinted), announced, "{hinted}");
+    let index = hinted
+        .split_once("TYPE=MAP,URI=\"e1/init-")
+        .and_then(|(_, rest)| rest.split_once(".mp4")?.0.parse().ok())
+        .unwrap();
+    let snapshot = broadcast.packager.snapshot();
+    let source = snapshot.media("source").unwrap();
+    let init = source.init(index).unwrap().clone();
+    // Sound stays as it was.
+    assert!(!text(&mut broadcast, "audio").contains("TYPE=MAP"));
+
+    broadcast.run_seconds(1);
+    let listed = text(&mut broadcast, "source");
+    let map = format!("#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"e1/init-{index}.mp4\"\n");
+    assert!(
+        listed.contains(&map) && !listed.contains("TYPE=MAP"),
+        "{listed}"
+    );
+    let snapshot = broadcast.packager.snapshot();
+    let open = snapshot.media("source").unwrap().open().unwrap();
+    assert_eq!(open.init.as_ref(), Some(&init));
+}
+
 #[test]
 fn p8_an_unchanged_configuration_keeps_its_map() {
     let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &[]);

@@ -183,7 +183,8 @@ fn host_and_port(authority: &str) -> Option<(&str, u16)> {
         "" => PORT,
         port => port.parse().ok().filter(|port| *port > 0)?,
     };
-    (!host.is_empty()).then_some((host, port))
+    let plain = !host.is_empty() && !host.contains(['[', ']']);
+    plain.then_some((host, port))
 }
 
 /// What stands before and after the first `?`.

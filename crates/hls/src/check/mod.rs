@@ -74,6 +74,10 @@ rules! {
     DiscontinuitySequenceMissing = "discontinuity-sequence-missing", "4.4.3.3";
     /// EXT-X-DISCONTINUITY-SEQUENCE did not grow by the discontinuities that left.
     DiscontinuitySequence = "discontinuity-sequence", "6.2.2";
+    /// A discontinuity that was announced after the last segment did not come.
+    DiscontinuityTakenBack = "discontinuity-taken-back", "6.2.1";
+    /// A discontinuity came unannounced before a hinted part: hls.js up to 1.6.16 gives up.
+    DiscontinuityUnannounced = "discontinuity-unannounced", "4.4.5.3";
     /// No EXT-X-PROGRAM-DATE-TIME on the first segment or after a discontinuity.
     DateMissing = "pdt-missing", "4.4.4.6";
     /// EXT-X-PROGRAM-DATE-TIME and durations tell different times.
@@ -92,8 +96,11 @@ rules! {
     PartLong = "part-long", "4.4.3.7";
     /// A part below 85 % of PART-TARGET that may not be.
     PartShort = "part-short", "4.4.4.9";
-    /// Parts do not add up to their segment.
+    /// Parts claim more than their segment.
     PartSum = "part-sum", "4.4.4.9";
+    /// Parts claim less than their segment: one is missing, or holds a frame that lasts longer than
+    /// a part may claim.
+    PartSumShort = "part-sum-short", "4.4.4.9";
     /// A lost part in a segment that is not marked lost.
     PartGap = "part-gap", "4.4.4.7";
     /// A part that was listed before is another now.
@@ -128,6 +135,20 @@ rules! {
     GroupUnknown = "group-unknown", "4.4.6.2";
     /// No variant at all.
     VariantsMissing = "variants-missing", "4.4.6.2";
+}
+
+impl Rule {
+    /// Whether it is a hint at trouble rather than trouble: the protocol does not forbid it, or
+    /// players cope.
+    pub const fn is_advice(self) -> bool {
+        matches!(
+            self,
+            Rule::PartSumShort
+                | Rule::ReportMissing
+                | Rule::CodecsMissing
+                | Rule::DiscontinuityUnannounced
+        )
+    }
 }
 
 /// One broken rule.

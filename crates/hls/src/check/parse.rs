@@ -77,6 +77,10 @@ pub struct Media {
     pub open: Option<Unit>,
     /// URI of the part hinted.
     pub hint: Option<String>,
+    /// URI of the init segment hinted.
+    pub map_hint: Option<String>,
+    /// EXT-X-DISCONTINUITY before a segment of which nothing is listed yet.
+    pub discontinuity_ahead: bool,
     /// EXT-X-RENDITION-REPORT.
     pub reports: Vec<Attributes>,
     /// EXT-X-ENDLIST.
@@ -132,6 +136,17 @@ impl Parser {
             return Ok(());
         };
         let (name, value) = tag.split_once(':').unwrap_or((tag, ""));
+        // "It MUST appear before the first Media Segment"; later it would renumber what stands
+        // before it.
+        let leads = [
+            "EXT-X-MEDIA-SEQUENCE",
+            "EXT-X-DISCONTINUITY-SEQUENCE",
+            "EXT-X-SKIP",
+        ];
+        let begun = !self.media.segments.is_empty() || !self.unit.parts.is_empty();
+        if begun && leads.contains(&name) {
+            return Err(format!("{name} after the first segment"));
+        }
         match name {
             "EXT-X-VERSION" => self.media.version = integer(value)?,
             "EXT-X-TARGETDURATION" => self.media.target_duration = Some(integer(value)?),
@@ -151,9 +166,12 @@ impl Parser {
             "EXT-X-ENDLIST" => self.media.ended = true,
             "EXT-X-PRELOAD-HINT" => {
                 let hint = attributes(value)?;
-                if hint.get("TYPE").is_some_and(|kind| kind == "PART") {
-                    self.media.hint = Some(required(&hint, "URI")?.to_owned());
-                }
+                let place = match hint.get("TYPE").map(String::as_str) {
+                    Some("PART") => &mut self.media.hint,
+                    Some("MAP") => &mut self.media.map_hint,
+                    _ => return Ok(()),
+                };
+                *place = Some(required(&hint, "URI")?.to_owned());
             }
             _ => self.segment_tag(name, value)?,
         }
@@ -217,7 +235,9 @@ impl Parser {
     }
 
     fn finish(mut self) -> Media {
-        if !self.unit.parts.is_empty() {
+        if self.unit.parts.is_empty() {
+            self.media.discontinuity_ahead = self.unit.discontinuity;
+        } else {
             self.unit.map = self.map.clone();
             self.unit.msn = self.next_msn();
             self.media.open = Some(self.unit);

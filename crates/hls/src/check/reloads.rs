@@ -67,6 +67,34 @@ pub(super) fn check(before: &Media, now: &Media, findings: &mut Findings) {
     discontinuity_sequence(before, now, findings);
     window(before, now, findings);
     hint(before, now, findings);
+    announced(before, now, findings);
+}
+
+/// What was said of the segment to come holds for it.
+fn announced(before: &Media, now: &Media, findings: &mut Findings) {
+    if before.open.is_some() {
+        return;
+    }
+    let Some(next) = before.last_msn().and_then(|last| last.checked_add(1)) else {
+        return;
+    };
+    let mut units = now.segments.iter().chain(&now.open);
+    let Some(unit) = units.find(|unit| unit.msn == next) else {
+        return;
+    };
+    match (before.discontinuity_ahead, unit.discontinuity) {
+        (true, false) => findings.add(Rule::DiscontinuityTakenBack, format!("segment {next}")),
+        // Without parts nobody counts what is not listed yet.
+        (false, true) if before.part_target.is_some() && !before.ended => {
+            findings.add(Rule::DiscontinuityUnannounced, format!("segment {next}"));
+        }
+        _ => {}
+    }
+    let hinted = before.map_hint.as_ref().filter(|_| !unit.gap);
+    if let Some(hinted) = hinted.filter(|hinted| unit.map.as_ref() != Some(hinted)) {
+        let detail = format!("{hinted} was hinted, {:?} came", unit.map);
+        findings.add(Rule::HintBroken, detail);
+    }
 }
 
 fn same_segments(before: &Media, now: &Media, findings: &mut Findings) {

@@ -197,7 +197,11 @@ fn one_units_parts(unit: &Unit, complete: bool, target: f64, findings: &mut Find
             "segment {} lasts {} s, its parts {sum} s",
             unit.msn, unit.duration
         );
-        findings.add(Rule::PartSum, detail);
+        let rule = match sum > unit.duration {
+            true => Rule::PartSum,
+            false => Rule::PartSumShort,
+        };
+        findings.add(rule, detail);
     }
 }
 

@@ -138,6 +138,133 @@ fn p18_part_rules() {
 }
 
 #[test]
+fn p17_what_is_announced_after_the_last_segment_comes() {
+    let tag = "#EXT-X-DISCONTINUITY\n";
+    let hint = "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"14.0.m4s\"\n";
+    let map_hint = "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"j.mp4\"\n";
+    let ends = |ahead: &str| {
+        let date = "#EXT-X-PROGRAM-DATE-TIME:2026-11-01T12:00:28.000Z\n";
+        low_latency("", &format!("{ahead}{hint}")).replace(date, "")
+    };
+    let came = |lead: &str| {
+        let tail = "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"14.1.m4s\"\n";
+        let text = low_latency(&part(0.5, 0, ",INDEPENDENT=YES"), tail);
+        let date = "#EXT-X-PROGRAM-DATE-TIME:2026-11-01T12:00:28.000Z\n";
+        text.replace(date, &format!("{lead}{date}"))
+    };
+    let found = |before: &str, now: &str| {
+        let mut checker = Checker::new();
+        assert_eq!(checker.media("a", before), []);
+        ids(checker.media("a", now))
+    };
+    let map = "#EXT-X-MAP:URI=\"j.mp4\"\n";
+    let both = format!("{tag}{map}");
+    assert!(found(&ends(tag), &came(tag)).is_empty());
+    assert!(found(&ends(&format!("{tag}{map_hint}")), &came(&both)).is_empty());
+    assert!(found(&ends(""), &came("")).is_empty());
+    assert_eq!(found(&ends(tag), &came("")), ["discontinuity-taken-back"]);
+    assert_eq!(found(&ends(""), &came(tag)), ["discontinuity-unannounced"]);
+    let other_map = found(&ends(&format!("{tag}{map_hint}")), &came(tag));
+    assert_eq!(other_map, ["hint-broken"]);
+}
+
+/// Playlists, one after the other and each with its rendition, that break `rule`.
+fn that_break(rule: Rule) -> Vec<(&'static str, String)> {
+    let whole = playlist(10, 0, &[WHOLE; 6]);
+    let next = playlist(11, 0, &[WHOLE; 6]);
+    let broken = (2.0, "#EXT-X-DISCONTINUITY");
+    let hint = |index| format!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"14.{index}.m4s\"\n");
+    let first = part(0.5, 0, ",INDEPENDENT=YES");
+    let open = low_latency(&first, &hint(1));
+    let on_a = |texts: &[&str]| -> Vec<(&'static str, String)> {
+        texts.iter().map(|text| ("a", (*text).to_owned())).collect()
+    };
+    let across = |text: String| vec![("source", playlist(10, 0, &[WHOLE; 7])), ("b", text)];
+    let closed = |parts: &str| {
+        let text = low_latency(parts, "#EXTINF:2.000,\n14.m4s\n");
+        text + &hint(9)
+    };
+    let ahead = |tag: &str| {
+        let date = "#EXT-X-PROGRAM-DATE-TIME:2026-11-01T12:00:28.000Z\n";
+        low_latency("", &format!("{tag}{}", hint(0))).replace(date, "")
+    };
+    let tag = "#EXT-X-DISCONTINUITY\n";
+    match rule {
+        Rule::Syntax => on_a(&["hello"]),
+        Rule::TargetMissing => on_a(&["#EXTM3U\n"]),
+        Rule::TargetChanged => on_a(&[&whole, &next.replace("DURATION:2", "DURATION:3")]),
+        Rule::TargetExceeded => on_a(&[&playlist(10, 0, &[(2.6, "")])]),
+        Rule::Version => on_a(&[&whole.replace("VERSION:6", "VERSION:5")]),
+        Rule::MsnDecreased => on_a(&[&next, &whole]),
+        Rule::SegmentChanged => on_a(&[&whole, &next.replace("12.m4s", "x.m4s")]),
+        Rule::DiscontinuitySequenceMissing => {
+            let text = playlist(10, 0, &[WHOLE, broken]);
+            on_a(&[&text.replace("#EXT-X-DISCONTINUITY-SEQUENCE", "#EXT-X-NO")])
+        }
+        Rule::DiscontinuitySequence => on_a(&[&whole, &playlist(11, 1, &[WHOLE; 6])]),
+        Rule::DiscontinuityTakenBack => on_a(&[&ahead(tag), &open]),
+        Rule::DiscontinuityUnannounced => {
+            let date = "#EXT-X-PROGRAM-DATE-TIME:2026-11-01T12:00:28";
+            on_a(&[&ahead(""), &open.replace(date, &format!("{tag}{date}"))])
+        }
+        Rule::DateMissing => on_a(&[&open.replace("#EXT-X-PROGRAM-DATE-TIME", "#EXT-X-NO")]),
+        Rule::DateDrift => on_a(&[&whole.replace(":24.000Z", ":24.500Z")]),
+        Rule::MapMissing => on_a(&[&whole.replace("#EXT-X-MAP", "#EXT-X-NO")]),
+        Rule::WindowShort => on_a(&[&whole, &playlist(14, 0, &[WHOLE; 2])]),
+        Rule::EndReopened => on_a(&[&format!("{whole}#EXT-X-ENDLIST\n"), &whole]),
+        Rule::PartTargetMissing => on_a(&[&open.replace("#EXT-X-PART-INF", "#EXT-X-NO")]),
+        Rule::PartTargetChanged => {
+            on_a(&[&open, &open.replace("PART-TARGET=0.5", "PART-TARGET=0.6")])
+        }
+        Rule::PartLong => on_a(&[&low_latency(&part(0.6, 0, ""), &hint(1))]),
+        Rule::PartShort => on_a(&[&low_latency(&part(0.2, 0, ""), &hint(1))]),
+        Rule::PartSum => on_a(&[&closed(
+            &(0..5).map(|i| part(0.5, i, "")).collect::<String>(),
+        )]),
+        Rule::PartSumShort => on_a(&[&closed(&first)]),
+        Rule::PartGap => on_a(&[&closed(&part(0.5, 0, ",GAP=YES"))]),
+        Rule::PartChanged => on_a(&[&open, &open.replace("14.0.m4s", "14.x.m4s")]),
+        Rule::ServerControl => on_a(&[&open.replace("HOLD-BACK=6.0", "HOLD-BACK=5.0")]),
+        Rule::HintMissing => on_a(&[&low_latency(&first, "")]),
+        Rule::HintWrong => on_a(&[&low_latency(&first, &hint(0))]),
+        Rule::HintBroken => {
+            let skipped = first.clone() + &part(0.5, 2, "");
+            on_a(&[&open, &low_latency(&skipped, &hint(3))])
+        }
+        Rule::ReportMissing => on_a(&[&open]),
+        Rule::Skip => on_a(&[&format!(
+            "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:2\n{}",
+            "#EXT-X-SKIP:SKIPPED-SEGMENTS=9\n"
+        )]),
+        Rule::AcrossTarget => across(whole.replace("DURATION:2", "DURATION:3")),
+        Rule::AcrossDate => across(playlist(10, 0, &[WHOLE]).replace(":20.000Z", ":21.000Z")),
+        Rule::AcrossDuration => across(playlist(10, 0, &[(1.0, "")])),
+        Rule::AcrossDiscontinuity => across(playlist(10, 1, &[WHOLE; 2])),
+        Rule::MultivariantSyntax => on_a(&["hello\n"]),
+        Rule::BandwidthMissing => on_a(&["#EXTM3U\n#EXT-X-STREAM-INF:CODECS=\"x\"\nv.m3u8\n"]),
+        Rule::CodecsMissing => on_a(&["#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n"]),
+        Rule::GroupUnknown => on_a(&["#EXTM3U\n#EXT-X-STREAM-INF:AUDIO=\"x\"\nv.m3u8\n"]),
+        Rule::VariantsMissing => on_a(&["#EXTM3U\n"]),
+    }
+}
+
+#[test]
+fn every_rule_is_found_where_it_is_broken() {
+    for rule in Rule::ALL {
+        let mut checker = Checker::new();
+        checker.expect_reports(["a".to_owned(), "other".to_owned()]);
+        let mut found = Vec::new();
+        for (name, text) in that_break(*rule) {
+            found.extend(checker.media(name, &text));
+            found.extend(check_multivariant(&text).1);
+        }
+        found.extend(checker.across());
+        let among = found.iter().any(|violation| violation.rule == *rule);
+        assert!(among, "{rule:?} is not among {:?}", ids(found));
+    }
+}
+
+#[test]
 fn reports_and_deltas() {
     let hint = "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"14.1.m4s\"\n";
     let text = low_latency(&part(0.5, 0, ""), hint);
@@ -159,6 +286,10 @@ fn damage_is_a_syntax_violation() {
         "#EXTM3U\nuri",
         "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:x",
         "#EXTM3U\n#EXT-X-MAP:URI=\"x",
+        // Found by fuzzing: numbers that go back within one playlist.
+        "#EXTM3U\n#EXTINF:1,\na.ts\n#EXT-X-MEDIA-SEQUENCE:9",
+        "#EXTM3U\n#EXTINF:1,\na.ts\n#EXT-X-DISCONTINUITY-SEQUENCE:9",
+        "#EXTM3U\n#EXTINF:1,\na.ts\n#EXT-X-SKIP:SKIPPED-SEGMENTS=9",
     ] {
         assert_eq!(ids(Checker::new().media("a", text)), ["syntax"], "{text}");
     }

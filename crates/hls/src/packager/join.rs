@@ -90,14 +90,17 @@ impl Packager {
     }
 
     /// As [`Packager::interrupt`], when another origin has what is missing here: segments that are
-    /// not whole become gaps, so that no URL gets other bytes than there.
+    /// not whole become gaps and nothing is added to them, so that no URL gets other bytes than there.
     pub fn interrupt_incomplete(&mut self) {
-        self.release_audio(i64::MAX);
+        self.held.clear();
         let all = [&mut self.source, &mut self.audio]
             .into_iter()
             .chain(&mut self.rungs);
-        all.for_each(|rendition| rendition.mark_broken());
+        all.for_each(|rendition| rendition.abandon());
+        let announced = self.discontinuity;
         self.interrupt();
+        // The run goes on there, without one.
+        self.discontinuity = announced;
     }
 
     /// Whether a unit of the leading track lies before the boundary to join.

@@ -7,7 +7,7 @@ use media::{Kind, VIDEO_TIMESCALE};
 use super::{Event, LISTED_TARGETS, Packager, READY_SEGMENTS, RUNG_START_MAX_MS, State};
 use crate::{
     AudioGroup, Constants, Multivariant, Report, Snapshot, Variant,
-    rendition::{PartTarget, Rendition, Shared},
+    rendition::{Ahead, PartTarget, Rendition, Shared},
 };
 
 /// With segments this long (in ticks, 6 s for all of them) two must do: a third would keep viewers
@@ -32,6 +32,18 @@ impl Packager {
         if whole >= READY_SEGMENTS || long {
             self.become_ready();
         }
+        self.prune();
+        self.admit();
+    }
+
+    /// Removed segments through `msn` are kept elsewhere: lets go of their bytes. What playlists list stays.
+    pub fn release_through(&mut self, msn: u64) {
+        self.window.release_through(msn);
+        self.prune();
+    }
+
+    /// Drops what the window has let go of.
+    fn prune(&mut self) {
         let (Some(listed), Some(retained)) =
             (self.window.first_listed(), self.window.first_retained())
         else {
@@ -46,7 +58,6 @@ impl Packager {
         while self.slots.front().is_some_and(|slot| slot.msn < retained) {
             self.slots.pop_front();
         }
-        self.admit();
     }
 
     /// Fixes what may never change and lets media playlists appear.
@@ -153,25 +164,24 @@ impl Packager {
             reports,
             ended: snapshot.ended,
         };
-        let endings = self.endings();
+        let aheads = self.aheads();
         let all = [&mut self.source]
             .into_iter()
             .chain(&mut self.rungs)
             .chain([&mut self.audio]);
-        for (rendition, ending) in all.zip(endings) {
+        for (rendition, ahead) in all.zip(aheads) {
             if rendition.is_visible() {
                 snapshot
                     .renditions
-                    .push(Arc::new(rendition.snapshot(&shared, ending)));
+                    .push(Arc::new(rendition.snapshot(&shared, ahead)));
             }
         }
         snapshot.multivariant = self.multivariant().map(Arc::new);
         snapshot
     }
 
-    /// Which renditions' open segments are expected to end with the parts they have; in the order
-    /// of the snapshot.
-    fn endings(&self) -> Vec<bool> {
+    /// What each rendition's playlist can say of what comes next; in the order of the snapshot.
+    fn aheads(&self) -> Vec<Ahead> {
         let ends = |rendition: &Rendition| {
             let Some(end) = rendition.end() else {
                 return false;
@@ -194,7 +204,14 @@ impl Packager {
             .into_iter()
             .chain(&self.rungs)
             .chain([&self.audio]);
-        all.map(ends).collect()
+        let ahead = |rendition: &Rendition| Ahead {
+            ending: ends(rendition),
+            discontinuity: match self.slot(rendition.cursor) {
+                Some(slot) => slot.discontinuity,
+                None => self.discontinuity && rendition.cursor == self.next_msn,
+            },
+        };
+        all.map(ahead).collect()
     }
 
     fn reports(&self) -> Arc<[Report]> {

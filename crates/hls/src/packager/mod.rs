@@ -276,7 +276,8 @@ impl Packager {
         }
     }
 
-    /// The publisher is gone for now: closes the open segment so that viewers get all there is.
+    /// The publisher is gone for now: closes the open segment so that viewers get all there is, and
+    /// announces that what follows, if anything does, comes after a discontinuity.
     pub fn interrupt(&mut self) {
         if !matches!(self.state, State::Cutting | State::Stalled) {
             return;
@@ -290,7 +291,11 @@ impl Packager {
             }
             self.fill_stall(newest - self.delay);
         }
-        self.release_audio(i64::MAX);
+        // Sound that came ahead of its pictures stays, as far as the target duration has room for it.
+        let room = self.schedule.limit();
+        let open = self.slots.back();
+        let limit = open.map_or(i64::MAX, |open| open.start.time.saturating_add(room));
+        self.release_audio(limit);
         let end = self.current_end();
         let empty = self
             .slots
@@ -307,6 +312,7 @@ impl Packager {
         self.settle_audio(true);
         self.schedule.interrupt();
         self.state = State::AwaitingSync;
+        self.discontinuity = !self.slots.is_empty();
     }
 
     /// The source starts a new timeline: other tracks, a jump in time, or a publisher that came

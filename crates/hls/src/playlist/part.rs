@@ -25,7 +25,15 @@ pub(crate) fn parts(out: &mut String, segment: &Segment, epoch: &str) {
     }
 }
 
-/// EXT-X-PRELOAD-HINT.
+/// EXT-X-PRELOAD-HINT of the init segment that the next part needs (bis appendix B.1).
+pub(crate) fn map_hint(out: &mut String, index: u32, epoch: &str) {
+    let _ = writeln!(
+        out,
+        "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"{epoch}/init-{index}.mp4\""
+    );
+}
+
+/// EXT-X-PRELOAD-HINT of the next part.
 pub(crate) fn preload_hint(out: &mut String, hint: Hint, epoch: &str) {
     let _ = writeln!(
         out,

@@ -9,7 +9,7 @@ use crate::Segment;
 /// and EXT-X-PROGRAM-DATE-TIME on every segment, so that no player has to add up durations.
 pub(crate) fn lead(out: &mut String, segment: &Segment, epoch: &str, with_map: bool) {
     if segment.discontinuity {
-        out.push_str("#EXT-X-DISCONTINUITY\n");
+        discontinuity(out);
     }
     if let (true, Some(init)) = (with_map, &segment.init) {
         let _ = writeln!(out, "#EXT-X-MAP:URI=\"{epoch}/init-{}.mp4\"", init.index);
@@ -19,6 +19,15 @@ pub(crate) fn lead(out: &mut String, segment: &Segment, epoch: &str, with_map: b
         "#EXT-X-PROGRAM-DATE-TIME:{}",
         DateTime(segment.program_date_time)
     );
+}
+
+/// EXT-X-DISCONTINUITY.
+///
+/// It stands as soon as it is known, also while nothing of its segment is listed: hls.js up to
+/// 1.6.16 numbers the segment to come when it reads the playlist before it, and gives up when the
+/// number turns out another ("discontinuity sequence mismatch").
+pub(crate) fn discontinuity(out: &mut String) {
+    out.push_str("#EXT-X-DISCONTINUITY\n");
 }
 
 /// EXT-X-GAP, EXTINF and the URI.

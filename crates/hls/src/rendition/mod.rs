@@ -15,7 +15,7 @@ use crate::{
     bandwidth::Meter,
     packager::Slot,
     part,
-    snapshot::{Constants, Listing, Report},
+    snapshot::{Announced, Constants, Listing, Report},
 };
 
 /// Whether and where parts end.
@@ -47,6 +47,15 @@ pub(crate) struct Shared {
     pub constants: Constants,
     pub reports: Arc<[Report]>,
     pub ended: bool,
+}
+
+/// What only the packager knows of a rendition's next parts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ahead {
+    /// The open segment is expected to end with the parts it has.
+    pub ending: bool,
+    /// A discontinuity comes before the segment at its cursor.
+    pub discontinuity: bool,
 }
 
 #[derive(Debug)]
@@ -133,6 +142,15 @@ impl Rendition {
         }
     }
 
+    /// The open segment goes on elsewhere: it becomes a gap when it closes, and what does not make a part
+    /// yet never will, since there the part has more.
+    pub fn abandon(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.broken = true;
+            open.pending.clear();
+        }
+    }
+
     /// Durations of the units that wait for a part.
     pub fn pending_durations(&self) -> impl Iterator<Item = u32> + Clone + '_ {
         let pending = self.open.iter().flat_map(|open| &open.pending);
@@ -153,6 +171,8 @@ impl Rendition {
         immersive: &Immersive,
     ) -> Result<(), cmaf::Error> {
         let init = self.current_init(immersive)?;
+        // Announced before its first part: players fetch it meanwhile.
+        self.changed |= self.last_init() != Some(init.index);
         // Pictures start where the segment starts, on every rung; sound up to a frame later.
         let first_time = match self.kind {
             Kind::Video => slot.start.time,
@@ -371,8 +391,31 @@ impl Rendition {
         }
     }
 
+    /// The init segment of the last segment that has one.
+    fn last_init(&self) -> Option<u32> {
+        let mut inits = self.closed.segments.iter().rev();
+        inits.find_map(|segment| segment.init.as_ref().map(|init| init.index))
+    }
+
+    /// What viewers may know of the segment at its cursor before it has a part.
+    fn announced(&self, ahead: Ahead) -> Announced {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|open| !open.parts.is_empty())
+        {
+            return Announced::default();
+        }
+        let last = self.last_init();
+        let init = self.open.as_ref().map(|open| open.init.clone());
+        Announced {
+            discontinuity: ahead.discontinuity,
+            init: init.filter(|init| last != Some(init.index)),
+        }
+    }
+
     /// The state that viewers see.
-    pub fn snapshot(&mut self, shared: &Shared, ending: bool) -> MediaSnapshot {
+    pub fn snapshot(&mut self, shared: &Shared, ahead: Ahead) -> MediaSnapshot {
         let timescale = self.timescale();
         let open = self.open.as_ref().filter(|open| !open.parts.is_empty());
         if let (None, Some(open)) = (&self.cached, open) {
@@ -386,7 +429,11 @@ impl Rendition {
             constants: shared.constants,
             listing: self.closed.clone(),
             open: self.cached.clone().filter(|_| with_parts),
-            hint: with_parts.then(|| self.hint(ending)),
+            hint: with_parts.then(|| self.hint(ahead.ending)),
+            announced: match with_parts {
+                true => self.announced(ahead),
+                false => Announced::default(),
+            },
             reports: shared.reports.clone(),
             ended: shared.ended,
         }

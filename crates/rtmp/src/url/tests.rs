@@ -39,6 +39,9 @@ fn refuses_what_is_no_publish_url_without_repeating_it() {
         ("rtmp://host:99999/live/x", Error::Host),
         ("rtmp://[::1/live/x", Error::Host),
         ("rtmp://[::1]9/live/x", Error::Host),
+        // Found by fuzzing: it would not have read back as it prints.
+        ("rtmp://[[1]:06/live/foo,", Error::Host),
+        ("rtmp://a]b/live/x", Error::Host),
     ] {
         assert_eq!(url.parse::<PublishUrl>(), Err(error), "{url}");
     }
