@@ -14,6 +14,8 @@ pub struct Metrics {
     pub damaged_tags: IntCounter,
     /// Live streams.
     pub streams: IntGauge,
+    /// Streams that should be locked to the peer's and are not.
+    pub streams_unlocked: IntGauge,
     /// Discontinuities by reason.
     pub discontinuities: IntCounterVec,
     /// Ingest bitrate by stream.
@@ -26,12 +28,16 @@ pub struct Metrics {
     pub ingest_jitter: GaugeVec,
     /// Bytes of media held in RAM by stream.
     pub window_bytes: IntGaugeVec,
+    /// Bytes of removed segments on disk.
+    pub retired_bytes: IntGauge,
     /// 1 while a rung is shed, by stream and rung.
     pub rung_shed: IntGaugeVec,
     /// Times a rung was shed, by stream and rung.
     pub rung_sheds: IntCounterVec,
     /// Access units not recorded because the recorder was behind.
     pub recorder_dropped: IntCounter,
+    /// Bytes recorded that the store has not confirmed.
+    pub recorder_unconfirmed: IntGauge,
     /// HTTP requests by kind and status class.
     pub requests: IntCounterVec,
     /// Requests that wait for a part or playlist now.
@@ -80,6 +86,11 @@ impl Metrics {
                 "streams",
                 "Streams that have a publisher now.",
             ),
+            streams_unlocked: registry.gauge(
+                "origin_streams_unlocked",
+                "streams",
+                "Streams published here for half a minute without the lock to the peer that they should have.",
+            ),
             discontinuities: registry.counter_vec(
                 "origin_discontinuities_total",
                 "discontinuities",
@@ -116,6 +127,11 @@ impl Metrics {
                 "Media held in memory for viewers.",
                 stream,
             ),
+            retired_bytes: registry.gauge(
+                "origin_retired_bytes",
+                "bytes",
+                "Removed segments kept on disk for viewers with an old playlist.",
+            ),
             rung_shed: registry.gauge_vec(
                 "origin_rung_shed",
                 "rungs",
@@ -132,6 +148,11 @@ impl Metrics {
                 "origin_recorder_dropped_total",
                 "access units",
                 "Access units not recorded because the disk was behind.",
+            ),
+            recorder_unconfirmed: registry.gauge(
+                "origin_recorder_unconfirmed_bytes",
+                "bytes",
+                "Bytes recorded that wait on the disk for the store to confirm them.",
             ),
             requests: registry.counter_vec(
                 "origin_requests_total",

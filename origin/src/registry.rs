@@ -14,6 +14,7 @@ use tracing::info;
 use crate::{
     auth::OnConflict,
     config::Config,
+    recorder::Recorder,
     stream::{Claim, Environment, Publication, Publisher, Stream},
 };
 
@@ -145,15 +146,19 @@ impl Registry {
     }
 
     fn count(&self) {
-        let live = self
-            .streams()
-            .iter()
-            .filter(|stream| stream.has_publisher())
-            .count();
-        self.environment
-            .metrics
-            .streams
-            .set(i64::try_from(live).unwrap_or(i64::MAX));
+        let streams = self.streams();
+        let count = |is: fn(&Stream) -> bool| {
+            let number = streams.iter().filter(|stream| is(stream)).count();
+            i64::try_from(number).unwrap_or(i64::MAX)
+        };
+        let metrics = &self.environment.metrics;
+        metrics.streams.set(count(Stream::has_publisher));
+        metrics.streams_unlocked.set(count(Stream::is_unlocked));
+        let recorder = self.environment.recorder.as_ref();
+        let waiting = recorder.map_or(0, Recorder::unconfirmed_bytes);
+        metrics
+            .recorder_unconfirmed
+            .set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Stream>>> {

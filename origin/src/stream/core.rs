@@ -47,7 +47,7 @@ pub struct Session {
     /// Since when.
     pub since: SystemTime,
     kick: watch::Sender<Option<String>>,
-    health: Health,
+    pub(super) health: Health,
     damaged: u64,
     metadata: Option<flv::Metadata>,
 }
@@ -67,6 +67,8 @@ pub struct Core {
     pub(super) run: Option<Run>,
     /// What is shared with the other origin, if there is one.
     pub(super) twin: Option<Twin>,
+    /// Next number and discontinuity sequence of earlier runs that viewers have seen.
+    pub(super) shown_before: (u64, u64),
     /// When the last publisher left.
     left_at: Option<Duration>,
     /// When the run ended.
@@ -95,6 +97,7 @@ impl Core {
             timeline: Timeline::new(),
             announced: Tracks::default(),
             run: None,
+            shown_before: (0, 0),
             left_at: None,
             ended_at: None,
         }
@@ -298,6 +301,12 @@ impl Core {
         self.run.as_mut().and_then(Run::changed_snapshot)
     }
 
+    /// Whether it should be locked to the other origin's and is not.
+    pub fn is_unlocked(&self) -> bool {
+        let now = self.environment.clock.now();
+        self.twin.as_ref().is_some_and(|twin| twin.is_unlocked(now))
+    }
+
     /// For `/api/streams`.
     pub fn report(&mut self) -> Value {
         let now = self.environment.clock.now();
@@ -402,6 +411,9 @@ impl Core {
         match Run::start(start, &self.config, tracks, self.environment.clone(), place) {
             Ok(run) => {
                 if let Some(mut old) = self.run.replace(run) {
+                    let shown = old.shown().unwrap_or_default();
+                    let before = self.shown_before;
+                    self.shown_before = (before.0.max(shown.0), before.1.max(shown.1));
                     old.retire();
                 }
                 self.ended_at = None;

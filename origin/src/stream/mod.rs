@@ -37,6 +37,7 @@ use crate::{
     recorder::Recorder, twin,
 };
 
+pub use health::Figures;
 pub use view::{View, playlist_content};
 
 /// What a stream needs of the process around it; clones share it.
@@ -154,6 +155,11 @@ impl Stream {
         self.core().session().is_some()
     }
 
+    /// Whether it should be locked to the other origin's and is not.
+    pub fn is_unlocked(&self) -> bool {
+        self.core().is_unlocked()
+    }
+
     /// Whether there is a multivariant playlist of a run that has not ended.
     pub fn is_watchable(&self) -> bool {
         self.front().web.is_some() && !self.core().is_ended()
@@ -205,6 +211,13 @@ impl Stream {
         })
     }
 
+    /// What the publisher sends, as far as it can be counted; `None` without one.
+    pub fn health(&self) -> Option<Figures> {
+        let now = self.environment.clock.now();
+        let core = self.core();
+        core.session().map(|session| session.health.figures(now))
+    }
+
     /// What an operator wants to know.
     pub fn report(&self) -> Value {
         self.core().report()
@@ -234,6 +247,15 @@ impl Stream {
     /// The newest state of every rendition.
     pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
         self.core().snapshot()
+    }
+
+    /// Removed segments through `msn` are on disk: their memory is let go.
+    pub fn release_through(&self, msn: u64) {
+        let mut core = self.core();
+        if let Some(run) = core.run() {
+            run.release_through(msn);
+            self.publish(&mut core);
+        }
     }
 
     /// Whether to ask the peer about this stream now, and whether for sound too; then exactly one

@@ -161,9 +161,7 @@ impl Run {
         if let Some(recording) = &self.recording {
             recording.discontinuity();
         }
-        // Noted before anybody can be told of it.
-        let sequence = self.packager.discontinuity_sequence() + 1;
-        self.environment.memory.note(&self.stream, sequence);
+        self.note_discontinuity();
         match self.packager.discontinuity(tracks.clone()) {
             Ok(()) => self.follow(&tracks),
             Err(error) => error!(stream = self.stream, %error, "cannot continue the stream"),
@@ -172,14 +170,22 @@ impl Run {
 
     /// The publisher is gone for now.
     pub fn interrupt(&mut self) {
+        self.note_discontinuity();
         self.packager.interrupt();
         self.drain_events();
     }
 
     /// The same, where another origin has what is missing here.
     pub fn interrupt_incomplete(&mut self) {
+        self.note_discontinuity();
         self.packager.interrupt_incomplete();
         self.drain_events();
+    }
+
+    /// Viewers are about to be told of one more: noted before they can be.
+    fn note_discontinuity(&self) {
+        let sequence = self.packager.discontinuity_sequence() + 1;
+        self.environment.memory.note(&self.stream, sequence);
     }
 
     /// Another run takes its place: nothing of it is shown any more, and its playlists get no end.
@@ -320,6 +326,11 @@ impl Run {
         self.packager.snapshot()
     }
 
+    /// Lets go of removed segments through `msn`: see [`Packager::release_through`].
+    pub fn release_through(&mut self, msn: u64) {
+        self.packager.release_through(msn);
+    }
+
     /// When it started.
     pub fn started(&self) -> SystemTime {
         self.started
@@ -331,6 +342,11 @@ impl Run {
             self.packager.next_msn(),
             self.packager.discontinuity_sequence(),
         )
+    }
+
+    /// The same, if viewers have seen any of it.
+    pub fn shown(&self) -> Option<(u64, u64)> {
+        self.packager.constants().map(|_| self.numbers())
     }
 
     /// For `/api/streams`.

@@ -93,6 +93,7 @@ impl Core {
             run: facts.as_ref(),
             ended: self.run.as_ref().is_some_and(Run::is_ending),
             has_publisher: self.session().is_some(),
+            shown_before: self.shown_before,
         };
         let done = act(self.twin.as_mut()?, own);
         self.pump();

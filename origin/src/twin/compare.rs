@@ -6,7 +6,7 @@ use hls::Boundary;
 use media::VIDEO_TIMESCALE;
 
 use super::{
-    BACKOFF_MIN,
+    BACKOFF_MIN, UNLOCKED_MIN,
     facts::{DigestFacts, Facts, MarkFacts, RunFacts, State},
     hold::{Reason, offset_ms},
     machine::{Own, Twin},
@@ -18,6 +18,26 @@ use super::{
 const DIFFERING_MAX: u32 = 3;
 
 impl Twin {
+    /// Whether a lock that there should be has been missing for longer than making one takes.
+    pub fn is_unlocked(&self, now: Duration) -> bool {
+        let since = self.unlocked;
+        since.is_some_and(|since| now.saturating_sub(since) >= UNLOCKED_MIN)
+    }
+
+    /// There should be one unless the peer says that nobody publishes there: silence is no excuse, because
+    /// the peer may be alive and cut off.
+    pub(super) fn watch_lock(&mut self, own: Own<'_>, now: Duration) {
+        let published =
+            |(facts, _): &(Facts, Duration)| matches!(facts.state, State::Live | State::Holding);
+        let expected =
+            self.peer.failed.is_some() || self.peer.facts.as_ref().is_some_and(published);
+        let locked = self.lock.since.is_some() && self.hold.is_none();
+        match own.has_publisher && expected && !locked {
+            true => _ = self.unlocked.get_or_insert(now),
+            false => self.unlocked = None,
+        }
+    }
+
     pub(super) fn compare(&mut self, facts: &Facts, own: Own<'_>, now: Duration) {
         let ready = matches!(facts.state, State::Live) && facts.settings == self.settings;
         if facts.settings != self.settings {

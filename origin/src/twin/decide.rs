@@ -240,9 +240,7 @@ impl Twin {
 
 /// Numbers never go back for anybody who has seen ours.
 fn is_above(join: &Join, own: Own<'_>) -> bool {
+    let (msn, discontinuity_sequence) = own.shown();
     let boundary = &join.boundary;
-    own.run.filter(|run| run.served).is_none_or(|run| {
-        boundary.msn >= run.next_msn
-            && boundary.discontinuity_sequence >= run.discontinuity_sequence
-    })
+    boundary.msn >= msn && boundary.discontinuity_sequence >= discontinuity_sequence
 }

@@ -84,6 +84,8 @@ pub struct Report {
     pub leads: Option<bool>,
     /// Seconds since the lock was made.
     pub locked_seconds: Option<u64>,
+    /// There should be a lock, and there is none for half a minute.
+    pub unlocked: bool,
     /// How much later than at the peer media arrives here.
     pub offset_ms: Option<i64>,
     /// Boundaries and segments found equal.
@@ -149,6 +151,8 @@ pub struct Twin {
     pub(super) backoff: Duration,
     pub(super) backoff_until: Duration,
     pub(super) trouble: Option<String>,
+    /// Since when there should be a lock and is none.
+    pub(super) unlocked: Option<Duration>,
 }
 
 /// What the stream knows of itself.
@@ -160,11 +164,25 @@ pub struct Own<'a> {
     pub ended: bool,
     /// Somebody publishes.
     pub has_publisher: bool,
+    /// The next number and the discontinuity sequence of runs before it that viewers have seen.
+    pub shown_before: (u64, u64),
 }
 
 impl<'a> Own<'a> {
     pub(super) fn open_run(&self) -> Option<&'a RunFacts> {
         self.run.filter(|_| !self.ended)
+    }
+
+    /// Everything below these numbers viewers may have seen here.
+    pub(super) fn shown(&self) -> (u64, u64) {
+        let (msn, discontinuity_sequence) = self.shown_before;
+        match self.run.filter(|run| run.served) {
+            Some(run) => (
+                run.next_msn.max(msn),
+                run.discontinuity_sequence.max(discontinuity_sequence),
+            ),
+            None => self.shown_before,
+        }
     }
 }
 
@@ -192,6 +210,7 @@ impl Twin {
             backoff: BACKOFF_MIN,
             backoff_until: Duration::ZERO,
             trouble: None,
+            unlocked: None,
         }
     }
 
@@ -393,6 +412,7 @@ impl Twin {
             self.lock.since = None;
         }
         self.decide(own, now);
+        self.watch_lock(own, now);
     }
 
     /// The peer's constants for a run that has joined: `None` while it may still fix them, `Some(None)` when
@@ -460,6 +480,7 @@ impl Twin {
             state,
             leads: locked.map(|_| self.lock.leads),
             locked_seconds: locked.map(seconds),
+            unlocked: self.is_unlocked(now),
             offset_ms: self.lock.offset_ms.filter(|_| locked.is_some()),
             agreements: self.lock.agreements,
             disagreements: self.lock.disagreements,

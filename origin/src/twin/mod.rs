@@ -72,6 +72,10 @@ pub const BACKOFF_MIN: Duration = Duration::from_secs(10);
 /// See [`BACKOFF_MIN`].
 pub const BACKOFF_MAX: Duration = Duration::from_secs(320);
 
+/// Making a lock takes less: the longest hold, and the next segment of each to compare. Only what stays
+/// unlocked for longer is worth an operator's eye.
+pub const UNLOCKED_MIN: Duration = Duration::from_secs(30);
+
 /// A timeline that follows a drifting clock does so at its own moments: it is joined, and joins, only after
 /// it has kept its rhythm for this long.
 pub const SETTLED_MIN: Duration = Duration::from_millis(1500);

@@ -1,8 +1,7 @@
 //! The bench: real streams (timeline, twin, packager, views), simulated clocks, network and encoder.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    hash::{DefaultHasher, Hash, Hasher},
+    collections::VecDeque,
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -10,11 +9,12 @@ use std::{
 
 use bytes::Bytes;
 use flv::{Event, Metadata};
-use hls::{Lookup, MediaSnapshot, Segment};
+use hls::{Lookup, MediaSnapshot};
 use media::Arrival;
 use service::{Clock, clock::Hand, metrics::Registry};
 use testkit::{Publisher, Sent, Shape, synth::Content};
 
+use super::{lies::twist, observer::Observer};
 use crate::{
     Config,
     auth::OnConflict,
@@ -67,10 +67,6 @@ struct Origin {
     alive: bool,
     _disk: tempfile::TempDir,
     connection: Connection,
-    /// Whole segments looked at.
-    seen: BTreeSet<String>,
-    /// Numbers its playlists have shown, by rendition: first and last.
-    shown: BTreeMap<String, (u64, u64)>,
 }
 
 /// Somebody who watches one origin and goes to the other when that dies or stands still.
@@ -94,15 +90,15 @@ pub struct Bench {
     pub latency: Duration,
     /// Keyframes are all alike, and so is all sound.
     pub still: bool,
-    /// Other bytes under a URL are counted by the origins alone.
-    pub lenient: bool,
     /// Nothing gets through between the origins.
     pub partitioned: bool,
     /// Of a hundred letters, so many are lost.
     pub loss_percent: u64,
+    /// Of a hundred answers, so many have one value changed.
+    pub lie_percent: u64,
     noise: u64,
-    /// Every URL ever answered, and a digest of its bytes.
-    served: BTreeMap<String, u64>,
+    /// Looks at every URL.
+    pub observer: Observer,
     viewer: Viewer,
     /// A viewer waits at most this long for the next segment while an encoder sends.
     pub patience: Duration,
@@ -151,8 +147,6 @@ fn origin(index: usize, now: Duration, wall_skew_ms: i64) -> Origin {
             publication: None,
             pending: VecDeque::new(),
         },
-        seen: BTreeSet::new(),
-        shown: BTreeMap::new(),
     }
 }
 
@@ -184,11 +178,11 @@ impl Bench {
             mail: Vec::new(),
             latency: Duration::from_millis(5),
             still: false,
-            lenient: false,
             partitioned: false,
             loss_percent: 0,
+            lie_percent: 0,
             noise: 0x2545_f491_4f6c_dd1d,
-            served: BTreeMap::new(),
+            observer: Observer::default(),
             viewer: Viewer::default(),
             patience: Duration::from_secs(30),
         }
@@ -208,6 +202,7 @@ impl Bench {
         connection.zero_us = None;
         connection.publication = None;
         connection.pending.clear();
+        self.observe();
     }
 
     /// The encoder captures nothing for a while.
@@ -217,15 +212,16 @@ impl Bench {
 
     /// An origin's process dies at once.
     pub fn kill(&mut self, index: usize) {
-        self.disconnect(index);
         // What a dead process would do on the loss of its connection nobody sees.
         self.origins[index].alive = false;
+        self.disconnect(index);
     }
 
     /// A new process in its place, with an empty disk; its clock is off by `skew_ms`.
     pub fn start(&mut self, index: usize, skew_ms: i64) {
         self.origins[index] = origin(index, self.now, skew_ms);
         self.mail.retain(|mail| mail.asker != index);
+        self.observer.replaced(index);
     }
 
     /// Whether an origin's process lives.
@@ -248,11 +244,6 @@ impl Bench {
         let [a, b] = [self.report(0), self.report(1)];
         let locked = |report: &serde_json::Value| report["twin"]["state"] == "locked";
         locked(&a) && locked(&b) && a["run"]["epoch"] == b["run"]["epoch"]
-    }
-
-    /// How many URLs were answered so far.
-    pub fn urls(&self) -> usize {
-        self.served.len()
     }
 
     /// An origin's snapshot of a rendition.
@@ -289,7 +280,7 @@ impl Bench {
                 living.for_each(|origin| {
                     origin.stream.tick();
                 });
-                (0..2).for_each(|index| self.observe(index));
+                self.observe();
                 self.watch();
             }
         }
@@ -333,6 +324,7 @@ impl Bench {
             if let Some(publication) = &origin.connection.publication {
                 publication.push(Event::AccessUnit(arrival), origin.clock.now());
             }
+            self.observer.look(self.now, index, &origin.stream);
         }
     }
 
@@ -350,6 +342,7 @@ impl Bench {
         let due: Vec<Mail> = self.mail.extract_if(.., |mail| mail.due <= now).collect();
         for mail in due {
             self.receive(mail);
+            self.observe();
         }
     }
 
@@ -384,11 +377,16 @@ impl Bench {
                 // As it travels: nothing is lost on the wire.
                 let text = serde_json::to_vec(&facts).expect("facts are JSON");
                 assert!(text.len() < 96 << 10, "{} bytes", text.len());
-                let facts: Facts = serde_json::from_slice(&text).expect("facts are read back");
-                let checked = facts.check(wall);
-                checked
-                    .map(|()| facts)
-                    .map_err(|e| Trouble::Refused(e.to_string()))
+                let mut said = serde_json::from_slice(&text).expect("JSON");
+                if self.random() % 100 < self.lie_percent {
+                    twist(&mut said, &mut || self.random());
+                }
+                let read = serde_json::from_value::<Facts>(said).map_err(|e| e.to_string());
+                let checked = read.and_then(|facts| {
+                    let plausible = facts.check(wall).map_err(|e| e.to_string());
+                    plausible.map(|()| facts)
+                });
+                checked.map_err(Trouble::Refused)
             }
             Letter::Trouble(trouble) => Err(trouble),
         };
@@ -397,68 +395,12 @@ impl Bench {
         stream.twin_compare(&stream.twin_digests());
     }
 
-    /// Every URL that this origin answers now has the bytes it always had, on whichever origin.
-    fn observe(&mut self, index: usize) {
-        if !self.origins[index].alive {
-            return;
-        }
-        for rendition in ["source", "audio"] {
-            let Some(media) = self.media(index, rendition) else {
-                continue;
-            };
-            for segment in media.retained().iter().filter(|segment| !segment.gap) {
-                let name = format!("{rendition}/{}/{}", media.epoch(), segment.msn);
-                // It never changes any more at this origin; that is another test's matter.
-                if self.origins[index].seen.insert(name.clone()) {
-                    self.segment(index, &name, segment);
-                    self.served(index, name, &segment.to_bytes());
-                }
+    fn observe(&mut self) {
+        for (index, origin) in self.origins.iter().enumerate() {
+            if origin.alive {
+                self.observer.look(self.now, index, &origin.stream);
             }
-            if let Some(open) = media.open() {
-                let name = format!("{rendition}/{}/{}", media.epoch(), open.msn);
-                self.segment(index, &name, open);
-            }
-            self.numbers(index, rendition, &media);
         }
-    }
-
-    fn segment(&mut self, index: usize, name: &str, segment: &Segment) {
-        for (number, part) in segment.parts.iter().enumerate() {
-            self.served(index, format!("{name}.{number}"), &part.bytes);
-        }
-        if let Some(init) = &segment.init {
-            let url = format!("{name}/init-{}", init.index);
-            self.served(index, url, &init.bytes);
-        }
-    }
-
-    fn served(&mut self, index: usize, url: String, bytes: &[u8]) {
-        let mut hasher = DefaultHasher::new();
-        bytes.hash(&mut hasher);
-        let digest = hasher.finish();
-        let first = *self.served.entry(url.clone()).or_insert(digest);
-        assert!(
-            first == digest || self.lenient,
-            "{:?}: {url} has other bytes at origin {index}",
-            self.now
-        );
-    }
-
-    fn numbers(&mut self, index: usize, rendition: &str, media: &MediaSnapshot) {
-        let (Some(first), Some(last)) = (media.listed().first(), media.last_msn()) else {
-            return;
-        };
-        let (now, origin) = (self.now, &mut self.origins[index]);
-        let place = (first.msn, last);
-        let before = origin
-            .shown
-            .insert(rendition.to_owned(), place)
-            .unwrap_or(place);
-        let back = place.0 < before.0 || place.1 < before.1;
-        assert!(
-            !back,
-            "{now:?}: {rendition} of origin {index} went from {before:?} to {place:?}"
-        );
     }
 
     /// The viewer takes the next segment, and goes to the other origin when there is none for a while.

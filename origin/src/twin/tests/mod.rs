@@ -3,5 +3,7 @@
 
 mod bench;
 mod facts;
+mod lies;
+mod observer;
 mod scenes;
 mod schedules;

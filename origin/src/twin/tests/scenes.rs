@@ -87,6 +87,48 @@ fn p26_a_restarted_origin_comes_back_into_the_same_run() {
 }
 
 #[test]
+fn p26_when_both_are_replaced_one_after_the_other_the_run_goes_on() {
+    for first in [0, 1] {
+        let mut bench = Bench::new(shape((30, 1), 60));
+        bench.connect(0, ms(0), ms(0));
+        bench.connect(1, ms(1500), ms(20));
+        bench.run(s(30));
+        let epoch = bench.report(0)["run"]["epoch"].clone();
+        for (dead, skew) in [(first, 700), (1 - first, -700)] {
+            bench.kill(dead);
+            bench.run(s(5));
+            bench.start(dead, skew);
+            bench.connect(dead, ms(700), ms(0));
+            bench.run(s(30));
+            locked(&bench);
+        }
+        assert_eq!(bench.report(0)["run"]["epoch"], epoch);
+    }
+}
+
+#[test]
+fn p26_when_both_are_replaced_at_once_they_find_together_above() {
+    for apart in [0, 1, 900, 4000] {
+        let mut bench = Bench::new(shape((30_000, 1001), 60));
+        bench.connect(0, ms(0), ms(0));
+        bench.connect(1, ms(1500), ms(20));
+        bench.run(s(30));
+        let last = bench.media(0, "source").unwrap().last_msn();
+        bench.kill(0);
+        bench.kill(1);
+        bench.run(s(3));
+        bench.start(0, -300);
+        bench.start(1, 300);
+        bench.connect(0, ms(apart), ms(0));
+        bench.connect(1, ms(500), ms(30));
+        bench.run(s(40));
+        locked(&bench);
+        let media = bench.media(0, "source").unwrap();
+        assert!(media.listed().first().map(|segment| segment.msn) > last);
+    }
+}
+
+#[test]
 fn p26_an_encoder_that_fails_over_is_numbered_above() {
     let mut bench = Bench::new(shape((30, 1), 60));
     bench.connect(0, ms(0), ms(0));
@@ -169,6 +211,28 @@ fn p26_a_partition_of_a_lock_changes_nothing() {
     bench.partitioned = false;
     bench.run(s(10));
     locked(&bench);
+}
+
+#[test]
+fn only_a_lock_that_there_should_be_is_missed() {
+    let unlocked = |bench: &Bench, index| bench.report(index)["twin"]["unlocked"] == true;
+    let mut bench = Bench::new(shape((30, 1), 60));
+    // The encoder only fails over: the peer says that nobody publishes there.
+    bench.connect(0, ms(0), ms(0));
+    bench.run(s(60));
+    assert!(!unlocked(&bench, 0) && !unlocked(&bench, 1));
+    bench.connect(1, ms(0), ms(20));
+    bench.run(s(60));
+    locked(&bench);
+    assert!(!unlocked(&bench, 0) && !unlocked(&bench, 1));
+    bench.partitioned = true;
+    bench.run(s(30));
+    assert!(!unlocked(&bench, 0), "a pause is no alarm");
+    bench.run(s(30));
+    assert!(unlocked(&bench, 0) && unlocked(&bench, 1));
+    bench.partitioned = false;
+    bench.run(s(10));
+    assert!(!unlocked(&bench, 0) && !unlocked(&bench, 1));
 }
 
 #[test]
@@ -282,7 +346,7 @@ fn p26_who_joined_and_is_joined_waits_for_nobody() {
 fn p26_timelines_that_follow_a_clock_at_their_own_moments_find_together_again() {
     // A pause so long that it counts as a new clock, which sound is then led to sample by sample.
     let mut bench = Bench::new(shape((30, 1), 30));
-    bench.lenient = true;
+    bench.observer.lenient = true;
     bench.connect(0, ms(982), ms(0));
     bench.connect(1, ms(4203), ms(0));
     bench.run(ms(12_521));

@@ -76,9 +76,10 @@ fn peace(bench: &mut Bench) {
 }
 
 /// A minute of broadcast takes a tenth of a second: `PROPTEST_CASES` says how many are worth it.
-fn config() -> ProptestConfig {
+fn config(default: u32) -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok();
-    let cases = asked.and_then(|cases| cases.parse().ok()).unwrap_or(24);
+    let asked = asked.and_then(|cases| cases.parse().ok());
+    let cases = asked.unwrap_or(default);
     ProptestConfig {
         cases,
         ..ProptestConfig::default()
@@ -86,7 +87,7 @@ fn config() -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(24))]
 
     #[test]
     fn p26_any_schedule_converges_without_taking_anything_back(
@@ -110,6 +111,38 @@ proptest! {
             "{:#?}",
             [bench.report(0)["twin"].clone(), bench.report(1)["twin"].clone()]
         );
-        prop_assert!(bench.urls() > 50);
+        prop_assert!(bench.observer.urls() > 50);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(8))]
+
+    #[test]
+    fn p26_a_peer_that_lies_moves_no_number_back(
+        starts in (0u64..7_000, 0u64..7_000),
+        truth in 0u64..100,
+        times in proptest::collection::vec((0usize..2, 500u64..12_000, 0u64..4_000), 1..8),
+    ) {
+        let ms = Duration::from_millis;
+        let mut bench = Bench::new(shape((30, 1), 60));
+        // Who believes a lie that could be true gives bytes of its own, and numbers up to a minute ahead.
+        bench.observer.lenient = true;
+        bench.patience = Duration::from_secs(3600);
+        bench.lie_percent = 100 - truth;
+        bench.connect(0, ms(starts.0), ms(0));
+        bench.connect(1, ms(starts.1), ms(20));
+        for (index, time, away) in times {
+            bench.run(ms(time));
+            bench.disconnect(index);
+            bench.connect(index, ms(away), ms(10));
+        }
+        bench.lie_percent = 0;
+        bench.run(Duration::from_secs(400));
+        prop_assert!(
+            bench.is_locked(),
+            "{:#?}",
+            [bench.report(0)["twin"].clone(), bench.report(1)["twin"].clone()]
+        );
     }
 }
