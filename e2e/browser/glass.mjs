@@ -6,16 +6,14 @@
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { PLACE, decode } from './blocks.mjs';
+import { decode } from './blocks.mjs';
+import { launch, look, open, root } from './page.mjs';
 import { plot } from './plot.mjs';
 
-const root = path.resolve(import.meta.dirname, '../..');
-const { chromium } = createRequire(path.join(root, 'player/'))('playwright-core');
 const { values: options } = parseArgs({
   options: {
     seconds: { type: 'string', default: '600' },
@@ -68,21 +66,6 @@ width = 1280
   }
 }
 
-const launch = () => chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: ['--headless=new', '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--use-gl=angle', '--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
-});
-
-/** One look at the page: what the texture shows, and what the player says of itself. */
-const look = (page) => page.evaluate((place) => {
-  const player = window.panocast;
-  return player && {
-    now: Date.now(), grid: player.readGrid(place), latency: player.latency, stalls: player.stalls, level: player.level,
-    joinMs: player.joinMs, dropped: player.droppedFrames, total: player.totalFrames, state: player.state,
-  };
-}, PLACE);
-
 async function measure(page) {
   const samples = [];
   const until = Date.now() + SECONDS * 1000;
@@ -123,9 +106,7 @@ let browser;
 try {
   panocast = await startPanocast(folder);
   browser = await launch();
-  const page = await browser.newPage({ viewport: { width: 640, height: 360 } });
-  await page.goto(`${panocast.base}/?url=/hls/test.m3u8`);
-  await page.waitForFunction(() => window.panocast?.state === 'playing', undefined, { timeout: 60_000 });
+  const page = await open(browser, `${panocast.base}/?url=/hls/test.m3u8`);
   const samples = await measure(page);
   if (samples.length === 0) throw new Error('no picture with readable blocks was seen');
   console.log(JSON.stringify(report(samples), null, 2));
