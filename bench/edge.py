@@ -2,11 +2,12 @@
 
 All three cache the same two objects (a 4 KiB playlist, a 1 MiB segment) of the same origin, are pinned to one core with
 the load generator (wrk) on another, and take turns in short rounds, so that whatever else the machine does weighs on all
-alike; the median round counts. CPU is the server's own (user + system, whole process tree), from the kernel. The herd row
-counts what an origin sees when viewers ask for a new segment at once.
+alike; the median round counts. CPU is the server's own (user + system, whole process tree), from the kernel. The herd rows
+count what an origin sees when viewers ask for a new segment at once; nginx once with its lock and once as it is by default.
 """
 
 import contextlib
+import os
 import pathlib
 import re
 import statistics
@@ -16,8 +17,8 @@ import urllib.request
 
 from peers import cpu_seconds, folder, free_port, process, wait_for_port
 
-ROUNDS = 5
-SECONDS = 4
+ROUNDS = 9
+SECONDS = 2
 CONNECTIONS = 64
 HERD = 500
 OBJECTS = {"4 KiB": "/hls/bench/source/index.m3u8", "1 MiB": "/hls/bench/source/e1/1.m4s"}
@@ -75,20 +76,20 @@ level = "error"
 
 
 @contextlib.contextmanager
-def nginx_cache(root: pathlib.Path, upstream: int):
+def nginx_cache(root: pathlib.Path, upstream: int, lock: str = "on"):
     """proxy_cache in memory, as a streaming operator sets it: lock on, sendfile on, no access log."""
     http = free_port()
-    cache = pathlib.Path("/dev/shm") / root.name
-    config = root / "cache.conf"
+    cache = pathlib.Path("/dev/shm") / f"{root.name}-{lock}"
+    config = root / f"cache-{lock}.conf"
     config.write_text(f"""
-daemon off; worker_processes 1; pid {root}/cache.pid; error_log {root}/cache-error.log warn; user root;
+daemon off; worker_processes 1; pid {root}/cache-{lock}.pid; error_log {root}/cache-error.log warn; user root;
 events {{ worker_connections 4096; }}
 http {{ access_log off; sendfile on; tcp_nopush on; tcp_nodelay on; keepalive_timeout 300s; keepalive_requests 1000000;
   open_file_cache max=1000 inactive=60s;
   proxy_cache_path {cache} levels=1:2 keys_zone=hls:10m max_size=1g inactive=1h use_temp_path=off;
   upstream origin {{ server 127.0.0.1:{upstream}; keepalive 32; }}
   server {{ listen 127.0.0.1:{http} backlog=4096; location / {{ proxy_pass http://origin; proxy_http_version 1.1;
-    proxy_set_header Connection ""; proxy_cache hls; proxy_cache_lock on; proxy_cache_valid 200 1h;
+    proxy_set_header Connection ""; proxy_cache hls; proxy_cache_lock {lock}; proxy_cache_valid 200 1h;
     add_header X-Cache $upstream_cache_status; }} }} }}
 """)
     with process("taskset", "-c", "0", "nginx", "-c", str(config), "-p", str(root)) as child:
@@ -112,7 +113,7 @@ def varnish(root: pathlib.Path, upstream: int):
 def load(child, port: int, path: str) -> dict:
     before = cpu_seconds(child.pid)
     text = subprocess.run(
-        ["taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency",
+        ["taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--timeout", "30s", "--latency",
          f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True).stdout
     cpu = cpu_seconds(child.pid) - before
     if "Non-2xx" in text or "Socket errors" in text:
@@ -170,6 +171,7 @@ def rows_of(size: str, bits: int, name: str, ours: list[dict], theirs: list[dict
 
 def run(binaries: pathlib.Path, cache: pathlib.Path) -> list[dict]:
     rows = []
+    print(f"load of the machine before: {os.getloadavg()[0]:.1f}", flush=True)
     with contextlib.ExitStack() as stack:
         root = stack.enter_context(folder())
         _, upstream = stack.enter_context(origin(root))
@@ -189,12 +191,13 @@ def run(binaries: pathlib.Path, cache: pathlib.Path) -> list[dict]:
                     results[name].append(load(child, port, path))
             for peer in ("nginx", "varnish"):
                 rows += rows_of(size, bits, peer, results["panocast"], results[peer])
+        servers["nginx, no lock"] = stack.enter_context(nginx_cache(root, upstream, "off"))
         seen = {}
         for index, (name, (_, port)) in enumerate(servers.items()):
             path = f"/hls/bench/source/e1/{index + 2}.m4s"
             herd(port, path)
             seen[name] = (root / "origin.log").read_text().split().count(path)
-        for peer in ("nginx", "varnish"):
+        for peer in ("nginx", "nginx, no lock", "varnish"):
             rows.append(row(f"upstream fetches of {HERD} viewers at once", str(seen["panocast"]),
                             f"{peer} {seen[peer]}", seen["panocast"] / max(seen[peer], 1), "<= 1.0"))
     return rows

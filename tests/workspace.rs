@@ -44,7 +44,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "hls",
         ],
     ),
-    ("e2e", &["media", "flv", "rtmp", "cmaf", "service"]),
+    ("e2e", &["media", "flv", "rtmp", "cmaf", "hls", "service"]),
 ];
 
 /// Crates that hold no clock, file, socket or runtime: they may not even link one.

@@ -7,7 +7,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audience;
 pub mod clip;
+pub mod edge;
+pub mod imds;
+pub mod link;
 pub mod peer;
 pub mod publisher;
 pub mod viewer;
@@ -105,6 +109,15 @@ impl Process {
             done.is_ok_and(|status| status.success()),
             "cannot signal {id}"
         );
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+        kib.expect("the kernel counts resident memory")
     }
 
     /// The exit status, if it has ended.
@@ -262,11 +275,7 @@ impl Origin {
 
     /// Resident memory in KiB.
     pub fn resident_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()));
-        let status = status.unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-        kib.expect("the kernel counts resident memory")
+        self.process.resident_kib()
     }
 
     /// A folder of its own under the scenario's.

@@ -34,6 +34,24 @@ impl Default for Ffmpeg {
 impl Ffmpeg {
     /// The command.
     pub fn command(&self, url: &str) -> Command {
+        let mut command = self.encoder();
+        command.args(["-f", "flv", url]);
+        command
+    }
+
+    /// One encoder that publishes to all `urls`, and comes back to each after every loss.
+    pub fn tee(&self, urls: &[String]) -> Command {
+        let options = "f=fifo:fifo_format=flv:drop_pkts_on_overflow=1:attempt_recovery=1\
+                       :recover_any_error=1:recovery_wait_time=1:restart_with_keyframe=1";
+        let outputs: Vec<String> = urls.iter().map(|url| format!("[{options}]{url}")).collect();
+        let mut command = self.encoder();
+        command.args(["-map", "0:v", "-map", "0:a", "-flags", "+global_header"]);
+        command.args(["-f", "tee", &outputs.join("|")]);
+        command
+    }
+
+    /// The command without its output.
+    fn encoder(&self) -> Command {
         let source = format!(
             "testsrc2=s={}:r={}[out0];sine=f=440:r=48000[out1]",
             self.size, self.rate
@@ -74,7 +92,6 @@ impl Ffmpeg {
         if let Some(seconds) = self.seconds {
             command.args(["-t", &seconds.to_string()]);
         }
-        command.args(["-f", "flv", url]);
         command
     }
 

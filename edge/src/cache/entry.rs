@@ -100,6 +100,10 @@ impl Entry {
                 content = content.with_header(name, value);
             }
         }
+        // What each answer says anew has its place already: cloned headers grow only by copying all.
+        content = content
+            .with_header(header::AGE, HeaderValue::from_static("0"))
+            .with_header(X_CACHE, HeaderValue::from_static("HIT"));
         let upstream_age = upstream_age(upstream);
         Entry {
             status,

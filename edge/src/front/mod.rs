@@ -155,8 +155,9 @@ impl Front {
                 response,
             };
         }
-        if let Some(entry) = self.fresh(&target) {
-            let response = entry.respond(method, headers, self.clock.now(), HIT);
+        let now = self.clock.now();
+        if let Some(entry) = self.fresh(&target, now) {
+            let response = entry.respond(method, headers, now, HIT);
             return Answered {
                 kind,
                 outcome: Outcome::Hit,
@@ -183,9 +184,9 @@ impl Front {
             })
     }
 
-    fn fresh(&self, target: &Target<'_>) -> Option<Arc<Entry>> {
+    fn fresh(&self, target: &Target<'_>, now: Duration) -> Option<Arc<Entry>> {
         let entry = self.fetcher.memory.get(&target.key)?;
-        (entry.decide(self.clock.now()) == Decision::Fresh).then_some(entry)
+        (entry.decide(now) == Decision::Fresh).then_some(entry)
     }
 
     async fn fetch(&self, method: &Method, headers: &HeaderMap, target: Target<'_>) -> Answered {
@@ -193,7 +194,7 @@ impl Front {
         let started = self.clock.now();
         let joined = self.flights.join(
             &target.key,
-            || self.fresh(&target),
+            || self.fresh(&target, self.clock.now()),
             |landing| {
                 let fetcher = Arc::clone(&self.fetcher);
                 tokio::spawn(fetcher.run(target.clone().into_owned(), landing)).abort_handle()

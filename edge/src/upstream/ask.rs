@@ -86,6 +86,8 @@ enum Judged {
 enum Rank {
     /// The origin does not have it.
     NotFound,
+    /// The origin does not take the question: too far ahead of what it has, most likely.
+    Refused,
     /// The stream has stopped there longer ago than anybody waits for an encoder to come back.
     TooLongFrozen,
     /// A playlist that is behind or does not move.
@@ -263,6 +265,7 @@ impl Origins {
             (StatusCode::NOT_FOUND | StatusCode::GONE, _) => {
                 Judged::Fallback(Rank::NotFound, Box::new(verdict))
             }
+            (StatusCode::BAD_REQUEST, _) => Judged::Fallback(Rank::Refused, Box::new(verdict)),
             _ => Judged::Good(verdict),
         }
     }

@@ -22,7 +22,6 @@ impl Content {
     /// `chunks` one after the other, as `content_type`. CORS headers are set.
     pub fn new(chunks: impl Into<Arc<[Bytes]>>, content_type: &'static str) -> Content {
         let chunks = chunks.into();
-        // Room for what callers add to each answer, so that the clone need not grow.
         let mut headers = HeaderMap::with_capacity(16);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));

@@ -1,6 +1,6 @@
 //! Accepts connections, guards them, and hands their requests to a handler until told to end.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -393,13 +393,20 @@ impl<H: Handler> Connection<H> {
                 } => {}
             }
         };
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = told_to_leave => {
+        let mut told_to_leave = pin!(told_to_leave);
+        let (mut is_watching, mut is_told) = (false, false);
+        let ended = poll_fn(|cx| {
+            // Nobody is told before the drain's flag is up: until then one look, which has us woken by
+            // it, is enough, and requests need not pay for more.
+            let must_look = !is_watching || self.context.drain.is_leaving();
+            if must_look && !is_told && told_to_leave.as_mut().poll(cx).is_ready() {
+                is_told = true;
                 connection.as_mut().graceful_shutdown();
-                connection.await
             }
-        };
+            is_watching = true;
+            connection.as_mut().poll(cx)
+        })
+        .await;
         if let Err(error) = ended {
             tracing::debug!(%error, address = %self.address, "connection ended early");
         }
