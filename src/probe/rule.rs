@@ -79,11 +79,8 @@ impl Rule {
     /// How much it weighs.
     pub const fn level(self) -> Level {
         match self {
-            Rule::Cors
-            | Rule::Gzip
-            | Rule::CacheControl
-            | Rule::BlockTooFar
-            | Rule::Text(check::Rule::ReportMissing | check::Rule::CodecsMissing) => Level::Advice,
+            Rule::Cors | Rule::Gzip | Rule::CacheControl | Rule::BlockTooFar => Level::Advice,
+            Rule::Text(rule) if rule.is_advice() => Level::Advice,
             _ => Level::Violation,
         }
     }
