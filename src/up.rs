@@ -119,7 +119,7 @@ async fn run(settings: Settings, with_test_source: bool) -> Result<()> {
     let clock = Clock::real();
     let (_trigger, mut notices) = interruption::source(Metadata::off(), true, clock.clone());
     let Settings {
-        origin,
+        mut origin,
         mut edge,
         transcoder,
         mut test_source,
@@ -127,6 +127,7 @@ async fn run(settings: Settings, with_test_source: bool) -> Result<()> {
         jobs,
         ..
     } = settings;
+    introduce(&mut origin, &edge, &transcoder);
     let recorder = match origin.record {
         true => Some(origin::recording::open(&origin.recorder, &stores, &jobs).await?),
         false => None,
@@ -180,6 +181,21 @@ async fn run(settings: Settings, with_test_source: bool) -> Result<()> {
     Ok(())
 }
 
+/// The operator's page shows the other roles of this process, unless the config names whom to show.
+fn introduce(origin: &mut origin::Config, edge: &edge::Config, transcoder: &transcoder::Config) {
+    let page = &mut origin.operator;
+    let url = |address| format!("http://{}", reachable(address));
+    if page.edges.is_empty() && edge.admin_listen.port() != 0 {
+        page.edges.push(url(edge.admin_listen));
+    }
+    if page.transcoders.is_empty() && transcoder.admin_listen.port() != 0 {
+        page.transcoders.push(url(transcoder.admin_listen));
+    }
+    if page.player.is_none() && edge.listen.port() != 0 {
+        page.player = Some(url(edge.listen) + "/");
+    }
+}
+
 /// A role ended without being told to: nothing works without it, so say why and end.
 async fn first_failure(roles: &mut [Role]) -> Result<()> {
     loop {
@@ -207,7 +223,7 @@ fn say_where(public: SocketAddr, rtmp: SocketAddr, admin: SocketAddr) {
     println!(
         "  publish  rtmp://{rtmp}/live/<stream>   (OBS: Server rtmp://{rtmp}/live, Stream Key <stream>)"
     );
-    println!("  admin    http://{admin}/api/streams    (/healthz /readyz /metrics)");
+    println!("  operate  http://{admin}/    (/api/streams /healthz /readyz /metrics)");
 }
 
 /// Says when the test stream can be watched, as a viewer would find out; a line that counts until then.

@@ -18,6 +18,7 @@ use store::Store;
 use tokio::net::TcpListener;
 
 use crate::access_log::AccessLog;
+use crate::audience::Audience;
 use crate::cache::{Disk, Memory};
 use crate::cmcd::Sessions;
 use crate::config::Config;
@@ -242,6 +243,7 @@ fn front(
         flights: Flights::new(bounds),
         page,
         sessions: Sessions::default(),
+        audience: Audience::default(),
         metrics,
         clock: clock.clone(),
         readiness: Readiness::new(),
@@ -326,6 +328,7 @@ fn report(front: &Front) -> serde_json::Value {
         "origins": origins,
         "cache": { "bytes": fetcher.memory.weight(), "objects": fetcher.memory.count() },
         "viewers": front.sessions.count(front.clock.now()),
+        "streams": front.audience.report(front.clock.now()),
         "waiting": front.flights.waiting(),
         "fetches": front.flights.under_way(),
         "readiness": front.readiness.report(),

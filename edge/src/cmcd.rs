@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
+use crate::audience::View;
 use crate::metrics::Metrics;
 
 /// A session that asked for nothing in this time has gone; players ask at least once a segment.
@@ -36,6 +37,8 @@ pub struct Report {
     pub latency_ms: Option<u32>,
     /// `msd`: start delay, ms.
     pub start_ms: Option<u32>,
+    /// `panocast-view`: where the viewer looks.
+    pub view: Option<View>,
 }
 
 impl Report {
@@ -85,6 +88,7 @@ impl Report {
                 "mtp" => self.throughput_kbps = number(),
                 "ltc" => self.latency_ms = number(),
                 "msd" => self.start_ms = number(),
+                "panocast-view" => self.view = View::parse(value),
                 _ => {}
             }
         }
@@ -159,8 +163,7 @@ mod tests {
 
     #[test]
     fn p41_reports_are_read_from_query_and_headers() {
-        let query =
-            "x=1&CMCD=bl%3D21300%2Cbs%2Cltc%3D1850%2Cmtp%3D25400%2Csid%3D%226e2f%2Cb5%22%2Cst%3Dl";
+        let query = "x=1&CMCD=bl%3D21300%2Cbs%2Cltc%3D1850%2Cmtp%3D25400%2Csid%3D%226e2f%2Cb5%22%2Cst%3Dl%2Cpanocast-view%3D%2230.-60%22";
         let report = Report::of(Some(query), &HeaderMap::new()).unwrap();
         let expected = Report {
             session: Some("6e2f,b5".to_owned()),
@@ -168,6 +171,7 @@ mod tests {
             throughput_kbps: Some(25_400),
             latency_ms: Some(1_850),
             start_ms: None,
+            view: View::parse("30.-60"),
         };
         assert_eq!(report, expected);
         let mut headers = HeaderMap::new();

@@ -14,6 +14,7 @@
 
 mod access_log;
 pub mod app;
+mod audience;
 pub mod cache;
 pub mod cmcd;
 pub mod config;

@@ -172,6 +172,11 @@ metrics! {
     viewer_start: Histogram = histogram(
         "edge_viewer_start_seconds", "seconds",
         "From play to the first picture, as players measured it (CMCD msd).", LATENCY_SECONDS);
+    /// Where viewers look.
+    views: IntCounterVec = counter_vec(
+        "edge_viewer_views_total", "seconds",
+        "Seconds in which a viewer of a live stream looked there, to the nearest 30 degrees (CMCD panocast-view).",
+        &["yaw", "pitch"]);
     /// Lost log lines.
     log_lost: IntCounter = counter(
         "edge_access_log_lost_total", "lines",

@@ -24,10 +24,11 @@ use crate::{
     ingest::Ingest,
     memory::Memory,
     metrics::Metrics,
+    operator::{self, Operator},
     recorder::Recorder,
     registry::{Registry, TICK},
     selfcheck::SelfCheck,
-    stream::{Environment, Office, Stream},
+    stream::{Environment, Office},
     twin,
 };
 
@@ -131,11 +132,12 @@ impl App {
         let (signal, watch) = drain::channel();
         let readiness = Readiness::new();
         let conformance = SelfCheck::new(self.metrics.clone(), self.clock.clone());
+        let operator = self.operator(&conformance, &readiness);
         let plane = Plane {
             registry: self.metrics_registry.clone(),
             readiness: readiness.clone(),
             drain: trigger,
-            routes: routes(&self.registry, self.recorder.clone(), &conformance),
+            routes: routes(&self.registry, self.recorder.clone(), &operator),
         };
         self.warn_when_open();
         let (link, twin) = self.pair();
@@ -167,6 +169,7 @@ impl App {
         let ticker = tokio::spawn(tick(Arc::clone(&self.registry), self.clock.clone()));
         let checks = conformance.run(Arc::clone(&self.registry), readiness.clone());
         let checks = tokio::spawn(checks);
+        let operator = tokio::spawn(operator.run());
         let link = link.map(|link| tokio::spawn(link.run()));
         let Addresses {
             rtmp,
@@ -201,6 +204,7 @@ impl App {
         let _ = tokio::time::timeout(HTTP_GRACE, http).await;
         ticker.abort();
         checks.abort();
+        operator.abort();
         link.inspect(|link| link.abort());
         ingest.abort();
         info!("origin ended");
@@ -230,6 +234,18 @@ impl App {
             primary: office.primary,
         };
         (Some(link), Some(server))
+    }
+
+    fn operator(&self, conformance: &SelfCheck, readiness: &Readiness) -> Operator {
+        let sources = operator::Sources {
+            registry: Arc::clone(&self.registry),
+            recorder: self.recorder.clone(),
+            conformance: conformance.clone(),
+            readiness: readiness.clone(),
+            token: self.config.admin_token.clone(),
+            clock: self.clock.clone(),
+        };
+        Operator::new(&self.config.operator, sources)
     }
 
     fn warn_when_open(&self) {
@@ -268,27 +284,18 @@ async fn tick(registry: Arc<Registry>, clock: Clock) {
     }
 }
 
-/// What a stream says of itself and what its playlists look like from outside.
-fn report(stream: &Stream, conformance: &SelfCheck) -> Value {
-    let mut report = stream.report();
-    if let Value::Object(fields) = &mut report {
-        let found = conformance.report(stream.name());
-        fields.insert("conformance".to_owned(), found);
-    }
-    report
-}
-
-fn routes(registry: &Arc<Registry>, recorder: Option<Recorder>, conformance: &SelfCheck) -> Routes {
-    let (judge, judge_one) = (conformance.clone(), conformance.clone());
+fn routes(registry: &Arc<Registry>, recorder: Option<Recorder>, operator: &Operator) -> Routes {
+    let (judge, judge_one) = (operator.clone(), operator.clone());
     let (all, one, kicked) = (
         Arc::clone(registry),
         Arc::clone(registry),
         Arc::clone(registry),
     );
-    Routes::new()
+    operator
+        .routes(Routes::new())
         .add(Method::GET, "/api/streams", move |_: Call| {
             let streams = all.streams();
-            let list: Vec<Value> = streams.iter().map(|one| report(one, &judge)).collect();
+            let list: Vec<Value> = streams.iter().map(|one| judge.report(one)).collect();
             async move { Reply::json(&list) }
         })
         .add(Method::GET, "/api/recordings", move |_: Call| {
@@ -300,7 +307,7 @@ fn routes(registry: &Arc<Registry>, recorder: Option<Recorder>, conformance: &Se
                 .params
                 .first()
                 .and_then(|name| one.find(name))
-                .map(|stream| report(&stream, &judge_one));
+                .map(|stream| judge_one.report(&stream));
             async move { found.map_or_else(no_such_stream, |report| Reply::json(&report)) }
         })
         .add(

@@ -10,7 +10,10 @@ use serde::Deserialize;
 use service::config::{Bitrate, ByteSize, Duration, Error, File, Secret};
 use service::interruption::Metadata;
 
-use crate::auth::{Keys, OnConflict};
+use crate::{
+    auth::{Keys, OnConflict},
+    operator,
+};
 
 /// Rungs in a ladder beyond this help nobody and cost a decoder's worth of CPU each.
 pub const LADDER_RUNGS_MAX: usize = 8;
@@ -57,6 +60,8 @@ pub struct Config {
     pub streams: BTreeMap<String, StreamOverride>,
     /// The recorder's local side.
     pub recorder: RecorderConfig,
+    /// Whom the operator's page shows.
+    pub operator: operator::Config,
     /// Leaving.
     pub drain: Drain,
 }
@@ -83,6 +88,7 @@ impl Default for Config {
             immersive: ImmersiveConfig::default(),
             streams: BTreeMap::new(),
             recorder: RecorderConfig::default(),
+            operator: operator::Config::default(),
             drain: Drain::default(),
         }
     }
@@ -275,6 +281,7 @@ impl Config {
 
     /// Checks what types alone cannot; the message names the place, the key, the value and the remedy.
     fn check(&self, file: &File) -> Result<(), Error> {
+        self.operator.check(file)?;
         let hls = &self.hls;
         let (segment, part, window) = (
             hls.segment_target.0.as_secs_f64(),

@@ -17,6 +17,7 @@ mod http;
 mod ingest;
 mod memory;
 pub mod metrics;
+mod operator;
 pub mod recorder;
 pub mod recording;
 mod registry;

@@ -1,7 +1,11 @@
-//! The admin listener: health, readiness, metrics, drain, and whatever JSON a role adds.
+//! The admin listener: health, readiness, metrics, drain, and what a role adds: JSON, and a page.
 //!
 //! It runs on its own thread with its own runtime, so that it answers while the data plane is
-//! saturated. On loopback it is open; bound to anything else it demands a bearer token.
+//! saturated. On loopback it is open; bound to anything else it demands a bearer token. The page
+//! holds no figures of its own and comes without one: it asks its reader for the token instead.
+
+mod browser;
+mod page;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -20,6 +24,8 @@ use crate::http::{self, Body, CacheControl, Limits, Response, Server};
 use crate::interruption::Trigger;
 use crate::metrics::Registry;
 use crate::readiness::Readiness;
+
+pub use page::Page;
 
 /// A request body larger than this is not for an admin call.
 const BODY_BYTES_MAX: usize = 256 << 10;
@@ -69,23 +75,19 @@ pub struct Call {
     pub body: Bytes,
 }
 
-/// What a handler answers: a status and JSON.
+/// What a handler answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// HTTP status.
-    pub status: StatusCode,
-    /// JSON text.
-    pub json: String,
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
 }
 
 impl Reply {
     /// 200 with `value` as JSON.
     pub fn json(value: &impl Serialize) -> Reply {
-        match serde_json::to_string_pretty(value) {
-            Ok(json) => Reply {
-                status: StatusCode::OK,
-                json,
-            },
+        match serde_json::to_vec_pretty(value) {
+            Ok(json) => Reply::bytes("application/json", json),
             Err(error) => Reply::problem(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 &format!("cannot encode: {error}"),
@@ -93,12 +95,19 @@ impl Reply {
         }
     }
 
+    /// 200 with `body` as `content_type`.
+    pub fn bytes(content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+        Reply {
+            status: StatusCode::OK,
+            content_type,
+            body: body.into(),
+        }
+    }
+
     /// A status other than success, with the reason.
     pub fn problem(status: StatusCode, reason: &str) -> Reply {
-        Reply {
-            status,
-            json: serde_json::json!({ "error": reason }).to_string(),
-        }
+        let json = serde_json::json!({ "error": reason }).to_string();
+        Reply::bytes("application/json", json).with_status(status)
     }
 
     /// The same answer with another status.
@@ -115,6 +124,7 @@ type Run = Arc<dyn Fn(Call) -> Answer + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Routes {
     list: Vec<(Method, Vec<String>, Run)>,
+    page: Option<Arc<Page>>,
 }
 
 impl Routes {
@@ -138,6 +148,12 @@ impl Routes {
             .collect();
         self.list
             .push((method, pieces, Arc::new(move |call| Box::pin(run(call)))));
+        self
+    }
+
+    /// Serves `page` at `/`, to anybody who reaches the listener.
+    pub fn page(mut self, page: Page) -> Routes {
+        self.page = Some(Arc::new(page));
         self
     }
 
@@ -309,6 +325,16 @@ impl State {
 }
 
 async fn answer(state: Arc<State>, request: http::Request) -> Response {
+    if let Some(reason) = browser::refusal(request.headers(), state.token.is_some()) {
+        return reply(Reply::problem(StatusCode::FORBIDDEN, &reason));
+    }
+    if let (&Method::GET, "/", Some(page)) = (
+        request.method(),
+        request.uri().path(),
+        &state.plane.routes.page,
+    ) {
+        return page.respond();
+    }
     if !state.allows(request.headers()) {
         let mut response = reply(Reply::problem(
             StatusCode::UNAUTHORIZED,
@@ -403,11 +429,11 @@ fn metrics(registry: &Registry) -> Response {
 }
 
 fn reply(reply: Reply) -> Response {
-    typed(reply.status, "application/json", reply.json)
+    typed(reply.status, reply.content_type, reply.body)
 }
 
-fn typed(status: StatusCode, content_type: &'static str, text: String) -> Response {
-    let mut response = Response::new(Body::full(text));
+fn typed(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::full(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use http::Method;
-use service::admin::{self, Call, Plane, Reply, Routes};
+use service::admin::{self, Call, Page, Plane, Reply, Routes};
 use service::interruption::{self, Cause, Metadata, Notice};
 use service::metrics::Registry;
 use service::readiness::Readiness;
@@ -14,7 +14,7 @@ fn ask(address: SocketAddr, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
-        "{request}\r\nHost: admin\r\nConnection: close\r\n\r\n"
+        "{request}\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     )
     .unwrap();
     let mut answer = String::new();
@@ -38,7 +38,8 @@ fn plane(trigger: interruption::Trigger) -> (Plane, Readiness) {
         )
         .add(Method::GET, "/api/streams", |_| async {
             Reply::json(&["a"])
-        });
+        })
+        .page(Page::new("<p>figures</p>", "c2NyaXB0", "c3R5bGU=").unwrap());
     (
         Plane {
             registry,
@@ -122,4 +123,41 @@ async fn r13_beyond_loopback_a_token_is_demanded() {
         .0,
         200
     );
+}
+
+#[tokio::test]
+async fn the_page_needs_no_token_and_everything_it_asks_for_does() {
+    let (trigger, _source) = interruption::source(Metadata::off(), false, Clock::real());
+    let (plane, _) = plane(trigger);
+    let running = admin::bind(local(Some(Secret::new("t0ken"))))
+        .unwrap()
+        .start(plane)
+        .unwrap();
+    let address = running.address();
+    assert_eq!(
+        ask(address, "GET / HTTP/1.1"),
+        (200, "<p>figures</p>".to_owned())
+    );
+    for request in [
+        "GET /api/streams HTTP/1.1",
+        "GET /metrics HTTP/1.1",
+        "POST / HTTP/1.1",
+        "POST /drain HTTP/1.1",
+    ] {
+        assert_eq!(ask(address, request).0, 401, "{request}");
+    }
+}
+
+// Without a token, a page of another site that is open on the same machine must not drain us.
+#[tokio::test]
+async fn other_sites_pages_are_refused() {
+    let (trigger, _source) = interruption::source(Metadata::off(), false, Clock::real());
+    let (plane, readiness) = plane(trigger);
+    let running = admin::bind(local(None)).unwrap().start(plane).unwrap();
+    let address = running.address();
+    let foreign = "POST /drain HTTP/1.1\r\nOrigin: http://evil.example";
+    assert_eq!(ask(address, foreign).0, 403);
+    assert!(readiness.report().ready);
+    let own = "DELETE /api/streams/a/publisher HTTP/1.1\r\nOrigin: http://localhost";
+    assert_eq!(ask(address, own).0, 200);
 }

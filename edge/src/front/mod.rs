@@ -14,6 +14,7 @@ use service::http::{Handler, Peer, Request, Response, preflight, text};
 use service::readiness::Readiness;
 
 use crate::access_log::{AccessLog, Line};
+use crate::audience::Audience;
 use crate::cache::Entry;
 use crate::cache::decide::Decision;
 use crate::cmcd::{Report, Sessions};
@@ -36,6 +37,7 @@ pub struct Front {
     pub(crate) flights: Arc<Flights>,
     pub(crate) page: Page,
     pub(crate) sessions: Sessions,
+    pub(crate) audience: Audience,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
     pub(crate) readiness: Readiness,
@@ -110,6 +112,11 @@ impl Front {
             }
         };
         let mut response = answered.response;
+        if let Some(report) = report.as_ref().filter(|_| response.status().is_success()) {
+            let now = self.clock.now();
+            self.audience
+                .note(request.uri().path(), report, &self.metrics, now);
+        }
         self.metrics.answered(answered.kind, answered.outcome);
         if let Some((log, started)) = logged {
             log.write(Line {

@@ -67,7 +67,9 @@ export function watchPage(app: HTMLElement, wish: Watch, aframe: Promise<Aframe>
   expose(playback, () => stage);
 
   playback.oninfo = (info) => stage?.picture.setInfo(info);
-  playback.headingReport = () => coarse(stage ? viewed(stage) : { yaw: 0, pitch: 0 });
+  // Media is asked for before the sphere is there; it will open on the view that the address wants.
+  playback.headingReport = () =>
+    coarse(stage ? viewed(stage) : (wish.view ?? { yaw: 0, pitch: 0 }));
   playback.open();
 
   const update = (): void => {

@@ -38,6 +38,23 @@ async function look(page, list) {
   }, list);
 }
 
+/** As a desk and as a phone show it. */
+async function photograph(page, name) {
+  const usual = page.viewportSize();
+  for (const [device, size] of [
+    ['desktop', { width: 960, height: 600 }],
+    ['phone', { width: 390, height: 780 }],
+  ]) {
+    await page.setViewportSize(size);
+    await page.evaluate(async () => {
+      location.hash = 'yaw=25&pitch=12&fov=100';
+      for (let i = 0; i < 10; i++) await new Promise(requestAnimationFrame);
+    });
+    await page.screenshot({ path: `${name}-${device}.png` });
+  }
+  await page.setViewportSize(usual);
+}
+
 export async function pixels({ browser, server, check, shots }) {
   const page = await newPage(browser);
   for (const shape of Object.keys(SHAPES)) {
@@ -60,13 +77,7 @@ export async function pixels({ browser, server, check, shots }) {
             `yaw ${yaw} pitch ${pitch}: saw ${rgb.slice(0, 3)}, wanted ${want}`,
           );
         });
-        if (shots) {
-          await page.evaluate(() => {
-            location.hash = 'yaw=25&pitch=12&fov=100';
-          });
-          await page.waitForTimeout(150);
-          await page.screenshot({ path: `${shots}/${shape}-${layout}.png` });
-        }
+        if (shots) await photograph(page, `${shots}/${shape}-${layout}`);
         assert.deepEqual(page.problems, []);
       });
     }
