@@ -6,7 +6,7 @@ export PANOCAST_VENV ?= $(HOME)/.cache/panocast/venv
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help live page test lint test-rust test-player test-deploy bench fuzz glass steady package clean
+.PHONY: help live page test lint test-rust test-player test-deploy bench fuzz glass steady package try-packages clean
 
 help: ## List these commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ steady: ## Watch a live stream in Chromium for MINUTES=10 and see that memory do
 
 package: ## Debian packages per role into CARGO_TARGET_DIR/package
 	deploy/package
+
+try-packages: ## Install and run those on a clean Debian 12 (as root, with debootstrap and systemd-container)
+	deploy/try-packages
 
 clean: ## Remove build products
 	cargo clean

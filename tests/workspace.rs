@@ -59,7 +59,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("mp4-atom", &["cmaf"]),
     ("aws-sdk-s3", &["store"]),
     ("aws-sdk-sqs", &["jobs"]),
-    ("aws-sdk-ec2", &["service"]),
+    // Very large: what an edge or a worker is made of does not wait for it.
+    ("aws-sdk-ec2", &["origin"]),
 ];
 
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {

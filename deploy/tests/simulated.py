@@ -6,6 +6,7 @@ policies have no API in moto either: their shape is checked and a copy kept here
 it. Not here: what only AWS can say (quotas, capacity, whether an instance boots).
 """
 
+import functools
 import json
 import uuid
 
@@ -32,10 +33,16 @@ class Endpoint:
 
 def client(service, region=REGION):
     """A boto3 client of the simulated AWS."""
+    return _client(service, region, Endpoint.url)
+
+
+@functools.cache
+def _client(service, region, endpoint):
+    """Each costs a tenth of a second to make."""
     return boto3.client(
         service,
         region_name=region,
-        endpoint_url=Endpoint.url,
+        endpoint_url=endpoint,
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
@@ -493,7 +500,7 @@ def teach_moto():
 
 def offer_images():
     """Puts Debian's public image parameters where AWS has them; moto's API keeps that place to itself."""
-    image = client("ec2").describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    image = client("ec2").register_image(Name="debian-12", RootDeviceName="/dev/xvda")["ImageId"]
     client("ssm").put_parameter(Name="/image", Value=image, Type="String")
     known = ssm_backends[ACCOUNT][REGION]._parameters
     for architecture in ("arm64", "amd64"):

@@ -13,8 +13,8 @@ FOLDER = Path(__file__).resolve().parent.parent / "cloudformation"
 ROLES = ("origin", "edge", "transcoder")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms."""
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """YAML with CloudFormation's short forms; by the C library where there is one, which is ten times faster."""
 
 
 def _short_form(loader, suffix, node):

@@ -42,7 +42,7 @@ WRONG = [
 ]
 
 
-def test_cfn_lint_finds_nothing():
+def test_r16_cfn_lint_finds_nothing():
     files = sorted(str(path) for path in templates.FOLDER.glob("*.yaml"))
     linted = subprocess.run([VENV_BIN / "cfn-lint", *files], text=True, capture_output=True, check=False)
     assert linted.returncode == 0, linted.stdout + linted.stderr
@@ -57,7 +57,7 @@ def test_a_concern_is_small_and_described(name):
     assert templates.load(name)["Description"].startswith("Panocast") or name == "origin"
 
 
-def test_no_image_or_account_is_pinned():
+def test_r16_no_image_or_account_is_pinned():
     for path in templates.FOLDER.glob("*.yaml"):
         text = path.read_text()
         assert "ami-" not in text and "123456789012" not in text, path

@@ -10,7 +10,7 @@ use service::{
     admin::{self, Call, Plane, Reply, Routes},
     drain,
     http::{Limits, Server, serve},
-    interruption::{Source, Trigger},
+    interruption::{Cause, Source, Trigger},
     metrics::Registry as MetricsRegistry,
     notify,
     readiness::Readiness,
@@ -129,6 +129,10 @@ impl App {
 
     /// Serves until `notices` says to end; `trigger` lets the admin listener say it.
     pub async fn run(self, trigger: Trigger, mut notices: Source) -> Result<()> {
+        if let Some(cause) = self.take_place(&mut notices).await? {
+            info!(%cause, "origin ended before it had its address");
+            return Ok(());
+        }
         let (signal, watch) = drain::channel();
         let readiness = Readiness::new();
         let conformance = SelfCheck::new(self.metrics.clone(), self.clock.clone());
@@ -209,6 +213,22 @@ impl App {
         ingest.abort();
         info!("origin ended");
         Ok(())
+    }
+
+    /// Nobody can publish before the fixed address is here. Gives what interrupted it, if anything did.
+    #[cfg(feature = "ec2")]
+    async fn take_place(&self, notices: &mut Source) -> Result<Option<Cause>> {
+        let (aws, metadata) = (&self.config.aws, &self.config.drain.metadata);
+        tokio::select! {
+            taken = crate::aws::take(aws, metadata, &self.clock) => taken.map(|()| None).map_err(Into::into),
+            (cause, _) = notices.interrupted(|| {}) => Ok(Some(cause)),
+        }
+    }
+
+    /// Without EC2's library no address can be configured.
+    #[cfg(not(feature = "ec2"))]
+    async fn take_place(&self, _: &mut Source) -> Result<Option<Cause>> {
+        Ok(None)
     }
 
     /// Both ends of the talk with the other origin, if there is one.

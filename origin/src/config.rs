@@ -62,6 +62,8 @@ pub struct Config {
     pub recorder: RecorderConfig,
     /// Whom the operator's page shows.
     pub operator: operator::Config,
+    /// The fixed place in EC2's network.
+    pub aws: Aws,
     /// Leaving.
     pub drain: Drain,
 }
@@ -89,6 +91,7 @@ impl Default for Config {
             streams: BTreeMap::new(),
             recorder: RecorderConfig::default(),
             operator: operator::Config::default(),
+            aws: Aws::default(),
             drain: Drain::default(),
         }
     }
@@ -232,6 +235,48 @@ impl Default for RecorderConfig {
     }
 }
 
+/// `[origin.aws]`: what this origin takes over from the instance before it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Aws {
+    /// Network interface that outlives instances.
+    pub eni: Option<String>,
+    /// Allocation of the Elastic IP that belongs on it.
+    pub eip_allocation: Option<String>,
+}
+
+impl Aws {
+    /// Why these settings cannot work, with the key; `metadata` names this instance.
+    fn fault(&self, metadata: &Metadata) -> Option<(&'static str, String)> {
+        let misnamed = |name: &Option<String>, start: &str| {
+            name.as_ref().is_some_and(|name| !name.starts_with(start))
+        };
+        if misnamed(&self.eni, "eni-") {
+            return Some(("aws.eni", "is no network interface's id: eni-…".into()));
+        }
+        if misnamed(&self.eip_allocation, "eipalloc-") {
+            let reason = "is no Elastic IP's allocation id: eipalloc-…";
+            return Some(("aws.eip_allocation", reason.into()));
+        }
+        if self.eni.is_none() {
+            let reason = "needs origin.aws.eni, the interface that it belongs on";
+            let set = self.eip_allocation.is_some();
+            return set.then(|| ("aws.eip_allocation", reason.into()));
+        }
+        if metadata.url().is_none() {
+            let url = Metadata::EC2;
+            let reason = format!("needs origin.drain.metadata = \"{url}\" to know this instance");
+            return Some(("aws.eni", reason));
+        }
+        if !cfg!(feature = "ec2") {
+            let reason = "cannot be used: this program was built without EC2; build it with \
+                          `--features ec2`";
+            return Some(("aws.eni", reason.into()));
+        }
+        None
+    }
+}
+
 /// `[origin.drain]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -327,6 +372,9 @@ impl Config {
                     self.admin_listen
                 ),
             );
+        }
+        if let Some((key, reason)) = self.aws.fault(&self.drain.metadata) {
+            return refuse(key, reason);
         }
         let special = self.streams.iter().filter_map(|(name, stream)| {
             stream

@@ -10,6 +10,8 @@
 
 pub mod app;
 mod auth;
+#[cfg(feature = "ec2")]
+pub mod aws;
 mod clock_text;
 pub mod config;
 mod epoch;

@@ -48,11 +48,21 @@ def terminate_or_wait(self):
     return EmptyResult()
 
 
-def complete_lifecycle_action(self):
-    state, hooks = instance(self)
-    if state.lifecycle_state != WAITING or self._get_param("LifecycleHookName") not in {hook.name for hook in hooks}:
+def waiting(response):
+    """The state of an instance that a hook waits for, as the request says."""
+    state, hooks = instance(response)
+    if state.lifecycle_state != WAITING or response._get_param("LifecycleHookName") not in {h.name for h in hooks}:
         raise ValidationError(f"No active Lifecycle Action found with instance ID {state.instance.id}")
-    state.lifecycle_state = PROCEEDING
+    return state
+
+
+def complete_lifecycle_action(self):
+    waiting(self).lifecycle_state = PROCEEDING
+    return EmptyResult()
+
+
+def record_lifecycle_action_heartbeat(self):
+    waiting(self)
     return EmptyResult()
 
 
@@ -102,6 +112,7 @@ def deploy(folder):
 S3Response.serialized = corrected
 AutoScalingResponse.terminate_instance_in_auto_scaling_group = terminate_or_wait
 AutoScalingResponse.complete_lifecycle_action = complete_lifecycle_action
+AutoScalingResponse.record_lifecycle_action_heartbeat = record_lifecycle_action_heartbeat
 if __name__ == "__main__":
     if sys.argv[1] == "--deployment":
         deploy(sys.argv[2])
