@@ -12,6 +12,7 @@ use m3u8_rs::{MasterPlaylist, VariantStream};
 const SETTINGS: &str = "record = false\n\
     [[origin.ladder]]\nwidth = 320\nbitrate = \"300k\"\npreset = \"ultrafast\"\n\
     [[origin.ladder]]\nwidth = 160\nbitrate = \"100k\"\npreset = \"ultrafast\"\n\
+    [origin.hls]\nwindow = \"90s\"\n\
     [origin.publish]\nreconnect_window = \"0s\"";
 
 /// Rendition, picture size.
@@ -167,11 +168,12 @@ fn tells_the_rate(name: &str, variant: &VariantStream, rung: &Rendition, audio: 
     );
 }
 
+/// A minute, all of it still in the window when it is over.
 #[tokio::test]
 async fn p12_rungs_are_aligned() {
     let source = Ffmpeg {
         size: "640x320",
-        seconds: Some(12),
+        seconds: Some(60),
         ..Ffmpeg::default()
     };
     check(source, 30.0).await;

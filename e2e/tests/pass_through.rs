@@ -10,17 +10,22 @@ use media::{Arrival, Kind};
 /// A published file: what ffmpeg makes of it, and what must hold.
 struct Shape {
     name: &'static str,
+    size: &'static str,
+    seconds: &'static str,
     video: &'static [&'static str],
     audio: &'static [&'static str],
     rate: &'static str,
     gop_seconds: f64,
 }
 
+const SMALL: &str = "320x160";
 const AAC: &[&str] = &["-c:a", "aac", "-b:a", "96k", "-ar", "48000"];
 
 const SHAPES: &[Shape] = &[
     Shape {
         name: "gop1",
+        size: SMALL,
+        seconds: "20",
         video: &["-bf", "0", "-g", "30"],
         audio: AAC,
         rate: "30",
@@ -28,6 +33,8 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "bframes",
+        size: SMALL,
+        seconds: "20",
         video: &["-bf", "3", "-g", "60"],
         audio: AAC,
         rate: "30",
@@ -35,6 +42,8 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "gop5",
+        size: SMALL,
+        seconds: "20",
         video: &["-bf", "2", "-g", "150"],
         audio: AAC,
         rate: "30",
@@ -42,6 +51,8 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "ntsc",
+        size: SMALL,
+        seconds: "20",
         video: &["-bf", "2", "-g", "60"],
         audio: AAC,
         rate: "30000/1001",
@@ -49,6 +60,8 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "pal50",
+        size: SMALL,
+        seconds: "20",
         video: &["-bf", "2", "-g", "100"],
         audio: AAC,
         rate: "50",
@@ -56,6 +69,8 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "fast60",
+        size: SMALL,
+        seconds: "20",
         video: &["-bf", "2", "-g", "120"],
         audio: &["-c:a", "aac", "-ar", "44100", "-ac", "1"],
         rate: "60",
@@ -63,6 +78,8 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "silent",
+        size: SMALL,
+        seconds: "20",
         video: &["-bf", "2", "-g", "60"],
         audio: &["-an"],
         rate: "30",
@@ -70,6 +87,8 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "irregular",
+        size: SMALL,
+        seconds: "20",
         video: &[
             "-bf",
             "2",
@@ -82,23 +101,33 @@ const SHAPES: &[Shape] = &[
         rate: "30",
         gop_seconds: 0.0,
     },
+    Shape {
+        name: "four_k",
+        size: "3840x1920",
+        seconds: "8",
+        video: &[
+            "-bf", "2", "-g", "60", "-b:v", "16M", "-minrate", "16M", "-maxrate", "16M",
+            "-bufsize", "16M", "-nal-hrd", "cbr",
+        ],
+        audio: AAC,
+        rate: "30",
+        gop_seconds: 2.0,
+    },
 ];
-
-const SECONDS: &str = "20";
 
 fn make(folder: &Path, shape: &Shape) -> String {
     let path = folder
         .join(format!("{}.flv", shape.name))
         .to_string_lossy()
         .into_owned();
-    let picture = format!("testsrc2=s=320x160:r={}", shape.rate);
+    let picture = format!("testsrc2=s={}:r={}", shape.size, shape.rate);
     let mut arguments = vec![
         "-v", "error", "-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i",
     ];
     arguments.extend([
         "sine=f=440:r=48000",
         "-t",
-        SECONDS,
+        shape.seconds,
         "-c:v",
         "libx264",
         "-preset",
@@ -263,5 +292,6 @@ shapes!(
     fifty_frames = 4,
     sixty_frames_and_mono_44100 = 5,
     no_audio = 6,
-    irregular_keyframes = 7
+    irregular_keyframes = 7,
+    four_k_at_16_megabits = 8
 );

@@ -27,6 +27,7 @@ use crate::{
     operator::{self, Operator},
     recorder::Recorder,
     registry::{Registry, TICK},
+    retired::Retired,
     selfcheck::SelfCheck,
     stream::{Environment, Office},
     twin,
@@ -64,6 +65,7 @@ pub struct App {
     metrics: Metrics,
     recorder: Option<Recorder>,
     registry: Arc<Registry>,
+    retired: Retired,
     addresses: Addresses,
 }
 
@@ -93,6 +95,12 @@ impl App {
             let folder = config.state.display();
             format!("cannot use {folder}; give this process the folder or set origin.state")
         })?;
+        let folder = config.state.join("retired");
+        let retired =
+            Retired::open(&folder, clock.clone(), metrics.clone()).with_context(|| {
+                let folder = folder.display();
+                format!("cannot empty {folder}; give this process the folder or set origin.state")
+            })?;
         let environment = Environment {
             memory,
             clock: clock.clone(),
@@ -113,6 +121,7 @@ impl App {
             metrics,
             recorder,
             registry,
+            retired,
             addresses,
         })
     }
@@ -164,7 +173,13 @@ impl App {
             )),
             clock: self.clock.clone(),
         };
-        let handler = Http::new(Arc::clone(&self.registry), self.metrics.clone(), twin);
+        let handler = Http::new(
+            Arc::clone(&self.registry),
+            self.retired.clone(),
+            self.metrics.clone(),
+            twin,
+        );
+        let retired = tokio::spawn(self.retired.run(Arc::clone(&self.registry)));
         let handle = move |request, peer| {
             let handler = handler.clone();
             async move { handler.handle(request, peer).await }
@@ -207,6 +222,7 @@ impl App {
         signal.close();
         let _ = tokio::time::timeout(HTTP_GRACE, http).await;
         ticker.abort();
+        retired.abort();
         checks.abort();
         operator.abort();
         link.inspect(|link| link.abort());

@@ -44,7 +44,7 @@ pub struct Config {
     pub max_connections: usize,
     /// TLS for the HTTP listener.
     pub tls: Option<service::http::TlsConfig>,
-    /// Folder of the few numbers that must outlive the process.
+    /// Folder of the few numbers that must outlive the process, and of removed segments.
     pub state: PathBuf,
     /// Who may publish.
     pub publish: Publish,
@@ -60,10 +60,10 @@ pub struct Config {
     pub streams: BTreeMap<String, StreamOverride>,
     /// The recorder's local side.
     pub recorder: RecorderConfig,
-    /// Whom the operator's page shows.
-    pub operator: operator::Config,
     /// The fixed place in EC2's network.
     pub aws: Aws,
+    /// Whom the operator's page shows.
+    pub operator: operator::Config,
     /// Leaving.
     pub drain: Drain,
 }

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use crate::{
     metrics::Metrics,
     registry::Registry,
+    retired::{Place, Retired},
     route::{Media, Route, route},
     stream::{Stream, View},
     twin,
@@ -38,15 +39,22 @@ const FACTS_LIFETIME: CacheControl = CacheControl::max_age(1);
 #[derive(Clone)]
 pub struct Http {
     registry: Arc<Registry>,
+    retired: Retired,
     metrics: Metrics,
     twin: Option<twin::Server>,
 }
 
 impl Http {
-    /// A handler over `registry`.
-    pub fn new(registry: Arc<Registry>, metrics: Metrics, twin: Option<twin::Server>) -> Self {
+    /// A handler over `registry`'s streams, and what they let go of.
+    pub fn new(
+        registry: Arc<Registry>,
+        retired: Retired,
+        metrics: Metrics,
+        twin: Option<twin::Server>,
+    ) -> Self {
         Self {
             registry,
+            retired,
             metrics,
             twin,
         }
@@ -104,10 +112,14 @@ impl Http {
                 rendition,
                 epoch,
                 media,
-            } => (
-                media.kind(),
-                self.media(request, stream, rendition, epoch, media).await,
-            ),
+            } => {
+                let place = Place {
+                    stream,
+                    rendition,
+                    epoch,
+                };
+                (media.kind(), self.media(request, place, media).await)
+            }
         }
     }
 
@@ -183,37 +195,34 @@ impl Http {
         answer.unwrap_or_else(|| unavailable("the stream made no progress in time"))
     }
 
-    async fn media(
-        &self,
-        request: &Request,
-        stream: &str,
-        rendition: &str,
-        epoch: &str,
-        media: Media,
-    ) -> Response {
-        let Some((_stream, mut views)) = self.view(stream, rendition) else {
-            return not_found("no such rendition, or it is not ready yet");
-        };
+    async fn media(&self, request: &Request, place: Place<'_>, media: Media) -> Response {
+        if let Some(content) = self.live(place, media).await {
+            return content.respond(request.method(), request.headers());
+        }
+        match self.retired.find(place, media).await {
+            Some((kind, bytes)) => content(vec![bytes], kind, place.epoch, media)
+                .respond(request.method(), request.headers()),
+            None => not_found("never published, or no longer in the window"),
+        }
+    }
+
+    /// What the stream still holds, waiting for it where it was announced. What was announced and does not come is as if
+    /// it had never been (rfc8216bis, EXT-X-PRELOAD-HINT).
+    async fn live(&self, place: Place<'_>, media: Media) -> Option<Content> {
+        let (_stream, mut views) = self.view(place.stream, place.rendition)?;
         let limit = views.borrow().media().constants().block_limit();
-        let answer = self
-            .watch(&mut views, limit, |view| {
-                let snapshot = view.media();
-                if snapshot.epoch() != epoch {
-                    return Some(not_found("this run of the stream is over"));
-                }
-                match find(snapshot, media) {
-                    Lookup::Found(content) => {
-                        Some(content.respond(request.method(), request.headers()))
-                    }
-                    Lookup::Pending => None,
-                    Lookup::Missing => {
-                        Some(not_found("never published, or no longer in the window"))
-                    }
-                }
-            })
-            .await;
-        // It was announced and did not come: as if it had never been (rfc8216bis, EXT-X-PRELOAD-HINT).
-        answer.unwrap_or_else(|| not_found("announced, but not published in time"))
+        let look = |view: &View| {
+            let snapshot = view.media();
+            if snapshot.epoch() != place.epoch {
+                return Some(None);
+            }
+            match find(snapshot, media) {
+                Lookup::Found(content) => Some(Some(content)),
+                Lookup::Pending => None,
+                Lookup::Missing => Some(None),
+            }
+        };
+        self.watch(&mut views, limit, look).await.flatten()
     }
 
     /// Looks at each new view until `look` has an answer; `None` after `limit`, or when the stream is gone.
@@ -259,15 +268,7 @@ impl Drop for Waiting<'_> {
 }
 
 fn find(snapshot: &hls::MediaSnapshot, media: Media) -> Lookup<Content> {
-    let content = |chunks: Vec<Bytes>| {
-        let kind = match snapshot.kind() {
-            media::Kind::Video => "video/mp4",
-            media::Kind::Audio => "audio/mp4",
-        };
-        Content::new(chunks, kind)
-            .with_etag(&media.tag(snapshot.epoch()))
-            .with_header(header::CACHE_CONTROL, CacheControl::immutable().to_header())
-    };
+    let content = |chunks| content(chunks, snapshot.kind(), snapshot.epoch(), media);
     match media {
         Media::Init(index) => match snapshot.init(index) {
             Some(init) => Lookup::Found(content(vec![init.bytes.clone()])),
@@ -284,6 +285,17 @@ fn find(snapshot: &hls::MediaSnapshot, media: Media) -> Lookup<Content> {
             Lookup::Missing => Lookup::Missing,
         },
     }
+}
+
+/// Media under a URL that names it for ever.
+fn content(chunks: Vec<Bytes>, kind: media::Kind, epoch: &str, media: Media) -> Content {
+    let kind = match kind {
+        media::Kind::Video => "video/mp4",
+        media::Kind::Audio => "audio/mp4",
+    };
+    Content::new(chunks, kind)
+        .with_etag(&media.tag(epoch))
+        .with_header(header::CACHE_CONTROL, CacheControl::immutable().to_header())
 }
 
 fn json_answer(request: &Request, value: &serde_json::Value) -> Response {

@@ -23,6 +23,7 @@ mod operator;
 pub mod recorder;
 pub mod recording;
 mod registry;
+mod retired;
 mod route;
 mod selfcheck;
 mod stream;
