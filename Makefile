@@ -6,7 +6,7 @@ export PANOCAST_VENV ?= $(HOME)/.cache/panocast/venv
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help live page test lint test-rust test-player test-deploy bench fuzz glass steady package try-packages clean
+.PHONY: help live page test lint test-rust test-player test-deploy bench fuzz glass steady players package try-packages clean
 
 help: ## List these commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,11 @@ glass: ## Glass-to-glass latency, join time and stalls in Chromium, with plots
 	@$(MAKE) --no-print-directory page
 	cargo build --release --locked --bin panocast
 	node e2e/browser/glass.mjs
+
+players: ## Other people's players through faults, each alone; writes docs/ref/players.md
+	@scripts/install test
+	cargo build --release --locked -p origin -p edge -p test-source --bins
+	node e2e/browser/players.mjs --write docs/ref/players.md
 
 MINUTES ?= 10
 steady: ## Watch a live stream in Chromium for MINUTES=10 and see that memory does not grow, with a plot

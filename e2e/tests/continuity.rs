@@ -124,7 +124,7 @@ async fn p1_an_encoder_that_comes_back_goes_on_behind_one_discontinuity_on_every
 }
 
 #[tokio::test]
-async fn p5_a_successor_takes_over_from_a_publisher_that_hangs() {
+async fn p4_a_successor_takes_over_from_a_publisher_that_hangs() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let origin = Origin::start(folder.path(), SETTINGS).await;
     let url = origin.publish_url("foo");
@@ -161,7 +161,7 @@ async fn p5_a_successor_takes_over_from_a_publisher_that_hangs() {
 }
 
 #[tokio::test]
-async fn p5_a_publisher_that_falls_silent_is_dropped() {
+async fn p4_a_publisher_that_falls_silent_is_dropped() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let settings =
         format!("{SETTINGS}[origin.publish]\nidle_timeout = \"1s\"\non_conflict = \"reject\"\n");
@@ -411,7 +411,7 @@ async fn p2_p24_numbers_go_on_and_urls_never_return_after_the_origin_was_killed(
 }
 
 #[tokio::test]
-async fn p4_after_the_reconnect_window_the_playlists_end() {
+async fn p1_after_the_reconnect_window_the_playlists_end() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let settings = format!("{LADDER}[origin.publish]\nreconnect_window = \"1s\"\n");
     let origin = Origin::start(folder.path(), &settings).await;
