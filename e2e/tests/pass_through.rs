@@ -173,7 +173,13 @@ async fn check(shape: &Shape) {
     .await;
     let url = origin.publish_url("foo");
     let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-i", &path, "-c", "copy", "-f", "flv", &url]);
+    command.args(["-v", "error"]);
+    if shape.size != SMALL {
+        // Faster than it plays, ffmpeg ends with megabytes unsent: when it closes before it has read our last
+        // acknowledgement, its system resets the connection and throws them away.
+        command.arg("-re");
+    }
+    command.args(["-i", &path, "-c", "copy", "-f", "flv", &url]);
     let mut publisher = Process::start(folder.path(), "publisher", &mut command);
     let status = publisher.wait("the file is published").await;
     assert!(status.success(), "{}", publisher.output());

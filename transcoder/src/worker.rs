@@ -235,7 +235,7 @@ impl Worker {
         let (bucket, key) = (&object.bucket, &object.key);
         let key = match job::kind(&self.ingest_address, self.ingest.url(), bucket, key) {
             Kind::Recording(key) => key,
-            Kind::Sidecar => return Ok(()),
+            Kind::Beside => return Ok(()),
             Kind::Elsewhere => {
                 tracing::info!(bucket, key, "not in the ingest store: ignored");
                 return Ok(());
