@@ -206,6 +206,9 @@ impl Recording {
                 Err(error) => return Err(error).attempt(|| "read a recording".to_owned()),
             }
             let of = |stream: &&Stream| stream.index == packet.stream();
+            if side_data::is_encrypted(&packet) {
+                return Err(Error::Recording("it is encrypted".to_owned()));
+            }
             let Some(stream) = self.video.iter().chain(&self.audio).find(of) else {
                 continue;
             };

@@ -225,7 +225,7 @@ impl Source {
         })
     }
 
-    /// Refuses pictures that nobody can decode: encrypted ones look like any others from outside.
+    /// Refuses pictures that nobody can decode.
     fn check_decodes(&mut self) -> Result<()> {
         let Some(track) = self.video.clone() else {
             return Ok(());
@@ -244,9 +244,7 @@ impl Source {
                 }
             }
         }
-        let verdict = format!(
-            "none of its first {tried} keyframes can be decoded: it is encrypted or damaged"
-        );
+        let verdict = format!("none of its first {tried} keyframes can be decoded: it is damaged");
         Err(Error::recording(&self.key, verdict))
     }
 

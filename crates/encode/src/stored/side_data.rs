@@ -1,5 +1,5 @@
-//! What a container says of its pictures beside their samples: how they are turned, and how they
-//! lie on the sphere.
+//! What a container says of its pictures beside their samples: how they are turned, how they lie on
+//! the sphere, and whether they are encrypted.
 //!
 //! FFmpeg hands both over as C structures that may grow at their ends, so only their beginnings are
 //! read here, as the bytes they are.
@@ -25,6 +25,13 @@ const INVERTED: i32 = 1;
 
 /// A quarter of a picture as bounds are given, less what rounding may cost.
 const QUARTER: std::ops::RangeInclusive<u32> = 0x3ff0_0000..=0x4010_0000;
+
+/// Whether the packet needs a key: to the decoder its bytes are noise, which now and then looks like a picture.
+pub(super) fn is_encrypted(packet: &ffmpeg::Packet) -> bool {
+    packet
+        .side_data()
+        .any(|data| data.kind() == Type::EncryptionInfo)
+}
 
 /// The turn that the pictures need; `Err` for one that is not by quarters.
 pub(super) fn turn(stream: &ffmpeg::Stream<'_>) -> Result<Turn, String> {
