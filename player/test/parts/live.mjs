@@ -84,7 +84,11 @@ export async function live({ browser, server, media, check, shots }) {
         { timeout: 15_000 },
       );
     }
-    assert.equal(await textures(), before, 'old textures are given back');
+    // Old textures are given back; the new one is there with the next picture drawn.
+    await page.waitForFunction(
+      (n) => document.querySelector('a-scene').renderer.info.memory.textures === n,
+      before,
+    );
     assert.equal(
       await page.evaluate(() => {
         cancelAnimationFrame(window.watching);
