@@ -18,6 +18,8 @@ pub struct Position {
 /// What a media playlist says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
+    /// `EXT-X-MEDIA-SEQUENCE`.
+    pub first_msn: u64,
     /// How far it reaches.
     pub position: Position,
     /// `EXT-X-TARGETDURATION`.
@@ -65,6 +67,7 @@ pub fn scan(text: &[u8]) -> Option<Facts> {
         parts,
     };
     Some(Facts {
+        first_msn: first,
         position,
         target: target?,
         part_target,
@@ -105,6 +108,7 @@ mod tests {
                 parts: 2
             }
         );
+        assert_eq!(facts.first_msn, 266);
         assert_eq!(facts.target, Duration::from_secs(4));
         assert_eq!(facts.part_target, Some(Duration::from_secs(1)));
         assert!(!facts.ended);

@@ -243,3 +243,52 @@ async fn the_page_and_readiness_are_served() {
     assert_eq!(edge.get("/nothing").await.status, 404);
     assert_eq!(origin.keys(), [""; 0]);
 }
+
+#[tokio::test]
+async fn p29_any_stream_is_served_from_the_first_request_on() {
+    // Nobody has announced anything to this edge: origins are all it knows.
+    let origin = Origin::start(|key, _| async move {
+        match key.ends_with("m3u8") {
+            true => live(9),
+            false => media(key),
+        }
+    });
+    let edge = Edge::start(config(&[&origin])).await;
+    for stream in ["a", "never-seen-before"] {
+        let playlist = format!("/hls/{stream}/source/index.m3u8");
+        let segment = format!("/hls/{stream}/source/e1/7.m4s");
+        assert_eq!(edge.get(&playlist).await.status, 200);
+        assert_eq!(edge.get(&segment).await.body, segment);
+    }
+}
+
+#[tokio::test]
+async fn r12_p24_a_new_run_of_the_origin_is_never_answered_with_old_bytes() {
+    let script = |epoch: &'static str| {
+        move |key: String, _| async move {
+            match key {
+                key if key.ends_with("m3u8") => {
+                    let listed = format!("\n{epoch}");
+                    respond(200, "max-age=1", playlist(7).replace("\n7.m4s", &listed))
+                }
+                key if key.ends_with(epoch) => media(epoch),
+                _ => respond(404, "max-age=1", "not of this run"),
+            }
+        }
+    };
+    let mut origin = Origin::start(script("e1/7.m4s"));
+    let address = origin.address;
+    let edge = Edge::with_hand(config(&[&origin])).await;
+    let listed = |body: &[u8], run: &str| String::from_utf8_lossy(body).contains(run);
+    assert!(listed(&edge.get(PLAYLIST).await.body, "e1/7.m4s"));
+    assert_eq!(edge.get(SEGMENT).await.body, "e1/7.m4s");
+    origin.kill();
+    let _again = Origin::start_at(address, script("e2/7.m4s"));
+    edge.advance(Duration::from_secs(5));
+    // The same number, another run: another URL, so whatever is cached of the old one is no harm.
+    assert!(listed(&edge.get(PLAYLIST).await.body, "e2/7.m4s"));
+    let new = SEGMENT.replace("e1", "e2");
+    assert_eq!(edge.get(&new).await.body, "e2/7.m4s");
+    let old = edge.get(SEGMENT).await;
+    assert_eq!((&old.body[..], old.header("age")), (&b"e1/7.m4s"[..], "5"));
+}

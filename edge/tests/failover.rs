@@ -213,7 +213,8 @@ async fn r2_media_outlives_its_origins_and_live_playlists_do_not() {
     edge.advance(Duration::from_secs(2));
     let stale = edge.get(PLAYLIST).await;
     assert_eq!((stale.status, stale.header("x-cache")), (200, "STALE"));
-    edge.advance(Duration::from_secs(2));
+    // Longer than anybody waits for an origin to come back.
+    edge.advance(Duration::from_secs(20));
     assert_eq!(edge.get(PLAYLIST).await.status, 503);
     let segment = edge.get(SEGMENT).await;
     assert_eq!((segment.status, segment.header("x-cache")), (200, "STALE"));
@@ -226,11 +227,42 @@ async fn p27_a_restarted_origin_is_used_again_without_anybody() {
     let edge = Edge::with_hand(config(&[&origin])).await;
     assert_eq!(edge.get(PLAYLIST).await.body, playlist(9));
     origin.kill();
-    edge.advance(Duration::from_secs(5));
+    edge.advance(Duration::from_secs(20));
     assert_eq!(edge.get(PLAYLIST).await.status, 503);
     // A new run numbers on from the wall clock: another epoch, higher numbers.
     let _again = Origin::start_at(address, |_, _| async { live(1_000) });
     assert_eq!(edge.get(PLAYLIST).await.body, playlist(1_000));
+}
+
+#[tokio::test]
+async fn p27_viewers_wait_for_an_origin_that_is_back_in_a_moment() {
+    let mut origin = Origin::start(|_, _| async { live(9) });
+    let address = origin.address;
+    let edge = Edge::with_hand(config(&[&origin])).await;
+    assert_eq!(edge.get(PLAYLIST).await.body, playlist(9));
+    origin.kill();
+    edge.advance(Duration::from_secs(4));
+    let restarts = async {
+        // Its streams come up after it has.
+        let ready = Arc::new(AtomicU64::new(0));
+        let asked = Arc::clone(&ready);
+        let again = Origin::start_at(address, move |_, _| {
+            let turn = asked.fetch_add(1, Relaxed);
+            async move {
+                match turn {
+                    0..3 => respond(404, "max-age=1", "no such stream"),
+                    _ => live(1_000),
+                }
+            }
+        });
+        while ready.load(Relaxed) < 4 {
+            edge.advance(Duration::from_millis(50));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        again
+    };
+    let (got, _again) = tokio::join!(edge.get(PLAYLIST), restarts);
+    assert_eq!((got.status, got.body), (200, playlist(1_000).into()));
 }
 
 #[tokio::test]

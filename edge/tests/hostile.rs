@@ -129,3 +129,22 @@ async fn one_address_has_its_limit() {
     edge.reaches("edge_waiting_requests", 2.0).await;
     assert_eq!(edge.get("/").await.status, 429);
 }
+
+#[tokio::test]
+async fn r3_the_limit_of_connections_is_configured_and_counted() {
+    let origin = Origin::start(|_, _| async { media("ok") });
+    let mut config = config(&[&origin]);
+    config.connections = 1;
+    let edge = Edge::start(config).await;
+    assert_eq!(edge.metric("edge_http_connections_max").await, 1.0);
+    let mut first = TcpStream::connect(edge.http).await.unwrap();
+    let request = format!("GET {SEGMENT} HTTP/1.1\r\nHost: x\r\n\r\n");
+    first.write_all(request.as_bytes()).await.unwrap();
+    let mut begin = [0; 12];
+    first.read_exact(&mut begin).await.unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 200");
+    let answer = raw(&edge, request.as_bytes()).await;
+    assert_eq!(status(&answer), "503", "{answer}");
+    edge.reaches("edge_http_connections_refused_total", 1.0)
+        .await;
+}

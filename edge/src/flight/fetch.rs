@@ -14,13 +14,23 @@ use service::http::allow_cors;
 
 use super::filling::{Budget, Filling};
 use super::{Landing, State};
-use crate::cache::decide::lifetimes;
+use crate::cache::decide::{Decision, lifetimes};
 use crate::cache::{Disk, Entry, Memory, SMALL_BYTES_MAX, headers_from};
 use crate::metrics::Metrics;
 use crate::target::{Kind, Target};
 use crate::upstream::{Failure, Found, Origin, Origins, Verdict, content_length};
 use crate::vod::Vod;
 use crate::zero_copy::Slabs;
+
+/// An origin that was killed has its streams again this long after at most: its encoders are back within a second
+/// or two, then come the three segments of a first playlist. Viewers wait with a stall, not with an error.
+const COMEBACK_MAX: Duration = Duration::from_secs(12);
+
+/// But no request waits longer than this for it: hls.js gives up on one after 10 s.
+const COMEBACK_WAIT_MAX: Duration = Duration::from_secs(9);
+
+/// How often it is asked meanwhile.
+const COMEBACK_EVERY: Duration = Duration::from_millis(250);
 
 /// An origin that sends nothing for this long in the middle of a body will not go on.
 const BODY_STALL_MAX: Duration = Duration::from_secs(5);
@@ -63,7 +73,7 @@ impl Fetcher {
     }
 
     async fn run_live(&self, target: &Target<'_>, landing: &Landing) {
-        match self.origins.ask(target).await {
+        match self.ask_patiently(target).await {
             Verdict::Streaming(found) => {
                 let Found {
                     origin,
@@ -87,6 +97,39 @@ impl Fetcher {
             }
             Verdict::Failed(failure) => self.fail(landing, failure),
         }
+    }
+
+    /// Asks until somebody has the playlist of a stream that was live a moment ago.
+    async fn ask_patiently(&self, target: &Target<'_>) -> Verdict {
+        let asked = self.clock.now();
+        loop {
+            let verdict = self.origins.ask(target).await;
+            let nobody_has_it = match &verdict {
+                Verdict::Failed(failure) => *failure != Failure::Frozen,
+                Verdict::Whole(found, _) => found.status == StatusCode::NOT_FOUND,
+                Verdict::Streaming(_) => false,
+            };
+            let now = self.clock.now();
+            if target.kind != Kind::Playlist || !nobody_has_it || self.usable(target, now).is_some()
+            {
+                return verdict;
+            }
+            let moved_at = self.origins.moved_at(target.path());
+            let waits = moved_at.is_some_and(|moved_at| {
+                now < moved_at + COMEBACK_MAX && now < asked + COMEBACK_WAIT_MAX
+            });
+            if !waits {
+                return verdict;
+            }
+            self.clock.sleep(COMEBACK_EVERY).await;
+        }
+    }
+
+    /// What may still be served when nobody can be asked.
+    pub(crate) fn usable(&self, target: &Target<'_>, now: Duration) -> Option<Arc<Entry>> {
+        self.memory
+            .get(&target.key)
+            .filter(|entry| entry.status() == StatusCode::OK && entry.decide(now) != Decision::Gone)
     }
 
     async fn run_vod(&self, target: &Target<'_>, landing: &Landing) {

@@ -282,10 +282,7 @@ impl Front {
         now: Duration,
     ) -> Answered {
         let kind = target.kind;
-        let usable = self.fetcher.memory.get(&target.key).filter(|entry| {
-            entry.status() == StatusCode::OK && entry.decide(now) != Decision::Gone
-        });
-        if let Some(entry) = usable {
+        if let Some(entry) = self.fetcher.usable(target, now) {
             let response = entry.respond(method, headers, now, STALE);
             return Answered {
                 kind,

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! first origin --- answer good ---------------------------------------> taken
-//!      |\-- 404, failure, frozen or behind --> next origin
+//!      |\-- 404, 400, failure, frozen, behind > next origin
+//!      |\-- starts later or earlier ---------> next origin
 //!      |\-- went down meanwhile -------------> next origin
 //!      \--- no answer when one was due ------> next origin as well; first good answer is taken
 //! ```
@@ -90,8 +91,11 @@ enum Rank {
     Refused,
     /// The stream has stopped there longer ago than anybody waits for an encoder to come back.
     TooLongFrozen,
-    /// A playlist that is behind or does not move.
-    Playlist(playlist::Position),
+    /// A playlist that is behind, does not move or (`goes_on` is false) starts elsewhere.
+    Playlist {
+        position: playlist::Position,
+        goes_on: bool,
+    },
 }
 
 impl Origins {
@@ -142,19 +146,20 @@ impl Origins {
         }
     }
 
-    /// A playlist that is behind is all there is: numbers start over from it.
+    /// A playlist that is behind or starts elsewhere is all there is: numbers start over from it.
     fn settle(&self, target: &Target<'_>, verdict: Verdict) -> Verdict {
         if let Verdict::Whole(found, _) = &verdict
             && target.kind == Kind::Playlist
             && let Some(facts) = playlist::scan(&found.body)
-            && self.progress.note(target.path(), &facts, self.clock.now()) == Freshness::Behind
         {
-            tracing::warn!(
-                path = target.path(),
-                "a playlist has gone back on every origin"
-            );
-            self.progress
-                .start_over(target.path(), &facts, self.clock.now());
+            let (path, now) = (target.path(), self.clock.now());
+            let freshness = self.progress.note(path, &facts, now);
+            if freshness == Freshness::Behind {
+                tracing::warn!(path, "a playlist has gone back on every origin");
+            }
+            if matches!(freshness, Freshness::Behind | Freshness::Elsewhere) {
+                self.progress.start_over(path, &facts, now);
+            }
         }
         verdict
     }
@@ -277,9 +282,13 @@ impl Origins {
                 let failed = Verdict::Failed(Failure::Frozen);
                 Judged::Fallback(Rank::TooLongFrozen, Box::new(failed))
             }
-            Freshness::Frozen { .. } | Freshness::Behind => {
-                self.metrics.stale_playlists.inc();
-                Judged::Fallback(Rank::Playlist(facts.position), Box::new(verdict))
+            freshness => {
+                let goes_on = freshness != Freshness::Elsewhere;
+                if goes_on {
+                    self.metrics.stale_playlists.inc();
+                }
+                let position = facts.position;
+                Judged::Fallback(Rank::Playlist { position, goes_on }, Box::new(verdict))
             }
         }
     }

@@ -80,6 +80,11 @@ impl Origins {
         }
     }
 
+    /// When the playlist at `path` last moved; none when it has ended or is not known.
+    pub(crate) fn moved_at(&self, path: &str) -> Option<Duration> {
+        self.progress.moved_at(path)
+    }
+
     /// Each origin's URL and whether it is up.
     pub fn report(&self) -> Vec<(String, bool)> {
         self.list

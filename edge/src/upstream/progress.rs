@@ -18,6 +18,10 @@ const PATHS_MAX: usize = 4096;
 pub enum Freshness {
     /// It reaches less far than one seen before: that origin is behind.
     Behind,
+    /// It starts later than the one seen before has come to, or earlier than that did: an origin that has
+    /// the stream since lately lists less of it. Viewers have to play what they were told of, and the first
+    /// number they see never goes back.
+    Elsewhere,
     /// It has not moved for longer than 1.5 target durations: that origin may be frozen.
     Frozen {
         /// Since when it has not moved.
@@ -29,6 +33,7 @@ pub enum Freshness {
 
 #[derive(Debug, Clone, Copy)]
 struct Seen {
+    first_msn: u64,
     position: Position,
     moved_at: Duration,
     target: Duration,
@@ -55,6 +60,7 @@ impl Progress {
     pub fn note(&self, path: &str, facts: &Facts, now: Duration) -> Freshness {
         let Some(seen) = self.paths.get(path) else {
             let seen = Seen {
+                first_msn: facts.first_msn,
                 position: facts.position,
                 moved_at: now,
                 target: facts.target,
@@ -66,18 +72,22 @@ impl Progress {
             return Freshness::Current;
         };
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !facts.ended && facts.position < seen.position {
+            return Freshness::Behind;
+        }
+        if !facts.ended && !seen.goes_on(facts) {
+            return Freshness::Elsewhere;
+        }
         if facts.position > seen.position || (facts.ended && !seen.ended) {
             seen.position = facts.position.max(seen.position);
             seen.moved_at = now;
             seen.ended = facts.ended;
         }
+        seen.first_msn = facts.first_msn;
         seen.target = facts.target;
         seen.part_target = facts.part_target;
         if facts.ended {
             return Freshness::Current;
-        }
-        if facts.position < seen.position {
-            return Freshness::Behind;
         }
         let still_for = now.saturating_sub(seen.moved_at);
         if still_for <= facts.target.mul_f64(PLAYLIST_USABLE_TARGETS) {
@@ -88,11 +98,18 @@ impl Progress {
         }
     }
 
-    /// Whoever asked has taken a playlist that reaches less far, because nobody has better: the numbers
-    /// start over from it.
+    /// Whoever asked has taken a playlist that reaches less far or starts elsewhere, because nobody has
+    /// better: the numbers start over from it.
     pub fn start_over(&self, path: &str, facts: &Facts, now: Duration) {
         self.paths.remove(path);
         self.note(path, facts, now);
+    }
+
+    /// When the playlist at `path` last moved; none when it has ended or nobody has asked for it.
+    pub fn moved_at(&self, path: &str) -> Option<Duration> {
+        let seen = self.paths.get(path)?;
+        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        (!seen.ended).then_some(seen.moved_at)
     }
 
     /// Target duration and part target last seen on `path`.
@@ -103,12 +120,27 @@ impl Progress {
     }
 }
 
+impl Seen {
+    /// Lists as much, and starts no earlier. Segments that differ in length may let a window shrink: then all
+    /// origins are asked once, and the first is taken.
+    fn goes_on(&self, facts: &Facts) -> bool {
+        let length = |first: u64, position: Position| position.next_msn.saturating_sub(first);
+        let listed = length(facts.first_msn, facts.position);
+        facts.first_msn >= self.first_msn && listed >= length(self.first_msn, self.position)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn facts(next_msn: u64) -> Facts {
+        from(next_msn.saturating_sub(1), next_msn)
+    }
+
+    fn from(first_msn: u64, next_msn: u64) -> Facts {
         Facts {
+            first_msn,
             position: Position { next_msn, parts: 0 },
             target: Duration::from_secs(2),
             part_target: None,
@@ -135,5 +167,29 @@ mod tests {
         assert_eq!(progress.note("/p", &ended, at(1000)), Freshness::Current);
         progress.start_over("/p", &facts(1), at(1001));
         assert_eq!(progress.note("/p", &facts(1), at(1002)), Freshness::Current);
+    }
+
+    #[test]
+    fn p26_an_origin_that_lists_less_is_noticed_until_it_lists_as_much() {
+        let progress = Progress::default();
+        let note = |first, next| progress.note("/p", &from(first, next), Duration::ZERO);
+        assert_eq!(note(0, 20), Freshness::Current);
+        assert_eq!(note(1, 21), Freshness::Current);
+        assert_eq!(
+            note(18, 21),
+            Freshness::Elsewhere,
+            "it has come back lately"
+        );
+        assert_eq!(note(2, 22), Freshness::Current, "the other has all");
+        assert_eq!(note(4, 23), Freshness::Elsewhere, "one is missing");
+        assert_eq!(note(3, 23), Freshness::Current);
+        assert_eq!(
+            note(2, 24),
+            Freshness::Elsewhere,
+            "the first number goes back"
+        );
+        progress.start_over("/p", &from(22, 25), Duration::ZERO);
+        assert_eq!(note(22, 26), Freshness::Current, "it is all there is");
+        assert_eq!(note(7, 27), Freshness::Elsewhere);
     }
 }

@@ -32,7 +32,12 @@ pub struct Limits {
     /// Between requests. Longer than the 60 s of load balancers and CDNs, so that they close first
     /// and never send a request into a connection we are closing.
     pub idle_timeout: Duration,
-    /// A client that waits for its bytes but takes fewer than 16 KiB of them in this time is ended.
+    /// A client that opens no room for the bytes that wait for it is ended after this, by the kernel:
+    /// it has gone, or reads nothing.
+    pub silence_timeout: Duration,
+    /// A client that waits for its bytes but takes fewer than 16 KiB of them in this time is ended. Longer,
+    /// because what slow clients take is seen late: a full send buffer of 4 MiB makes itself known only
+    /// when a third of it is gone, and at 100 kb/s that takes almost two minutes.
     pub write_timeout: Duration,
     /// Streams a client may have open on one HTTP/2 connection.
     pub http2_streams_max: u32,
@@ -45,7 +50,8 @@ impl Default for Limits {
             header_bytes_max: 16 << 10,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
-            write_timeout: Duration::from_secs(30),
+            silence_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(120),
             http2_streams_max: 128,
         }
     }
@@ -223,6 +229,9 @@ async fn accept<H, T, W>(
         };
         // Answers are written whole; waiting for more to fill a packet would only add latency.
         let _ = stream.set_nodelay(true);
+        // A system without it has the write timeout all the same.
+        let silence_timeout = Some(shared.server.limits.silence_timeout);
+        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(silence_timeout);
         let limit = shared.server.limits.connections_max;
         match shared.connections.admit(limit) {
             Some(place) => spawn(shared, wrap, handler, drain, stream, address, place),

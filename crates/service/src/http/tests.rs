@@ -129,6 +129,34 @@ async fn a_client_that_takes_nothing_is_ended() {
 }
 
 #[tokio::test]
+async fn a_client_that_opens_no_room_is_ended_long_before_a_slow_one_would_be() {
+    let limits = Limits {
+        silence_timeout: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let (dropped, mut told) = mpsc::channel::<()>(1);
+    let handler = move |_, _| {
+        let token = dropped.clone();
+        let body = Body::full(vec![7; 64 << 20]).holding(token);
+        async move { Response::new(body) }
+    };
+    let server = Server {
+        limits,
+        ..Server::default()
+    };
+    let (address, _signal, task) = start(server, handler).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    // The answer has begun, so the connection has the only token but the handler's own.
+    stream.read_u8().await.unwrap();
+    task.abort();
+    assert_eq!(told.recv().await, None, "ended although nobody reads");
+}
+
+#[tokio::test]
 async fn connections_past_the_limit_hear_503() {
     let limits = Limits {
         connections_max: 1,
