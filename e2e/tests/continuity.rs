@@ -411,6 +411,62 @@ async fn p2_p24_numbers_go_on_and_urls_never_return_after_the_origin_was_killed(
 }
 
 #[tokio::test]
+async fn p27_a_killed_origin_goes_on_right_behind_what_viewers_know() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (rtmp, http, admin) = (free_port(), free_port(), free_port());
+    let mut origin = Origin::start_on(folder.path(), SETTINGS, rtmp, http, admin).await;
+    let clip = Clip::make(folder.path(), "160x80", 2);
+    let url = origin.publish_url("foo");
+    let publish = async || {
+        let mut publisher = Publisher::connect(&url).await.expect("accepted");
+        let media = clip.headers_at(0).chain(clip.turns(0, 5));
+        assert!(publisher.send(media).await);
+        publisher
+    };
+    let publisher = publish().await;
+    origin.text_when("/hls/foo.m3u8", |_| true).await;
+    let before = viewer::fetch(&origin, "foo", "source").await;
+    let last = before.segments.last().expect("segments");
+    let open = last.msn + 1;
+    let end = before
+        .playlist
+        .segments
+        .last()
+        .and_then(|segment| segment.program_date_time);
+    let end = end.expect("a date").timestamp() as u64 + 3;
+    origin.process.kill();
+    drop((origin, publisher));
+    // What was sent faster than it lasts is dated ahead of the clock.
+    until("the clock is past the first run", PATIENCE, async || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.ok().filter(|now| now.as_secs() > end)
+    })
+    .await;
+
+    let origin = Origin::start_on(folder.path(), SETTINGS, rtmp, http, admin).await;
+    let publisher = publish().await;
+    let text = origin
+        .text_when("/hls/foo/source/index.m3u8", |text| text.contains(".m4s"))
+        .await;
+    let after = viewer::parse(&text);
+    assert_eq!(after.media_sequence, open, "{text}");
+    let is_gap =
+        |segment: &m3u8_rs::MediaSegment| segment.unknown_tags.iter().any(|tag| tag.tag == "X-GAP");
+    let lost = after
+        .segments
+        .iter()
+        .take_while(|segment| is_gap(segment))
+        .count();
+    let next = after.segments.get(lost).expect("a segment");
+    assert!(lost > 0 && next.discontinuity, "{text}");
+    assert_eq!(
+        after.discontinuity_sequence,
+        before.playlist.discontinuity_sequence
+    );
+    publisher.leave().await;
+}
+
+#[tokio::test]
 async fn p1_after_the_reconnect_window_the_playlists_end() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let settings = format!("{LADDER}[origin.publish]\nreconnect_window = \"1s\"\n");

@@ -35,7 +35,7 @@ mod snapshot;
 pub mod window;
 
 pub use error::Error;
-pub use packager::{Boundary, Config, Event, Packager, Pushed, RungSpec, Tracks};
+pub use packager::{Boundary, Config, Event, Packager, Pushed, RungSpec, Tail, Tracks};
 pub use render::{Delivery, Flavour, render_media, render_multivariant};
 pub use segment::{Init, Part, Segment};
 pub use snapshot::{

@@ -24,7 +24,7 @@ use tracing::{error, info};
 use super::{
     Environment, Publisher, Stream,
     health::Health,
-    run::{Run, Start},
+    run::{self, Run, Start},
     unix_micros,
 };
 use crate::{
@@ -380,12 +380,19 @@ impl Core {
             .max(discontinuities + 1)
             .max(least.1);
         let name = epoch::name(wall);
+        // A pair goes on from each other; a single origin from where the process before it was killed.
+        let alone = self.twin.is_none() && self.run.is_none();
+        let settings = run::settings(&self.config);
+        let tail = alone
+            .then(|| self.environment.memory.tail(&self.name, &settings, wall))
+            .flatten();
         let start = Start {
             epoch: name.clone(),
             first_msn: seconds.max(next_msn).max(least.0),
             first_discontinuity_sequence,
-            constants: None,
+            constants: tail.map(|tail| tail.constants),
             boundary: None,
+            tail,
             recording: name,
             ladders_before: self.run.as_ref().map_or(0, Run::ladders_generation),
         };
@@ -400,6 +407,7 @@ impl Core {
             first_discontinuity_sequence: join.boundary.discontinuity_sequence,
             constants: join.constants,
             boundary: Some(join.boundary),
+            tail: None,
             recording: epoch::name(wall),
             ladders_before: self.run.as_ref().map_or(0, Run::ladders_generation),
         };

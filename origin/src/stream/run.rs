@@ -9,7 +9,7 @@ use std::{
 };
 
 use encode::ladder::{self, Rung as LadderRung, RungConfig};
-use hls::{Boundary, Config, Event, Packager, RungSpec, Snapshot, Tracks};
+use hls::{Boundary, Config, Event, Packager, RungSpec, Snapshot, Tail, Tracks};
 use media::{AccessUnit, Kind, Track};
 use serde_json::{Value, json};
 use tracing::{debug, error, info, warn};
@@ -34,6 +34,8 @@ pub struct Start {
     pub constants: Option<hls::Constants>,
     /// Where in the other origin's run to start; the numbers above are its own then.
     pub boundary: Option<Boundary>,
+    /// Where the process before this one left the stream; the numbers are its own then.
+    pub tail: Option<Tail>,
     /// The name of its recording: an origin's own, also in a run that two origins share.
     pub recording: String,
     /// Ladders up to this generation belong to the run before.
@@ -72,6 +74,10 @@ pub struct Run {
     ended: bool,
     late_syncs: u64,
     recorder_dropped: u64,
+    /// What its playlists depend on.
+    settings: String,
+    /// Where it stands, as noted.
+    tail: Option<Tail>,
 }
 
 impl Run {
@@ -89,6 +95,7 @@ impl Run {
             first_discontinuity_sequence,
             constants,
             boundary,
+            tail,
             recording,
             ladders_before,
         } = start;
@@ -102,15 +109,21 @@ impl Run {
             immersive: config.immersive,
             constants,
         })?;
-        environment
-            .memory
-            .note(stream, first_discontinuity_sequence);
+        // The one before what was lost, if viewers were told of it, and the one after.
+        let noted = tail.map_or(first_discontinuity_sequence, |tail| {
+            tail.discontinuity_sequence + 2
+        });
+        environment.memory.note(stream, noted);
         let joins = boundary.is_some();
+        let goes_on = tail.is_some();
+        if let Some(tail) = tail {
+            packager.go_on(tail)?;
+        }
         if let Some(boundary) = boundary {
             packager.join(boundary)?;
         }
         let origin_msn = packager.next_msn();
-        info!(stream, epoch, origin_msn, joins, "run starts");
+        info!(stream, epoch, origin_msn, joins, goes_on, "run starts");
         let started = environment.clock.wall();
         let meta = Meta {
             stream: stream.to_owned(),
@@ -138,6 +151,8 @@ impl Run {
             ended: false,
             late_syncs: 0,
             recorder_dropped: 0,
+            settings: settings(config),
+            tail: None,
         };
         let planned = run.plan(tracks.video.as_ref());
         run.rungs = planned
@@ -173,6 +188,7 @@ impl Run {
         self.note_discontinuity();
         self.packager.interrupt();
         self.drain_events();
+        self.note_tail();
     }
 
     /// The same, where another origin has what is missing here.
@@ -186,6 +202,17 @@ impl Run {
     fn note_discontinuity(&self) {
         let sequence = self.packager.discontinuity_sequence() + 1;
         self.environment.memory.note(&self.stream, sequence);
+    }
+
+    /// A process that follows this one goes on from there.
+    fn note_tail(&mut self) {
+        let tail = self.packager.tail();
+        if tail != self.tail {
+            self.tail = tail;
+            self.environment
+                .memory
+                .note_tail(&self.stream, &self.settings, tail);
+        }
     }
 
     /// Another run takes its place: nothing of it is shown any more, and its playlists get no end.
@@ -253,6 +280,7 @@ impl Run {
             Err(error) => warn!(stream = self.stream, %error, dts, "access unit left out"),
         }
         self.drain_events();
+        self.note_tail();
         boundary
     }
 
@@ -376,6 +404,9 @@ impl Run {
         self.drain_events();
         self.close_recording();
         self.ended = true;
+        self.environment
+            .memory
+            .note_tail(&self.stream, &self.settings, None);
         info!(
             stream = self.stream,
             epoch = self.epoch,
@@ -616,6 +647,11 @@ impl RungState {
             "sheds": self.sheds,
         })
     }
+}
+
+/// What playlists promise follows from this; a process with other settings cannot keep it.
+pub fn settings(config: &StreamConfig) -> String {
+    format!("{:?}", config.hls)
 }
 
 /// A configured rung in the encoder's words.

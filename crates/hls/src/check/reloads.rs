@@ -2,6 +2,9 @@
 
 use super::{Findings, Media, Rule, Unit};
 
+/// What rounded durations of a playlist may lack together, in seconds.
+const ROUNDED_OFF: f64 = 0.001;
+
 /// Puts back what a delta update left out.
 pub(super) fn restore_skipped(media: &mut Media, before: Option<&Media>, findings: &mut Findings) {
     if media.skipped == 0 {
@@ -159,13 +162,14 @@ fn window(before: &Media, now: &Media, findings: &mut Findings) {
     let removed = now.media_sequence > before.media_sequence;
     let listed: f64 = now.segments.iter().map(|unit| unit.duration).sum();
     let least = now.target_duration.unwrap_or(0) as f64 * 3.0;
-    if removed && !now.ended && listed < least {
+    // Each duration is rounded to what its playlist prints.
+    if removed && !now.ended && listed + ROUNDED_OFF < least {
         let detail = format!("{listed} s listed, {least} s are the least");
         findings.add(Rule::WindowShort, detail);
     }
 }
 
-/// A hint must come true with the next part, whatever segment it lands in.
+/// A hint must come true with the next part, whatever segment it lands in, unless that was lost.
 fn hint(before: &Media, now: &Media, findings: &mut Findings) {
     let Some(hinted) = &before.hint else {
         return;
@@ -184,6 +188,14 @@ fn hint(before: &Media, now: &Media, findings: &mut Findings) {
         .map(|open| open.msn)
         .or(before.last_msn())
         .unwrap_or(0);
+    let next = match &before.open {
+        Some(open) => open.msn,
+        None => last.saturating_add(1),
+    };
+    let mut all = now.segments.iter();
+    if all.any(|unit| unit.msn == next && unit.gap) {
+        return;
+    }
     let recent = now
         .segments
         .iter()

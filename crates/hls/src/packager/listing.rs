@@ -29,7 +29,11 @@ impl Packager {
             false => self.audio.whole_segments,
         };
         let long = whole + 1 >= READY_SEGMENTS && self.window.clock() >= READY_LONG_TICKS;
-        if whole >= READY_SEGMENTS || long {
+        let ready = match self.shown_from() {
+            Some(length) => whole > 0 && self.window.clock() >= length,
+            None => whole >= READY_SEGMENTS || long,
+        };
+        if ready {
             self.become_ready();
         }
         self.prune();
@@ -96,10 +100,8 @@ impl Packager {
             return;
         };
         let ended = self.state == State::Ended;
-        let up = |rendition: &Rendition| {
-            let needed = if ended { 1 } else { READY_SEGMENTS };
-            rendition.whole_segments >= needed
-        };
+        let needed = if ended { 1 } else { self.needed() };
+        let up = |rendition: &Rendition| rendition.whole_segments >= needed;
         let expected = self
             .rungs
             .iter()
@@ -219,7 +221,10 @@ impl Packager {
             .into_iter()
             .chain(&self.rungs)
             .chain([&self.audio]);
-        let listed = all.filter(|rendition| rendition.listed);
+        // Viewers of a run that goes on know them all.
+        let known =
+            |rendition: &&Rendition| rendition.listed || self.is_bridged && rendition.is_visible();
+        let listed = all.filter(known);
         let with_parts = self.part_target != PartTarget::Off;
         listed
             .filter_map(|rendition| rendition.report(with_parts))

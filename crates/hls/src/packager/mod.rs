@@ -27,6 +27,7 @@ mod join;
 mod listing;
 mod rungs;
 mod slot;
+mod tail;
 mod video;
 
 use std::{collections::VecDeque, sync::Arc};
@@ -37,6 +38,7 @@ pub use config::{Config, Event, Pushed, RungSpec, Tracks};
 use config::{check_kind, check_unit};
 pub use join::Boundary;
 pub(crate) use slot::{Anchor, Edge, Slot};
+pub use tail::Tail;
 
 use crate::{
     Constants, Error, Snapshot,
@@ -127,6 +129,10 @@ pub struct Packager {
     anchor: Option<Anchor>,
     /// The other origin's boundary that the first segment starts at.
     join: Option<Boundary>,
+    /// Where the process before this one left the stream.
+    tail: Option<Tail>,
+    /// It has gone on from there.
+    is_bridged: bool,
     /// It has joined, and the other origin has yet to fix its constants.
     awaits_constants: bool,
     source: Rendition,
@@ -193,6 +199,8 @@ impl Packager {
             discontinuity: false,
             anchor: None,
             join: None,
+            tail: None,
+            is_bridged: false,
             awaits_constants: false,
             source: Rendition::new(SOURCE, Kind::Video),
             rungs: Vec::new(),
@@ -409,6 +417,7 @@ impl Packager {
 
     /// Opens the next segment at `start`.
     fn open_slot(&mut self, start: Edge, wall: i64, has_video: bool) -> u64 {
+        self.bridge(start, wall);
         let joined = self.take_join_anchor();
         self.anchor = self.anchor.or(joined);
         let anchor = *self.anchor.get_or_insert_with(|| {

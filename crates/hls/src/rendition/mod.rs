@@ -307,6 +307,19 @@ impl Rendition {
             .push(Arc::new(segment));
     }
 
+    /// The segment of `slot` was lost before anything of it could be made here: lists it as a gap, also as the first.
+    /// Without parts: viewers may know some, and those must not change.
+    pub fn lose(&mut self, slot: &Slot) {
+        self.cursor = slot.msn + 1;
+        self.changed = true;
+        let timescale = self.timescale();
+        let length = VIDEO_TIMESCALE.rescale(slot.length(), timescale);
+        let lost = gap(None, slot, length, timescale, PartTarget::Off);
+        Arc::make_mut(&mut self.closed)
+            .segments
+            .push(Arc::new(lost));
+    }
+
     /// EXTINF: pictures last until the next segment's first; sound lasts its own samples, unless it
     /// set in late or broke off early. Then it lasts as long as its share of the segment, so that
     /// playlists do not drift apart.

@@ -113,7 +113,10 @@ pub struct Broadcast {
 
 impl Broadcast {
     pub fn new(config: Config, source: Source, rungs: &[RungSpec]) -> Self {
-        let mut packager = Packager::new(config).unwrap();
+        Self::started(Packager::new(config).unwrap(), source, rungs)
+    }
+
+    pub fn started(mut packager: Packager, source: Source, rungs: &[RungSpec]) -> Self {
         packager.start(source.tracks(), rungs.to_vec()).unwrap();
         for index in 0..rungs.len() {
             packager.rung_track(index, video_track(0x1e)).unwrap();

@@ -1,0 +1,150 @@
+//! Going on after a process that was killed: numbers stay next to those that viewers know, and what it left open
+//! becomes a gap.
+//!
+//! A player places a new playlist beside the one it knows by segments that both list, or by numbers that follow each
+//! other (bis §6.2.2 has servers never leave any out). After a jump it guesses from the target duration, and hls.js
+//! 1.7 then waits for a place that never comes. So a new run starts at the number that was open when the last one
+//! died:
+//!
+//! ```text
+//! before   ... N-2  N-1  N (open)
+//! after                  N (gap)  N+1 (gap)  N+2 (gap)  discontinuity  N+3 ...
+//! ```
+//!
+//! Three gaps, because a playlist without its end is never shorter than three target durations: so viewers need not
+//! wait for more than one real segment, not even on rungs that are a little behind.
+//!
+//! What this does not do: keep the tail anywhere, or judge whether it is recent enough to go on from.
+
+use media::VIDEO_TIMESCALE;
+
+use super::{Anchor, Edge, Packager, Slot};
+use crate::{Constants, Error};
+
+/// Segments that stand for what was lost.
+const GAPS: u64 = 3;
+
+/// However short the absence was.
+const GAP_MIN_MS: i64 = 100;
+
+/// Where a stream stands that viewers watch: enough to go on from when the process dies now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Tail {
+    /// The first number that is not listed whole.
+    pub msn: u64,
+    /// Its program date time, microseconds since 1970.
+    pub date_micros: i64,
+    /// Viewers were told of a discontinuity before it.
+    pub discontinuity: bool,
+    /// Discontinuities before it.
+    pub discontinuity_sequence: u64,
+    /// What playlists have promised.
+    pub constants: Constants,
+}
+
+impl Packager {
+    /// Where it stands; `None` before the first playlist.
+    pub fn tail(&self) -> Option<Tail> {
+        let constants = self.constants?;
+        let newest = self.slots.back()?;
+        let open = newest.end.is_none();
+        Some(Tail {
+            msn: if open { newest.msn } else { self.next_msn },
+            date_micros: newest.program_date_time(newest.end_time()),
+            discontinuity: if open {
+                newest.discontinuity
+            } else {
+                self.discontinuity
+            },
+            discontinuity_sequence: if open {
+                newest.discontinuity_sequence
+            } else {
+                self.discontinuities
+            },
+            constants,
+        })
+    }
+
+    /// Goes on from `tail`: call before [`Packager::start`], with the tail's constants in the configuration.
+    pub fn go_on(&mut self, tail: Tail) -> Result<(), Error> {
+        if !self.slots.is_empty() || self.config.constants != Some(tail.constants) {
+            return Err(Error::State("cannot go on from another's tail"));
+        }
+        self.next_msn = tail.msn;
+        self.discontinuities = tail.discontinuity_sequence;
+        self.tail = Some(tail);
+        Ok(())
+    }
+
+    /// Lists what was lost before the first segment, which starts at `start`.
+    pub(super) fn bridge(&mut self, start: Edge, wall: i64) {
+        let Some(tail) = self.tail.take() else {
+            return;
+        };
+        // Never dated past what follows; as long as a segment may be, or players would see playlists shrink.
+        let away = VIDEO_TIMESCALE.from_millis(wall.saturating_sub(tail.date_micros) / 1000);
+        let (least, most) = (
+            VIDEO_TIMESCALE.from_millis(GAP_MIN_MS),
+            tail.constants.target_ticks(),
+        );
+        let length = (away / GAPS as i64).clamp(least, most);
+        for ahead in (1..=GAPS as i64).rev() {
+            let at = |ahead: i64| Edge {
+                dts: start.dts - ahead * length,
+                time: start.time - ahead * length,
+            };
+            let first = ahead == GAPS as i64;
+            let slot = Slot {
+                msn: self.next_msn,
+                start: at(ahead),
+                end: Some(at(ahead - 1)),
+                ends_timeline: ahead == 1,
+                closed_at: self.window.clock() + length,
+                discontinuity: first && tail.discontinuity,
+                discontinuity_sequence: self.discontinuities,
+                anchor: Anchor {
+                    time: at(GAPS as i64).time,
+                    micros: tail.date_micros,
+                },
+                has_video: false,
+                has_audio: self.has_audio,
+            };
+            self.discontinuities += u64::from(slot.discontinuity);
+            self.next_msn += 1;
+            self.lose(&slot);
+            self.window.push(slot.msn, length);
+            self.slots.push_back(slot);
+        }
+        self.discontinuity = true;
+        self.is_bridged = true;
+    }
+
+    fn lose(&mut self, slot: &Slot) {
+        let all = [
+            (&mut self.source, self.has_video),
+            (&mut self.audio, self.has_audio),
+        ];
+        let rungs = self.rungs.iter_mut().map(|rung| (rung, true));
+        for (rendition, is_there) in all.into_iter().chain(rungs) {
+            if is_there {
+                rendition.lose(slot);
+            }
+        }
+    }
+
+    /// How much a run that goes on lists before it is shown: a playlist without its end has three target durations
+    /// (bis §6.2.2), also on rungs that are a segment behind.
+    pub(super) fn shown_from(&self) -> Option<i64> {
+        let constants = self.config.constants.filter(|_| self.is_bridged)?;
+        Some((GAPS as i64 + 1) * constants.target_ticks())
+    }
+
+    /// Whole segments that a rendition needs before it is shown; after a bridge viewers wait for the first.
+    pub(super) fn needed(&self) -> u64 {
+        if self.is_bridged {
+            1
+        } else {
+            super::READY_SEGMENTS
+        }
+    }
+}

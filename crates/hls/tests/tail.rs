@@ -1,0 +1,133 @@
+//! What a killed process left is gone on from: numbers follow each other, and what was open is a gap.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Broadcast, Source, WALL, config, micros, rung, watch};
+use hls::{Config, Delivery, Packager, Tail, check::Checker, render_media};
+use media::VIDEO_TIMESCALE;
+
+/// Goes on from `tail` in another process, `away` after `died`'s last picture.
+fn gone_on(died: &Broadcast, tail: Tail, away: Duration) -> Broadcast {
+    let settings = Config {
+        epoch: "e2".into(),
+        constants: Some(tail.constants),
+        ..config()
+    };
+    let mut packager = Packager::new(settings).unwrap();
+    packager.go_on(tail).unwrap();
+    let rungs = [rung("960p", 1_000_000)];
+    let mut next = Broadcast::started(packager, Source::regular(30, 60), &rungs);
+    next.dts = died.dts + VIDEO_TIMESCALE.ticks(away);
+    next.audio_dts = VIDEO_TIMESCALE.rescale(next.dts, next.timescale());
+    next
+}
+
+fn broadcast(seconds: u64) -> (Broadcast, Checker) {
+    let mut broadcast = Broadcast::new(
+        config(),
+        Source::regular(30, 60),
+        &[rung("960p", 1_000_000)],
+    );
+    let mut checker = Checker::new();
+    assert_eq!(
+        watch(&mut broadcast, &mut checker, seconds * 30),
+        Vec::<String>::new()
+    );
+    (broadcast, checker)
+}
+
+#[test]
+fn p27_a_killed_process_is_gone_on_from_without_a_broken_rule() {
+    for (frames, away_ms) in [(0, 400), (1, 3_000), (29, 5_000), (59, 90_000)] {
+        let (mut died, mut checker) = broadcast(31);
+        assert_eq!(watch(&mut died, &mut checker, frames), Vec::<String>::new());
+        let tail = died.packager.tail().unwrap();
+        let mut next = gone_on(&died, tail, Duration::from_millis(away_ms));
+        let found = watch(&mut next, &mut checker, 60 * 30);
+        assert_eq!(found, Vec::<String>::new(), "{frames} frames, {away_ms} ms");
+        let snapshot = next.packager.snapshot();
+        for media in snapshot.renditions() {
+            let [lost, also, last, first, ..] = media.retained() else {
+                panic!("{} lists its segments", media.name());
+            };
+            assert!(
+                lost.gap && also.gap && last.gap && !first.gap,
+                "{}",
+                media.name()
+            );
+            assert_eq!((lost.msn, first.discontinuity), (tail.msn, true));
+        }
+    }
+}
+
+#[test]
+fn p27_the_first_playlist_needs_one_segment_only() {
+    let (died, _) = broadcast(31);
+    let tail = died.packager.tail().unwrap();
+    let mut next = gone_on(&died, tail, Duration::from_secs(7));
+    next.run(62);
+    let snapshot = next.packager.snapshot();
+    assert_eq!(snapshot.constants(), Some(tail.constants));
+    assert_eq!(snapshot.media("source").unwrap().listed().len(), 4);
+    next.run(10);
+    assert!(
+        next.packager.snapshot().multivariant().is_some(),
+        "rungs are as quick"
+    );
+}
+
+#[test]
+fn p27_a_discontinuity_that_was_told_of_is_kept() {
+    let (mut died, mut checker) = broadcast(31);
+    died.packager.interrupt();
+    died.flush_rungs();
+    let tail = died.packager.tail().unwrap();
+    assert!(tail.discontinuity);
+    assert_eq!(tail.msn, died.packager.next_msn(), "nothing is open");
+    for media in died.packager.snapshot().renditions() {
+        let text = render_media(media, &Delivery::default());
+        assert!(checker.media(media.name(), &text).is_empty());
+    }
+    let mut next = gone_on(&died, tail, Duration::from_secs(4));
+    assert_eq!(watch(&mut next, &mut checker, 600), Vec::<String>::new());
+    assert_eq!(
+        next.packager.discontinuity_sequence(),
+        tail.discontinuity_sequence + 2
+    );
+}
+
+#[test]
+fn a_clock_that_went_back_dates_nothing_before_what_was_shown() {
+    let (died, _) = broadcast(31);
+    let tail = died.packager.tail().unwrap();
+    let mut next = gone_on(&died, tail, Duration::ZERO);
+    next.dts = 0;
+    next.audio_dts = 0;
+    next.run_seconds(10);
+    let snapshot = next.packager.snapshot();
+    let dates: Vec<i64> = snapshot
+        .media("source")
+        .unwrap()
+        .listed()
+        .iter()
+        .map(|one| one.program_date_time)
+        .collect();
+    assert!(
+        dates.is_sorted() && dates[0] == tail.date_micros,
+        "{dates:?}"
+    );
+    assert!(dates[0] > (WALL * 1_000_000) as i64 + VIDEO_TIMESCALE.rescale(0, micros()));
+}
+
+#[test]
+fn a_strangers_tail_is_refused() {
+    let (died, _) = broadcast(31);
+    let mut other = Packager::new(config()).unwrap();
+    assert!(
+        other.go_on(died.packager.tail().unwrap()).is_err(),
+        "its constants are unknown"
+    );
+    assert_eq!(other.tail(), None, "nothing was shown");
+}
