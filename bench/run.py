@@ -12,11 +12,12 @@ import platform
 import subprocess
 import sys
 
+import blocked
 import edge
 import ingest
 import ladder
 
-SUITES = {"ingest": ingest.run, "ladder": ladder.run, "edge": edge.run}
+SUITES = {"ingest": ingest.run, "ladder": ladder.run, "edge": edge.run, "blocked": blocked.run}
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 

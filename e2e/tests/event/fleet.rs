@@ -174,16 +174,19 @@ impl Fleet {
         node
     }
 
-    /// Waits until both origins carry `stream` on one timeline.
+    /// Waits until both origins carry `stream` on one timeline and have come as far, so that either may be lost.
     pub async fn locked(&self, stream: &str) {
-        until("both origins agree", PATIENCE, async || {
-            let agrees = |node: &Node| {
+        until("both origins are at one", PATIENCE, async || {
+            let next_msn = |node: &Node| {
                 let streams = node.says(&self.world, "/api/streams");
                 let mut all = streams.as_array()?.iter();
                 let one = all.find(|one| one["name"] == stream)?;
-                (one["twin"]["state"] == "locked").then_some(())
+                let listed = one["run"]["target_duration"].is_u64();
+                let locked = listed && one["twin"]["state"] == "locked";
+                one["run"]["next_msn"].as_u64().filter(|_| locked)
             };
-            self.origins.iter().map(agrees).collect::<Option<()>>()
+            let [primary, backup] = [PRIMARY, BACKUP].map(|index| next_msn(&self.origins[index]));
+            (primary?.abs_diff(backup?) <= 1).then_some(())
         })
         .await;
     }
