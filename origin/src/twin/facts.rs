@@ -261,6 +261,9 @@ fn check_boundary(boundary: &Boundary, next: u64, wall_micros: i64) -> Result<()
     let wall = i128::from(wall_micros);
     let off = i128::from(DATE_OFF_MAX_MICROS);
     within("program date time", date, wall - off, wall + off)?;
+    if let Some(part) = boundary.part_target {
+        within("part target", part, 1, DELAY_MAX)?;
+    }
     if let Some(interval) = boundary.keyframe_interval {
         within(
             "keyframe interval",

@@ -456,7 +456,7 @@ impl Twin {
             state,
             settled_ms: u64::try_from(self.settled(now).as_millis()).unwrap_or(u64::MAX),
             run: own.run.cloned(),
-            marks: self.memory.mark_facts(now),
+            marks: self.memory.mark_facts(now, sounds),
             sounds: if sounds {
                 self.memory.sound_facts()
             } else {

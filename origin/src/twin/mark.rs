@@ -12,6 +12,9 @@ use super::facts::{MARKS_MAX, MarkFacts, SOUNDS_MAX};
 /// kilobytes; a whole 4K keyframe would be a hundred times the work.
 const END_BYTES: usize = 16 << 10;
 
+/// Boundaries told to who compares once a second: as many seconds at least, and a tenth of the bytes of all.
+const COMPARED_MAX: usize = 8;
+
 /// The name of a payload: equal payloads have equal ones, others practically never.
 pub fn fingerprint(payload: &[u8]) -> u64 {
     let head = payload.get(..END_BYTES).unwrap_or(payload);
@@ -85,8 +88,8 @@ impl Memory {
         self.marks.iter()
     }
 
-    /// For the peer.
-    pub fn mark_facts(&self, now: Duration) -> Vec<MarkFacts> {
+    /// For a peer that looks for what it holds: all. For one that compares: the newest that open segments.
+    pub fn mark_facts(&self, now: Duration, looks: bool) -> Vec<MarkFacts> {
         let told = |mark: &Mark| MarkFacts {
             hash: mark.hash,
             dts: mark.dts,
@@ -95,7 +98,12 @@ impl Memory {
             age_ms: u64::try_from(now.saturating_sub(mark.at).as_millis()).unwrap_or(u64::MAX),
             boundary: mark.boundary,
         };
-        self.marks.iter().map(told).collect()
+        if looks {
+            return self.marks.iter().map(told).collect();
+        }
+        let opening = self.marks.iter().filter(|mark| mark.boundary.is_some());
+        let first = opening.clone().count().saturating_sub(COMPARED_MAX);
+        opening.skip(first).map(told).collect()
     }
 
     /// For the peer.

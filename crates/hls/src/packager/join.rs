@@ -27,6 +27,10 @@ pub struct Boundary {
     pub anchor_micros: i64,
     /// Ticks between the last two sync samples, the one that starts here included.
     pub keyframe_interval: Option<i64>,
+    /// PART-TARGET in ticks of the video timescale; `None` in the first segment, whose frames decide it,
+    /// and without parts.
+    #[serde(default)]
+    pub part_target: Option<i64>,
 }
 
 impl Packager {
@@ -45,6 +49,9 @@ impl Packager {
         self.discontinuity = boundary.discontinuity;
         if let Some(interval) = boundary.keyframe_interval {
             self.schedule.note_sync(boundary.dts - interval);
+        }
+        if let Some(ticks) = boundary.part_target {
+            self.part_target = PartTarget::Ticks(ticks);
         }
         self.awaits_constants = self.config.constants.is_none();
         self.join = Some(boundary);
@@ -86,6 +93,10 @@ impl Packager {
             anchor_time: slot.anchor.time,
             anchor_micros: slot.anchor.micros,
             keyframe_interval: self.schedule.last_interval(),
+            part_target: match self.part_target {
+                PartTarget::Ticks(ticks) => Some(ticks),
+                PartTarget::Off | PartTarget::Undecided => None,
+            },
         })
     }
 

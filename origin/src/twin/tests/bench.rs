@@ -31,6 +31,8 @@ const WALL: Duration = Duration::from_secs(1_793_534_400);
 const STEP: Duration = Duration::from_millis(10);
 /// How often the observer looks, and streams look at the clock.
 const LOOK: Duration = Duration::from_millis(250);
+/// What HTTP adds to a question and its answer: request line, status line and headers, less than this.
+const HEADS_BYTES: usize = 512;
 
 /// A question or an answer on its way.
 enum Letter {
@@ -96,6 +98,8 @@ pub struct Bench {
     pub loss_percent: u64,
     /// Of a hundred answers, so many have one value changed.
     pub lie_percent: u64,
+    /// Bytes of all questions and answers so far.
+    pub told_bytes: usize,
     noise: u64,
     /// Looks at every URL.
     pub observer: Observer,
@@ -181,6 +185,7 @@ impl Bench {
             partitioned: false,
             loss_percent: 0,
             lie_percent: 0,
+            told_bytes: 0,
             noise: 0x2545_f491_4f6c_dd1d,
             observer: Observer::default(),
             viewer: Viewer::default(),
@@ -377,6 +382,7 @@ impl Bench {
                 // As it travels: nothing is lost on the wire.
                 let text = serde_json::to_vec(&facts).expect("facts are JSON");
                 assert!(text.len() < 96 << 10, "{} bytes", text.len());
+                self.told_bytes += text.len() + HEADS_BYTES;
                 let mut said = serde_json::from_slice(&text).expect("JSON");
                 if self.random() % 100 < self.lie_percent {
                     twist(&mut said, &mut || self.random());

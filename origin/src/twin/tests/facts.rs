@@ -24,6 +24,7 @@ fn facts() -> Facts {
         anchor_time: 24_000,
         anchor_micros: WALL - 2_000_000,
         keyframe_interval: Some(720_000),
+        part_target: Some(180_000),
     };
     let mark = MarkFacts {
         hash: 1,
@@ -90,6 +91,7 @@ fn impossible_times_are_not_believed() {
     refused(|facts| boundary(facts).anchor_micros = i64::MAX);
     refused(|facts| boundary(facts).anchor_time = i64::MIN);
     refused(|facts| boundary(facts).keyframe_interval = Some(0));
+    refused(|facts| boundary(facts).part_target = Some(0));
     refused(|facts| facts.marks.push(facts.marks[0]));
     refused(|facts| facts.marks[0].pts = i64::MAX);
     refused(|facts| facts.sounds.reverse());

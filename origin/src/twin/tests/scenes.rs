@@ -68,6 +68,31 @@ fn p26_starts_apart_end_in_one_run() {
 }
 
 #[test]
+fn p26_origins_tell_each_other_a_hundredth_of_what_they_carry() {
+    // Half of what the first 360° cameras send, in each direction; keyframes as rare, as usual and as close as encoders
+    // are set.
+    const MEDIA_BYTES: usize = 4_000_000 / 8;
+    for (rate, gop) in [((30, 1), 30), ((30, 1), 60), ((30, 1), 120), ((60, 1), 12)] {
+        let mut bench = Bench::new(shape(rate, gop));
+        bench.connect(0, ms(0), ms(0));
+        bench.connect(1, ms(1500), ms(20));
+        bench.run(s(120));
+        locked(&bench);
+        let making_it = bench.told_bytes;
+        bench.run(s(60));
+        let keeping_it = (bench.told_bytes - making_it) / 60;
+        assert!(
+            keeping_it < 2 * MEDIA_BYTES / 100,
+            "{keeping_it} bytes a second at {rate:?}, {gop}"
+        );
+        assert!(
+            making_it < 120 * 2 * MEDIA_BYTES / 100,
+            "{making_it} bytes to make the lock at {rate:?}, {gop}"
+        );
+    }
+}
+
+#[test]
 fn p26_a_restarted_origin_comes_back_into_the_same_run() {
     for dead in [0, 1] {
         let mut bench = Bench::new(shape((30, 1), 60));
@@ -316,6 +341,18 @@ fn p26_a_long_dead_peer_does_not_end_the_run() {
         epoch,
         "one discontinuity in the same run"
     );
+}
+
+#[test]
+fn p26_parts_end_where_the_first_segment_of_the_run_decided() {
+    // A picture is missing in the elder's first segment, which the other never sees.
+    let mut bench = Bench::new(shape((30_000, 1001), 29));
+    bench.connect(0, ms(1068), ms(151));
+    bench.connect(1, ms(811), ms(0));
+    bench.run(ms(951));
+    bench.pause(ms(34));
+    bench.run(s(40));
+    locked(&bench);
 }
 
 #[test]
