@@ -21,6 +21,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -34,13 +35,24 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Largest body a scenario reads.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
-/// A port nobody listens on now.
+/// Below those that the kernel gives to outgoing connections: a server that was killed finds its port free.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// How many ports a process takes before it comes to those of the next one.
+const PORTS_EACH: u32 = 96;
+
+/// A port nobody listens on now, and that this process has not given away before.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-    listener
-        .local_addr()
-        .expect("a bound listener has an address")
-        .port()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Scenarios of several processes run side by side.
+    let first = std::process::id().wrapping_mul(PORTS_EACH);
+    let count = u32::from(PORTS.end - PORTS.start);
+    let turns = std::iter::repeat_with(|| first.wrapping_add(GIVEN.fetch_add(1, Relaxed)) % count);
+    let ports = turns
+        .take(count as usize)
+        .map(|turn| PORTS.start + turn as u16);
+    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("loopback has free ports")
 }
 
 /// The path of one of our binaries. `cargo test --workspace` builds it for its package's own tests.
