@@ -6,7 +6,7 @@ export PANOCAST_VENV ?= $(HOME)/.cache/panocast/venv
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help live page test lint test-rust test-player test-deploy bench fuzz glass steady players package try-packages clean
+.PHONY: help live page test lint test-rust test-player test-deploy bench fuzz glass steady players twins package try-packages clean
 
 help: ## List these commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,13 @@ players: ## Other people's players through faults, each alone; writes docs/ref/p
 	@scripts/install test
 	cargo build --release --locked -p origin -p edge -p test-source --bins
 	node e2e/browser/players.mjs --write docs/ref/players.md
+
+DEATHS ?= 10
+twins: ## Kill and replace twin origins DEATHS=10 times in random order behind an edge, 100 viewers and Chromium watching
+	@scripts/install test
+	@$(MAKE) --no-print-directory page
+	PANOCAST_TWIN_DEATHS=$(DEATHS) PANOCAST_TWIN_PAGE=1 cargo test --workspace --features aws --locked --quiet \
+	  p26_origins_die -- --nocapture
 
 MINUTES ?= 10
 steady: ## Watch a live stream in Chromium for MINUTES=10 and see that memory does not grow, with a plot
