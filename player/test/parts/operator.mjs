@@ -26,6 +26,7 @@ export async function operator({ browser, check, shots }) {
       await card
         .getByRole('img', { name: /^Bitrate: 1[56]\.\d Mb\/s; in 10 min 0 s between/ })
         .waitFor();
+      await card.getByText('in step for 1 h 30 min, 12 ms apart, 2 segments differed').waitFor();
       await page.getByText('cannot reach 10.0.1.8:9091').waitFor();
       await page.getByRole('progressbar', { name: 'rehearsal-2026-11-20, 63 %' }).waitFor();
       const alarms = page.getByRole('log').locator('.alarm');

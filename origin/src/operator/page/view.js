@@ -235,8 +235,11 @@ function twinWords(twin) {
     alone: 'does not answer',
     apart: 'not in step',
   });
-  const offset = twin.offset_ms === null || twin.offset_ms === undefined ? '' : `, ${twin.offset_ms} ms apart`;
-  return `${states[twin.state] ?? twin.state}${offset}`;
+  const known = (/** @type {any} */ value) => value !== null && value !== undefined;
+  const since = known(twin.locked_seconds) ? ` for ${duration(twin.locked_seconds)}` : '';
+  const offset = known(twin.offset_ms) ? `, ${twin.offset_ms} ms apart` : '';
+  const differing = twin.disagreements > 0 ? `, ${count(twin.disagreements, 'segment')} differed` : '';
+  return `${states[twin.state] ?? twin.state}${since}${offset}${differing}`;
 }
 
 /** @param {number} value */
