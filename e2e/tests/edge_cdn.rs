@@ -1,5 +1,5 @@
 //! nginx as a content delivery network in front of two edges: part by part through it, each object
-//! asked of the edges once.
+//! asked of the edges once, each lifetime as the origin meant it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,6 +60,17 @@ async fn ask(port: u16, path: &str) -> Answer {
     .await
 }
 
+/// Where the playlist of this text can be asked for next, blocked.
+fn directives(text: &str) -> String {
+    let media = hls::check::parse_media(text).expect("a playlist");
+    let last = media.last_msn().expect("a segment");
+    let (msn, part) = match &media.open {
+        Some(open) => (open.msn, open.parts.len()),
+        None => (last + 1, 0),
+    };
+    format!("?_HLS_msn={msn}&_HLS_part={part}")
+}
+
 /// What was answered 200, by URL: how the network came by it each time.
 fn answered(folder: &Path) -> BTreeMap<String, Vec<String>> {
     let log = std::fs::read_to_string(folder.join("access.log")).expect("nginx logs");
@@ -88,7 +99,7 @@ async fn at_edges(edges: &[Edge], kind: &str, ways: &[&str]) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p21_p25_low_latency_through_a_network_and_two_edges() {
+async fn p21_p23_p25_low_latency_through_a_network_and_two_edges() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let origin = Origin::start(folder.path(), SETTINGS).await;
     let _encoder = Ffmpeg::default().publish(folder.path(), "encoder", &origin.publish_url("foo"));
@@ -107,6 +118,7 @@ async fn p21_p25_low_latency_through_a_network_and_two_edges() {
     assert_content(&audience.end().await, SEGMENT);
 
     each_object_once(folder.path(), &edges).await;
+    lifetimes(port, playlist).await;
 }
 
 /// Whatever never changes, and every blocked playlist, was asked of the edges once and then came from
@@ -141,4 +153,39 @@ async fn each_object_once(folder: &Path, edges: &[Edge]) {
     // Of all that was asked for, next to nothing got as far as an edge.
     let lasting = media.len() + blocked;
     assert!(hits > 10 * lasting, "{hits} hits of {lasting} objects");
+}
+
+/// A cache behind ours is told how long it may keep what, and how old it is already.
+async fn lifetimes(port: u16, playlist: &str) {
+    let text = ask(port, playlist).await.text();
+    let blocked = format!("{playlist}{}", directives(&text));
+    let segment = text
+        .lines()
+        .rfind(|line| line.ends_with(".m4s"))
+        .expect("a segment");
+    let segment = format!("/hls/foo/source/{segment}");
+    for (path, lifetime) in [
+        (playlist, "max-age=1"),
+        (&blocked, "max-age=12"),
+        (&segment, "max-age=31536000, immutable"),
+    ] {
+        let answer = ask(port, path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+        let said = answer.header("cache-control");
+        assert!(said.contains(lifetime), "{path}: {said}");
+        assert!(
+            answer.header("age").parse::<u32>().is_ok(),
+            "{path} has an age"
+        );
+        assert!(
+            matches!(answer.header("x-served-by"), "one" | "other"),
+            "{path}"
+        );
+    }
+    let again = ask(port, &segment).await;
+    assert_eq!(again.header("x-network"), "HIT");
+    // A player's own parameters make no other object of it.
+    let reported = ask(port, &format!("{segment}?CMCD=sid%3D%22a%22&session=7")).await;
+    assert_eq!(reported.header("x-network"), "HIT");
+    assert_eq!(reported.body, again.body);
 }
