@@ -329,12 +329,17 @@ pub async fn get(url: &str) -> Option<Answer> {
 
 /// Any request with headers; `None` when nobody answers.
 pub async fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Option<Answer> {
+    send(method, url, headers, "").await
+}
+
+/// The same with a body.
+pub async fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Option<Answer> {
     let mut builder = http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         builder = builder.header(*name, *value);
     }
     let request = builder
-        .body(Body::empty())
+        .body(Body::full(body.to_owned()))
         .expect("a scenario's request is well formed");
     let client = Client::new(Duration::from_secs(2));
     let response = client.send(request, Duration::from_secs(15)).await.ok()?;

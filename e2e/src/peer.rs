@@ -51,7 +51,7 @@ impl Ffmpeg {
     }
 
     /// The command without its output.
-    fn encoder(&self) -> Command {
+    pub fn encoder(&self) -> Command {
         let source = format!(
             "testsrc2=s={}:r={}[out0];sine=f=440:r=48000[out1]",
             self.size, self.rate

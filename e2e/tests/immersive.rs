@@ -1,7 +1,12 @@
 //! How the picture lies on the sphere, from config to every reader; and where people look in it, from the player to the
 //! operator's page.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use e2e::{Origin, Process, edge::Edge, free_port, peer::Ffmpeg, run};
 use serde_json::Value;
@@ -17,9 +22,20 @@ stereo = "side-by-side"
 yaw = 30.0
 "#;
 
-/// What ffprobe says of the init segment that a media playlist names.
-async fn side_data(origin: &Origin, folder: &Path, rendition: &str) -> Vec<Value> {
-    let base = format!("/hls/dome/{rendition}/");
+const SHAPES: &str = r#"
+record = false
+[[origin.ladder]]
+width = 240
+bitrate = "100k"
+projection = "eac"
+[origin.streams.camera]
+ladder = [{ width = 320, bitrate = "100k", projection = "equirectangular" }]
+immersive = { projection = "dual-fisheye" }
+"#;
+
+/// The newest init segment that a media playlist names, written to a file.
+async fn init(origin: &Origin, folder: &Path, stream: &str, rendition: &str) -> PathBuf {
+    let base = format!("/hls/{stream}/{rendition}/");
     let playlist = origin
         .text_when(&format!("{base}index.m3u8"), |text| {
             text.contains("#EXTINF")
@@ -27,13 +43,20 @@ async fn side_data(origin: &Origin, folder: &Path, rendition: &str) -> Vec<Value
         .await;
     let map = playlist
         .split("#EXT-X-MAP:URI=\"")
-        .nth(1)
+        .skip(1)
+        .last()
         .and_then(|rest| rest.split('"').next());
     let init = origin
         .get(&format!("{base}{}", map.expect("an init segment")))
         .await;
-    let path = folder.join(format!("{rendition}.mp4"));
+    let path = folder.join(format!("{stream}-{rendition}.mp4"));
     fs::write(&path, &init.body).expect("the init segment is written");
+    path
+}
+
+/// What ffprobe says of it.
+async fn side_data(origin: &Origin, folder: &Path, stream: &str, rendition: &str) -> Vec<Value> {
+    let path = init(origin, folder, stream, rendition).await;
     let shown = [
         "-v",
         "error",
@@ -89,7 +112,7 @@ async fn what_config_says_of_the_sphere_reaches_every_reader() {
         )
     );
     for rendition in ["source", "80p"] {
-        let found = side_data(&origin, folder.path(), rendition).await;
+        let found = side_data(&origin, folder.path(), "dome", rendition).await;
         let of = |kind: &str| {
             found
                 .iter()
@@ -105,6 +128,129 @@ async fn what_config_says_of_the_sphere_reaches_every_reader() {
         );
         assert_eq!(sphere["yaw"], 30, "{rendition}: {found:?}");
     }
+    origin.assert_sound().await;
+}
+
+/// An equirectangular source with an equi-angular rung, and a camera that does not stitch with an
+/// equirectangular one.
+#[tokio::test]
+async fn a_rung_may_lie_on_the_sphere_in_another_way() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let origin = Origin::start(folder.path(), SHAPES).await;
+    let encoder = || Ffmpeg {
+        size: "640x320",
+        ..Ffmpeg::default()
+    };
+    let _faces = encoder().publish(folder.path(), "faces", &origin.publish_url("faces"));
+    let _camera = encoder().publish(folder.path(), "camera", &origin.publish_url("camera"));
+    let spatial = origin
+        .text_when("/hls/faces.spatial.m3u8", |text| text.contains("/160p/"))
+        .await;
+    let layout = |rendition: &str| {
+        let url = format!("faces/{rendition}/index.m3u8");
+        let mut lines = spatial.lines();
+        let before = lines.position(|line| line == url).expect("a variant") - 1;
+        let line = spatial.lines().nth(before).unwrap_or_default();
+        (line.contains("PROJ-EQUI"), line.contains("240x160"))
+    };
+    assert_eq!(layout("source"), (true, false), "{spatial}");
+    assert_eq!(layout("160p"), (false, true), "{spatial}");
+    let info = async |stream: &str| -> Value {
+        let url = format!("/hls/{stream}/info.json");
+        serde_json::from_str(&origin.text_when(&url, |_| true).await).expect("JSON")
+    };
+    let faces = info("faces").await;
+    assert_eq!(faces["projection"], "equirectangular");
+    let eac = serde_json::json!([{ "width": 240, "height": 160, "projection": "eac" }]);
+    assert_eq!(faces["rungs"], eac);
+    // No public box has a word for it.
+    let found = side_data(&origin, folder.path(), "faces", "160p").await;
+    let is_sphere = |one: &Value| one["side_data_type"] == "Spherical Mapping";
+    assert!(!found.iter().any(is_sphere), "{found:?}");
+    let own = init(&origin, folder.path(), "faces", "160p").await;
+    let own = fs::read(own).expect("an init segment");
+    let marked = |mark: &[u8]| own.windows(mark.len()).any(|bytes| bytes == mark);
+    assert!(marked(b"panocast.proj.v1") && marked(b"eac"));
+
+    origin
+        .text_when("/hls/camera.m3u8", |text| text.contains("/160p/"))
+        .await;
+    let camera = info("camera").await;
+    assert_eq!(camera["projection"], "dual-fisheye");
+    assert_eq!(camera["rungs"][0]["projection"], "equirectangular");
+    let found = side_data(&origin, folder.path(), "camera", "160p").await;
+    let sphere = found.iter().find(|one| is_sphere(one));
+    assert_eq!(
+        sphere.expect("a sphere")["projection"],
+        "equirectangular",
+        "{found:?}"
+    );
+    origin.assert_sound().await;
+}
+
+/// Neither RTMP nor OBS has a field for it, but an encoder may say it in its metadata, and an
+/// operator later; what config says of the very stream counts more than the encoder's word.
+#[tokio::test]
+async fn an_encoder_and_an_operator_may_say_how_the_picture_lies() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = "record = false\nladder = []\n\
+                    [origin.streams.fixed]\nimmersive = { projection = \"cubemap\" }\n";
+    let origin = Origin::start(folder.path(), settings).await;
+    let publish = |stream: &str| {
+        let mut command = Ffmpeg::default().encoder();
+        command.args(["-metadata", "projection=half-equirectangular"]);
+        command.args(["-metadata", "stereo_layout=top-bottom", "-f", "flv"]);
+        command.arg(origin.publish_url(stream));
+        Process::start(folder.path(), stream, &mut command)
+    };
+    let _encoders = [publish("said"), publish("fixed")];
+    let info = async |stream: &str, wanted: &str| {
+        let wanted = |text: &str| text.contains(wanted);
+        let url = format!("/hls/{stream}/info.json");
+        let text = origin.text_when(&url, wanted).await;
+        serde_json::from_str::<Value>(&text).expect("JSON")
+    };
+    let said = info("said", "half-equirectangular").await;
+    assert_eq!(said["stereo"], "top-bottom");
+    let found = side_data(&origin, folder.path(), "said", "source").await;
+    assert!(
+        found.iter().any(|one| one["type"] == "top and bottom"),
+        "{found:?}"
+    );
+    let fixed = info("fixed", "live").await;
+    assert_eq!(
+        (&fixed["projection"], &fixed["stereo"]),
+        (&"cubemap".into(), &"mono".into())
+    );
+
+    let url = format!(
+        "http://127.0.0.1:{}/api/streams/said/immersive",
+        origin.admin
+    );
+    let wrong = e2e::send("PUT", &url, &[], r#"{"yaw": 500}"#)
+        .await
+        .expect("an answer");
+    assert_eq!(wrong.status, 400, "{}", wrong.text());
+    assert!(wrong.text().contains("-180 to 180"), "{}", wrong.text());
+    let body = r#"{"projection": "equirectangular", "yaw": -45}"#;
+    let right = e2e::send("PUT", &url, &[], body).await.expect("an answer");
+    assert_eq!(right.status, 200, "{}", right.text());
+    assert_eq!(info("said", "-45").await["stereo"], "mono");
+    // The init segment follows with the next segment, under another name.
+    let before = found;
+    let after = e2e::until("a new init segment", Duration::from_secs(20), async || {
+        let now = side_data(&origin, folder.path(), "said", "source").await;
+        (now != before).then_some(now)
+    })
+    .await;
+    let sphere = after
+        .iter()
+        .find(|one| one["side_data_type"] == "Spherical Mapping");
+    let sphere = sphere.expect("a sphere");
+    assert_eq!(
+        (&sphere["projection"], &sphere["yaw"]),
+        (&"equirectangular".into(), &(-45).into())
+    );
     origin.assert_sound().await;
 }
 

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::{
-    config::Config,
+    config::{Config, ImmersiveConfig},
     http::Http,
     ingest::Ingest,
     memory::Memory,
@@ -29,7 +29,7 @@ use crate::{
     registry::{Registry, TICK},
     retired::Retired,
     selfcheck::SelfCheck,
-    stream::{Environment, Office},
+    stream::{Environment, Office, Stream},
     twin,
 };
 
@@ -322,7 +322,8 @@ async fn tick(registry: Arc<Registry>, clock: Clock) {
 
 fn routes(registry: &Arc<Registry>, recorder: Option<Recorder>, operator: &Operator) -> Routes {
     let (judge, judge_one) = (operator.clone(), operator.clone());
-    let (all, one, kicked) = (
+    let (all, one, kicked, labelled) = (
+        Arc::clone(registry),
         Arc::clone(registry),
         Arc::clone(registry),
         Arc::clone(registry),
@@ -363,6 +364,35 @@ fn routes(registry: &Arc<Registry>, recorder: Option<Recorder>, operator: &Opera
                 async move { reply }
             },
         )
+        .add(
+            Method::PUT,
+            "/api/streams/{stream}/immersive",
+            move |call: Call| {
+                let found = call.params.first().and_then(|name| labelled.find(name));
+                let reply = found.map_or_else(no_such_stream, |stream| label(&stream, &call.body));
+                async move { reply }
+            },
+        )
+}
+
+/// Sets how a stream's picture lies on the sphere; what the body leaves out has its default.
+fn label(stream: &Stream, body: &[u8]) -> Reply {
+    let wanted = serde_json::from_slice::<ImmersiveConfig>(body)
+        .map_err(|error| error.to_string())
+        .and_then(|wanted| match wanted.fault() {
+            Some(fault) => Err(fault),
+            None => Ok(wanted),
+        });
+    match wanted {
+        Ok(wanted) => {
+            stream.set_immersive(wanted.into());
+            Reply::json(&stream.info())
+        }
+        Err(reason) => Reply::problem(
+            StatusCode::BAD_REQUEST,
+            &format!("{reason}; send the keys of [origin.immersive] as JSON"),
+        ),
+    }
 }
 
 fn no_such_stream() -> Reply {

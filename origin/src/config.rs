@@ -161,6 +161,8 @@ pub struct Rung {
     pub preset: Option<String>,
     /// FFmpeg's name of the encoder.
     pub encoder: Option<String>,
+    /// Another projection than the source's.
+    pub projection: Option<Projection>,
 }
 
 fn default_ladder() -> Vec<Rung> {
@@ -170,6 +172,7 @@ fn default_ladder() -> Vec<Rung> {
         max_fps: None,
         preset: None,
         encoder: None,
+        projection: None,
     };
     vec![rung(1920, 5800), rung(960, 2300), rung(480, 500)]
 }
@@ -188,6 +191,29 @@ pub struct ImmersiveConfig {
     pub pitch: f64,
     /// The same, tilt.
     pub roll: f64,
+    /// What one lens of a dual fisheye sees, or the width of a flat picture, degrees.
+    pub fov: Option<f64>,
+}
+
+impl ImmersiveConfig {
+    /// What is wrong with the angles.
+    pub fn fault(&self) -> Option<String> {
+        let fov = self.fov.filter(|fov| !(20.0..=270.0).contains(fov));
+        if let Some(fov) = fov {
+            return Some(format!("has fov = {fov}, outside 20 to 270 degrees"));
+        }
+        let angles = [
+            ("yaw", self.yaw, 180.0),
+            ("pitch", self.pitch, 90.0),
+            ("roll", self.roll, 180.0),
+        ];
+        let wrong = angles
+            .into_iter()
+            .find(|(_, angle, most)| !(-most..=*most).contains(angle));
+        wrong.map(|(name, angle, most)| {
+            format!("has {name} = {angle}, outside -{most} to {most} degrees")
+        })
+    }
 }
 
 impl From<ImmersiveConfig> for Immersive {
@@ -195,6 +221,7 @@ impl From<ImmersiveConfig> for Immersive {
         Immersive {
             projection: config.projection,
             stereo: config.stereo,
+            fov: config.fov,
             orientation: Orientation {
                 yaw: config.yaw,
                 pitch: config.pitch,
@@ -312,6 +339,8 @@ pub struct StreamConfig {
     pub ladder_threads: usize,
     /// How pictures lie on the sphere.
     pub immersive: Immersive,
+    /// Whether that was said of this very stream, so that its publisher cannot say otherwise.
+    pub immersive_is_own: bool,
     /// Whether it is recorded.
     pub record: bool,
 }
@@ -376,6 +405,9 @@ impl Config {
         if let Some((key, reason)) = self.aws.fault(&self.drain.metadata) {
             return refuse(key, reason);
         }
+        if let Some((key, reason)) = self.immersive_fault() {
+            return refuse(&key, reason);
+        }
         let special = self.streams.iter().filter_map(|(name, stream)| {
             stream
                 .ladder
@@ -390,10 +422,19 @@ impl Config {
         Ok(())
     }
 
+    fn immersive_fault(&self) -> Option<(String, String)> {
+        let special = self.streams.iter().filter_map(|(name, stream)| {
+            let immersive = stream.immersive.as_ref()?;
+            Some((format!("streams.{name}.immersive"), immersive))
+        });
+        let mut all = std::iter::once(("immersive".to_owned(), &self.immersive)).chain(special);
+        all.find_map(|(key, immersive)| Some((key, immersive.fault()?)))
+    }
+
     /// What holds for `stream`.
     pub fn stream(&self, stream: &str) -> StreamConfig {
         let special = self.streams.get(stream);
-        let immersive = special.and_then(|s| s.immersive).unwrap_or(self.immersive);
+        let own = special.and_then(|s| s.immersive);
         StreamConfig {
             publish: self.publish.clone(),
             hls: self.hls.clone(),
@@ -401,7 +442,8 @@ impl Config {
                 .and_then(|s| s.ladder.clone())
                 .unwrap_or_else(|| self.ladder.clone()),
             ladder_threads: self.ladder_threads,
-            immersive: immersive.into(),
+            immersive: own.unwrap_or(self.immersive).into(),
+            immersive_is_own: own.is_some(),
             record: special.and_then(|s| s.record).unwrap_or(self.record),
         }
     }
@@ -422,6 +464,8 @@ fn ladder_fault(ladder: &[Rung]) -> Option<String> {
                 "has bitrate = {}, under 50k; write \"500k\" or \"2.3M\"",
                 rung.bitrate
             ))
+        } else if rung.projection == Some(Projection::Rectilinear) {
+            Some("has projection = \"rectilinear\", which holds no sphere; leave it out".into())
         } else {
             None
         }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use media::Projection;
 use serde::Deserialize;
 use service::{
     config::{Bitrate, Duration, Error, File, Secret},
@@ -88,6 +89,8 @@ pub struct Rung {
     pub preset: Option<String>,
     /// FFmpeg's name of the encoder.
     pub encoder: Option<String>,
+    /// Another projection than the recording's.
+    pub projection: Option<Projection>,
 }
 
 impl Default for Config {
@@ -97,6 +100,7 @@ impl Default for Config {
             bitrate: Bitrate(u64::from(rung.bitrate)),
             preset: None,
             encoder: None,
+            projection: None,
         };
         Self {
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9092)),
@@ -144,9 +148,13 @@ impl Config {
         // larger than any rung.
         let (width, height) = (encode::SIDE_PIXELS_MAX, encode::SIDE_PIXELS_MAX / 2);
         let rungs = config.settings().ladder;
+        let sphere = media::Immersive::default();
         let configs = rungs.iter().map(|rung| encode::ladder::RungConfig {
             preset: rung.preset.clone(),
             encoder: rung.encoder.clone(),
+            reprojection: rung
+                .projection
+                .and_then(|to| encode::Reprojection::of(&sphere, to)),
             ..encode::ladder::RungConfig::new(rung.width, rung.bitrate)
         });
         let configs = configs.collect::<Vec<_>>();
@@ -162,6 +170,7 @@ impl Config {
             bitrate: u32::try_from(rung.bitrate.get()).unwrap_or(u32::MAX),
             preset: rung.preset.clone(),
             encoder: rung.encoder.clone(),
+            projection: rung.projection,
         };
         Settings {
             ladder: self.ladder.iter().map(rung).collect(),

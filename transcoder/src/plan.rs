@@ -11,7 +11,10 @@
 //! A slice is what one worker does at a time and what an interruption can cost. Where the
 //! recording's own pictures are fit to be sent, they are the top rung as they are.
 
-use encode::ladder::{self, Rung, RungConfig};
+use encode::{
+    Reprojection,
+    ladder::{self, Rung, RungConfig},
+};
 use media::{Immersive, Orientation, Projection, StereoLayout, VIDEO_TIMESCALE};
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +60,9 @@ pub struct LadderRung {
     /// The encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoder: Option<String>,
+    /// Another projection than the source's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projection: Option<Projection>,
 }
 
 /// What shapes a plan beside the recording.
@@ -77,6 +83,7 @@ pub fn default_ladder() -> Vec<LadderRung> {
         bitrate: kilobits * 1000,
         preset: None,
         encoder: None,
+        projection: None,
     };
     [
         (320, 110),
@@ -140,6 +147,9 @@ pub struct Plan {
     pub stereo: StereoLayout,
     /// Where the picture's centre lies.
     pub orientation: Orientation,
+    /// What one lens sees, degrees, where that is not the usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fov: Option<f64>,
     /// Width, height and rate of the source's pictures.
     pub video: Option<(u32, u32, (u32, u32))>,
     /// The source's sound.
@@ -160,7 +170,23 @@ impl Plan {
         let Some((width, height, rate)) = self.video else {
             return Ok(Vec::new());
         };
-        rungs(width, height, rate, &self.ladder, self.copy)
+        rungs(
+            (width, height),
+            rate,
+            &self.immersive(),
+            &self.ladder,
+            self.copy,
+        )
+    }
+
+    /// The rungs that lie on the sphere in another way than the source.
+    pub fn reprojected(&self) -> Vec<(Rung, Projection)> {
+        let rungs = self.rungs().unwrap_or_default().into_iter();
+        let to = |rung: Rung| {
+            let projection = rung.reprojection?.to;
+            Some((rung, projection))
+        };
+        rungs.filter_map(to).collect()
     }
 
     /// Slice `number`'s segments with their numbers; empty for a number there is none of.
@@ -182,6 +208,7 @@ impl Plan {
             projection: self.projection,
             stereo: self.stereo,
             orientation: self.orientation,
+            fov: self.fov,
         }
     }
 
@@ -197,15 +224,18 @@ impl Plan {
 }
 
 fn rungs(
-    width: u32,
-    height: u32,
+    (width, height): (u32, u32),
     rate: (u32, u32),
+    immersive: &Immersive,
     ladder: &[LadderRung],
     copy: bool,
 ) -> Result<Vec<Rung>, encode::Error> {
     let configs = ladder.iter().map(|rung| RungConfig {
         preset: rung.preset.clone(),
         encoder: rung.encoder.clone(),
+        reprojection: rung
+            .projection
+            .and_then(|to| Reprojection::of(immersive, to)),
         ..RungConfig::new(rung.width, rung.bitrate)
     });
     // Beside a copy the source's own width is taken.
@@ -237,9 +267,9 @@ pub fn plan(
     if let Some(video) = &probe.video {
         // Fails now, once, rather than in every slice.
         rungs(
-            video.width,
-            video.height,
+            (video.width, video.height),
             video.rate,
+            &probe.immersive,
             &settings.ladder,
             copy,
         )?;
@@ -254,6 +284,7 @@ pub fn plan(
         projection: probe.immersive.projection,
         stereo: probe.immersive.stereo,
         orientation: probe.immersive.orientation,
+        fov: probe.immersive.fov,
         video: probe
             .video
             .as_ref()

@@ -6,7 +6,7 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use hls::{AudioGroup, Flavour, Multivariant, Variant, bandwidth};
-use media::{Immersive, Timescale, VIDEO_TIMESCALE};
+use media::{Immersive, Projection, Timescale, VIDEO_TIMESCALE};
 
 use crate::layout::{Made, Piece, Sheet};
 
@@ -23,6 +23,8 @@ pub struct Rendition {
     pub frame_rate: Option<f64>,
     /// Channels of sound.
     pub channels: Option<u8>,
+    /// How its pictures lie on the sphere, where that is not as in the recording.
+    pub projection: Option<Projection>,
     /// Ticks per second.
     pub timescale: Timescale,
     /// Each segment with the init segment it needs.
@@ -38,6 +40,7 @@ impl Rendition {
             resolution: piece.resolution,
             frame_rate: piece.frame_rate,
             channels: piece.channels,
+            projection: None,
             timescale: Timescale::new(piece.timescale).unwrap_or(VIDEO_TIMESCALE),
             segments: Vec::new(),
         }
@@ -200,6 +203,7 @@ pub fn render_multivariant(
             codecs,
             resolution: rendition.resolution,
             frame_rate: rendition.frame_rate,
+            projection: rendition.projection,
         });
     }
     if let Some(audio) = audio {
@@ -210,6 +214,7 @@ pub fn render_multivariant(
             codecs: audio.codec.clone(),
             resolution: None,
             frame_rate: None,
+            projection: None,
         });
     }
     let group = audio.filter(|_| variants.len() > 1).and_then(|audio| {

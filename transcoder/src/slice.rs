@@ -20,7 +20,7 @@ use std::{
 };
 
 use encode::ladder::{Event, Ladder, Options, Pace};
-use media::{AccessUnit, Kind, Track, VIDEO_TIMESCALE};
+use media::{AccessUnit, Immersive, Kind, Projection, Track, VIDEO_TIMESCALE};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -103,19 +103,28 @@ fn lanes(plan: &Plan, number: u32) -> Result<Vec<Lane>> {
         .collect();
     let immersive = plan.immersive();
     let rate = |(n, d): (u32, u32)| f64::from(n) / f64::from(d.max(1));
-    let lane = |name: &str, rate| Lane::new(&plan.asset, name, immersive, rate, segments.clone());
+    let lane = |name: &str, projection: Option<Projection>, rate| {
+        let projection = projection.unwrap_or(immersive.projection);
+        let immersive = Immersive {
+            projection,
+            ..immersive
+        };
+        Lane::new(&plan.asset, name, immersive, rate, segments.clone())
+    };
     let mut lanes = Vec::new();
     if plan.copy {
         lanes.push(lane(
             COPY_NAME,
+            None,
             plan.video.map(|(_, _, source)| rate(source)),
         ));
     }
     for rung in plan.rungs().map_err(Error::Ladder)? {
-        lanes.push(lane(&rung.name, Some(rate(rung.frame_rate))));
+        let projection = rung.reprojection.map(|reprojection| reprojection.to);
+        lanes.push(lane(&rung.name, projection, Some(rate(rung.frame_rate))));
     }
     if plan.audio.is_some() {
-        lanes.push(lane(AUDIO_NAME, None));
+        lanes.push(lane(AUDIO_NAME, None, None));
     }
     Ok(lanes)
 }

@@ -59,7 +59,13 @@ pub async fn stitch(store: &Patient, plan: &Plan) -> Result<Stitched> {
 
 async fn publish(store: &Patient, plan: &Plan, manifests: &[Manifest]) -> Result<Created> {
     let asset = &plan.asset;
-    let renditions = renditions(manifests);
+    let mut renditions = renditions(manifests);
+    for (rung, projection) in plan.reprojected() {
+        let rendition = renditions.iter_mut().find(|one| one.name == rung.name);
+        if let Some(rendition) = rendition {
+            rendition.projection = Some(projection);
+        }
+    }
     let target = renditions
         .iter()
         .map(Rendition::target_duration)
@@ -156,6 +162,10 @@ fn frame(plan: &Plan, target_duration: u64) -> Frame {
 
 /// What a player must know, as of a live stream.
 fn info(plan: &Plan) -> serde_json::Value {
+    let rungs = plan.reprojected().into_iter().map(|(rung, projection)| {
+        json!({ "width": rung.width, "height": rung.height, "projection": projection })
+    });
+    let rungs = rungs.collect::<Vec<_>>();
     json!({
         "name": plan.stream,
         "projection": plan.projection,
@@ -163,6 +173,8 @@ fn info(plan: &Plan) -> serde_json::Value {
         "yaw": plan.orientation.yaw,
         "pitch": plan.orientation.pitch,
         "roll": plan.orientation.roll,
+        "fov": plan.fov,
+        "rungs": rungs,
         "started_at": plan.started_at,
         "duration": plan.seconds(),
         "state": "ended",

@@ -63,6 +63,7 @@ async fn a_reconnect_is_a_discontinuity_in_every_rung_and_costs_no_unit() {
 #[tokio::test]
 async fn how_pictures_lie_on_the_sphere_is_said_wherever_players_look() {
     let immersive = Immersive {
+        fov: None,
         projection: Projection::HalfEquirectangular,
         stereo: StereoLayout::SideBySide,
         orientation: Orientation {
@@ -103,6 +104,43 @@ async fn how_pictures_lie_on_the_sphere_is_said_wherever_players_look() {
             )
         );
     }
+}
+
+/// A camera that does not stitch: its own pictures stay as they are, the rungs are stitched.
+#[tokio::test]
+async fn a_rung_may_lie_on_the_sphere_in_another_way() {
+    let immersive = Immersive {
+        projection: Projection::DualFisheye,
+        fov: Some(190.0),
+        ..Immersive::default()
+    };
+    let place = Place::new().await;
+    place.record(&immersive_recording(4, None, immersive)).await;
+    let mut settings = settings();
+    for rung in &mut settings.ladder {
+        rung.projection = Some(Projection::Equirectangular);
+    }
+    place.drain_queue(&place.worker_for(settings)).await;
+    let source = read_rendition(&*place.egress, ASSET, "source").await;
+    assert_eq!(source.immersive.projection, Projection::DualFisheye);
+    let rung = read_rendition(&*place.egress, ASSET, "80p").await;
+    assert_eq!(rung.immersive.projection, Projection::Equirectangular);
+    let spatial = text(&*place.egress, &format!("vod/{ASSET}/index.spatial.m3u8")).await;
+    assert_eq!(spatial.matches("CH-MONO/PROJ-EQUI").count(), 2, "{spatial}");
+    let info = text(&*place.egress, &format!("vod/{ASSET}/info.json")).await;
+    let info: serde_json::Value = serde_json::from_str(&info).unwrap();
+    assert_eq!(
+        (&info["projection"], &info["fov"]),
+        (&"dual-fisheye".into(), &190.0.into())
+    );
+    let rungs = info["rungs"].as_array().unwrap();
+    let sizes: Vec<_> = rungs.iter().map(|rung| rung["width"].as_u64()).collect();
+    assert_eq!(sizes, [Some(240), Some(160)]);
+    assert!(
+        rungs
+            .iter()
+            .all(|rung| rung["projection"] == "equirectangular")
+    );
 }
 
 #[tokio::test]

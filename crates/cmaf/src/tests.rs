@@ -111,6 +111,7 @@ fn every_projection_and_layout_is_read_back() {
         for &stereo in StereoLayout::ALL {
             let flat = projection == Projection::Rectilinear;
             let immersive = Immersive {
+                fov: None,
                 projection,
                 stereo,
                 orientation: if flat {

@@ -38,6 +38,7 @@ fn written(folder: &Path) -> Vec<(Immersive, PathBuf)> {
     for projection in spheres {
         for &stereo in StereoLayout::ALL {
             let immersive = Immersive {
+                fov: None,
                 projection,
                 stereo,
                 orientation: TURNED,

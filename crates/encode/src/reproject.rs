@@ -9,12 +9,9 @@ use ffmpeg_next::{
     format::Pixel,
     frame::{self, Video},
 };
-use media::Projection;
+use media::{Immersive, Projection, StereoLayout};
 
 use crate::{Error, Picture, error::Attempt};
-
-/// Degrees that one lens of a dual-fisheye camera sees.
-const FISHEYE_DEGREES: u32 = 190;
 
 /// What to make of the source's projection before a rung is scaled.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,13 +22,32 @@ pub struct Reprojection {
     pub to: Projection,
     /// Degrees by which the view turns to the left, -180 to 180.
     pub yaw: f64,
+    /// Degrees that one lens of the source sees, if it is a dual fisheye; 90 to 270.
+    pub fov: f64,
 }
 
 impl Reprojection {
+    /// What makes a rung in projection `to` of a source that lies on the sphere as `from` says.
+    /// `None` where the rung is better left as the source is: it is so already, a stereo picture
+    /// holds two spheres, a flat one none.
+    pub fn of(from: &Immersive, to: Projection) -> Option<Self> {
+        let sphere = from.projection != Projection::Rectilinear;
+        let wanted = sphere && from.stereo == StereoLayout::Mono && to != from.projection;
+        wanted.then_some(Self {
+            from: from.projection,
+            to,
+            yaw: 0.0,
+            fov: from.fov.unwrap_or(Immersive::FISHEYE_DEGREES),
+        })
+    }
+
     /// `Ok` where this can be carried out.
     pub fn check(&self) -> Result<(), Error> {
         v360_name(self.from)?;
         v360_name(self.to)?;
+        if !(90.0..=270.0).contains(&self.fov) {
+            return Err(Error::setting("fov", self.fov, "make it 90 to 270 degrees"));
+        }
         if (-180.0..=180.0).contains(&self.yaw) {
             Ok(())
         } else {
@@ -70,7 +86,11 @@ impl Reprojection {
             Projection::Rectilinear => size.0,
         };
         let (wide, high) = self.aspect(size);
-        let width = width.clamp(48, crate::SIDE_PIXELS_MAX) & !1;
+        let mut width = width.clamp(48, crate::SIDE_PIXELS_MAX) & !1;
+        if self.to == Projection::EquiAngularCubemap {
+            // Both rows of faces begin at even rows.
+            width -= width % 12;
+        }
         let height = u64::from(width) * u64::from(high) / u64::from(wide.max(1));
         (
             width,
@@ -85,13 +105,21 @@ impl Reprojection {
         self.check()?;
         let (from, to) = (v360_name(self.from)?, v360_name(self.to)?);
         let (width, height) = self.size(size);
-        let mut filter = format!("v360={from}:{to}:w={width}:h={height}:interp=linear");
+        let is_eac = |projection| projection == Projection::EquiAngularCubemap;
+        let mut filter = String::new();
+        if is_eac(self.from) {
+            filter.push_str(&with_margins());
+        }
+        let more = if is_eac(self.to) { MARGIN } else { 0 };
+        filter.push_str(&format!(
+            "v360={from}:{to}:w={}:h={}:interp=linear",
+            width + 2 * more,
+            height + 4 * more
+        ));
         // The filter turns the other way round: its yaw moves the picture's content to the left.
         filter.push_str(&format!(":yaw={}", -self.yaw));
         if self.from == Projection::DualFisheye {
-            filter.push_str(&format!(
-                ":ih_fov={FISHEYE_DEGREES}:iv_fov={FISHEYE_DEGREES}"
-            ));
+            filter.push_str(&format!(":ih_fov={0}:iv_fov={0}", self.fov));
         }
         if self.to == Projection::Cubemap {
             // Right, left, up above down, front, back.
@@ -100,8 +128,34 @@ impl Reprojection {
         if self.from == Projection::Cubemap {
             filter.push_str(":in_forder=rludfb");
         }
+        if is_eac(self.to) {
+            filter.push_str(&without_margins(width, height));
+        }
         Ok(filter)
     }
+}
+
+/// Pixels that `v360` keeps free around each row of an equi-angular cubemap's faces, as YouTube did
+/// once. Ours has none: its geometry must not depend on its size.
+const MARGIN: u32 = 2;
+
+/// Cuts the margins off, to leave faces of this size in all.
+fn without_margins(width: u32, height: u32) -> String {
+    let row = |top: u32| format!("crop={width}:{}:{MARGIN}:{top}", height / 2);
+    let (upper, lower) = (row(MARGIN), row(height / 2 + 3 * MARGIN));
+    format!(",split[a][b];[a]{upper}[c];[b]{lower}[d];[c][d]vstack")
+}
+
+/// Puts margins around faces, filled with what lies at their edges.
+fn with_margins() -> String {
+    let (m, both) = (MARGIN, 2 * MARGIN);
+    let row = |top: &str| {
+        format!(
+            "crop=iw:ih/2:0:{top},pad=iw+{both}:ih+{both}:{m}:{m},fillborders={m}:{m}:{m}:{m}:smear"
+        )
+    };
+    let (upper, lower) = (row("0"), row("ih/2"));
+    format!("split[a][b];[a]{upper}[c];[b]{lower}[d];[c][d]vstack,")
 }
 
 fn v360_name(projection: Projection) -> Result<&'static str, Error> {
@@ -204,7 +258,25 @@ mod tests {
         from: Projection::Equirectangular,
         to: Projection::Equirectangular,
         yaw: 0.0,
+        fov: Immersive::FISHEYE_DEGREES,
     };
+
+    #[test]
+    fn what_is_so_already_or_cannot_be_turned_is_left_alone() {
+        let of = |projection, stereo, to| {
+            let from = Immersive {
+                projection,
+                stereo,
+                ..Immersive::default()
+            };
+            Reprojection::of(&from, to).map(|it| (it.from, it.to))
+        };
+        let (round, faces) = (Projection::Equirectangular, Projection::EquiAngularCubemap);
+        assert_eq!(of(round, StereoLayout::Mono, faces), Some((round, faces)));
+        assert_eq!(of(round, StereoLayout::Mono, round), None);
+        assert_eq!(of(round, StereoLayout::TopBottom, faces), None);
+        assert_eq!(of(Projection::Rectilinear, StereoLayout::Mono, round), None);
+    }
 
     /// Dark but for one bright column at `column`.
     fn column(width: u32, height: u32, column: usize) -> Picture {
@@ -264,6 +336,7 @@ mod tests {
                 from: to,
                 to: Projection::Equirectangular,
                 yaw: 0.0,
+                fov: Immersive::FISHEYE_DEGREES,
             });
             let picture = there.run(&column(256, 128, 128)).unwrap();
             assert_eq!((picture.width(), picture.height()), size, "{to}");

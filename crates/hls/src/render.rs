@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use media::Immersive;
+
 use crate::{
-    MediaSnapshot, Multivariant, Segment,
+    MediaSnapshot, Multivariant, Segment, Variant,
     playlist::{header, multivariant, part, segment},
     reload::Skip,
 };
@@ -139,23 +141,30 @@ fn before_end(media: &MediaSnapshot, targets: i64, mut behind: f64) -> usize {
 /// The multivariant playlist. `base` leads from it to the renditions' folders: `<stream>/` for
 /// `/hls/<stream>.m3u8`, empty when it lies beside them.
 pub fn render_multivariant(multivariant: &Multivariant, base: &str, flavour: Flavour) -> String {
-    let layout = match flavour {
-        Flavour::Web => None,
-        Flavour::Spatial => multivariant::video_layout(&multivariant.immersive),
+    let layout = |variant: &Variant| {
+        let immersive = Immersive {
+            projection: variant
+                .projection
+                .unwrap_or(multivariant.immersive.projection),
+            ..multivariant.immersive
+        };
+        let said = flavour == Flavour::Spatial && variant.resolution.is_some();
+        said.then(|| multivariant::video_layout(&immersive))
+            .flatten()
     };
     let mut out = String::with_capacity(1024);
     // "EXT-X-VERSION SHOULD NOT be higher than needed": 12 only where REQ-VIDEO-LAYOUT is really
     // said.
-    header::version(&mut out, if layout.is_some() { 12 } else { 6 });
+    let spatial = multivariant.variants.iter().any(|v| layout(v).is_some());
+    header::version(&mut out, if spatial { 12 } else { 6 });
     multivariant::session_data(&mut out, &multivariant.immersive);
     if let Some(audio) = &multivariant.audio {
         multivariant::audio(&mut out, audio, base);
     }
     for variant in &multivariant.variants {
-        let pictures = variant.resolution.is_some();
-        let layout = layout.as_deref().filter(|_| pictures);
-        let audio = multivariant.audio.is_some() && pictures;
-        multivariant::stream_inf(&mut out, variant, audio, layout, base);
+        let audio = multivariant.audio.is_some() && variant.resolution.is_some();
+        let layout = layout(variant);
+        multivariant::stream_inf(&mut out, variant, audio, layout.as_deref(), base);
     }
     out
 }

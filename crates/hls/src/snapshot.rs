@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use media::{Immersive, Kind, VIDEO_TIMESCALE};
+use media::{Immersive, Kind, Projection, VIDEO_TIMESCALE};
 
 use crate::{Init, Segment};
 
@@ -254,6 +254,8 @@ pub struct Variant {
     pub resolution: Option<(u32, u32)>,
     /// Frames per second.
     pub frame_rate: Option<f64>,
+    /// Where it differs from the stream's.
+    pub projection: Option<Projection>,
 }
 
 /// The one audio group.

@@ -118,6 +118,14 @@ pub struct Immersive {
     pub stereo: StereoLayout,
     /// Where the centre lies.
     pub orientation: Orientation,
+    /// Degrees that one lens of a dual fisheye sees, or the width of a flat picture; `None` means
+    /// the usual [`Immersive::FISHEYE_DEGREES`] or 90.
+    pub fov: Option<f64>,
+}
+
+impl Immersive {
+    /// What one lens of a dual fisheye sees where nothing else is said: half the sphere.
+    pub const FISHEYE_DEGREES: f64 = 180.0;
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub(super) struct Begun {
     pub(super) projection: media::Projection,
     pub(super) stereo: media::StereoLayout,
     pub(super) orientation: media::Orientation,
+    #[serde(default)]
+    pub(super) fov: Option<f64>,
     pub(super) tracks: Vec<TrackSummary>,
 }
 

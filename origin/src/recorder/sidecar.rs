@@ -26,6 +26,9 @@ pub struct Sidecar {
     pub stereo: StereoLayout,
     /// Where the picture's centre lies.
     pub orientation: Orientation,
+    /// What one lens sees, degrees, where that is not the usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fov: Option<f64>,
     /// Seconds.
     pub duration: f64,
     /// The recording's size.

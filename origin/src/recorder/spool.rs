@@ -242,6 +242,7 @@ impl Spooled {
             started_at: self.begun.started_at,
             epoch: self.begun.epoch.clone(),
             projection: self.begun.projection,
+            fov: self.begun.fov,
             stereo: self.begun.stereo,
             orientation: self.begun.orientation,
             duration: seconds,

@@ -176,6 +176,7 @@ impl Writer {
             projection: meta.immersive.projection,
             stereo: meta.immersive.stereo,
             orientation: meta.immersive.orientation,
+            fov: meta.immersive.fov,
             tracks: chunker.tracks().iter().map(TrackSummary::from).collect(),
         }
     }

@@ -56,7 +56,9 @@ pub struct Session {
 #[derive(Debug)]
 pub struct Core {
     pub(super) name: String,
-    config: StreamConfig,
+    pub(super) config: StreamConfig,
+    /// How pictures lie on the sphere where nobody says otherwise.
+    pub(super) configured: Immersive,
     pub(super) environment: Environment,
     myself: Weak<Stream>,
     session: Option<Session>,
@@ -89,6 +91,7 @@ impl Core {
         Self {
             twin,
             name: name.to_owned(),
+            configured: config.immersive,
             config,
             environment,
             myself,
@@ -201,7 +204,8 @@ impl Core {
             Event::Metadata(metadata) => {
                 if let Some(session) = &mut self.session {
                     info!(stream = self.name, ?metadata, "metadata");
-                    session.metadata = Some(metadata);
+                    session.metadata = Some(metadata.clone());
+                    self.hear(&metadata);
                 }
             }
             _ => {}
@@ -270,16 +274,6 @@ impl Core {
     /// When the run started.
     pub fn started_at(&self) -> Option<SystemTime> {
         self.run.as_ref().map(Run::started)
-    }
-
-    /// How the picture lies on the sphere.
-    pub fn immersive(&self) -> Immersive {
-        self.config.immersive
-    }
-
-    /// Changes that for the next run.
-    pub fn set_immersive(&mut self, immersive: Immersive) {
-        self.config.immersive = immersive;
     }
 
     /// `live`, `waiting` for its publisher, or `ended`.

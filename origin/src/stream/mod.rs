@@ -10,6 +10,7 @@
 
 mod core;
 mod health;
+mod immersive;
 mod ladder;
 mod run;
 mod shared;
@@ -206,6 +207,8 @@ impl Stream {
             "yaw": immersive.orientation.yaw,
             "pitch": immersive.orientation.pitch,
             "roll": immersive.orientation.roll,
+            "fov": immersive.fov,
+            "rungs": core.run.as_ref().map(|run| run.reprojected()).unwrap_or_default(),
             "started_at": core.started_at().map(rfc3339),
             "state": core.state_name(),
         })
@@ -223,9 +226,11 @@ impl Stream {
         self.core().report()
     }
 
-    /// Changes how the picture lies on the sphere, from the next init segment on.
+    /// Changes how the picture lies on the sphere, from the next segment on.
     pub fn set_immersive(&self, immersive: media::Immersive) {
-        self.core().set_immersive(immersive);
+        let mut core = self.core();
+        core.set_immersive(immersive);
+        self.publish(&mut core);
     }
 
     /// The multivariant playlist, once it exists.

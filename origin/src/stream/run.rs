@@ -8,9 +8,12 @@ use std::{
     time::SystemTime,
 };
 
-use encode::ladder::{self, Rung as LadderRung, RungConfig};
+use encode::{
+    Reprojection,
+    ladder::{self, Rung as LadderRung, RungConfig},
+};
 use hls::{Boundary, Config, Event, Packager, RungSpec, Snapshot, Tail, Tracks};
-use media::{AccessUnit, Kind, Track};
+use media::{AccessUnit, Immersive, Kind, Track};
 use serde_json::{Value, json};
 use tracing::{debug, error, info, warn};
 
@@ -64,6 +67,7 @@ pub struct Run {
     origin_msn: u64,
     ladders: Ladders,
     ladder_config: Vec<Rung>,
+    immersive: Immersive,
     ladder_threads: u8,
     rungs: Vec<RungState>,
     video: Option<Track>,
@@ -141,6 +145,7 @@ impl Run {
             ladders: Ladders::after(ladders_before),
             origin_msn,
             ladder_config: config.ladder.clone(),
+            immersive: config.immersive,
             ladder_threads: u8::try_from(config.ladder_threads).unwrap_or(u8::MAX),
             rungs: Vec::new(),
             video: None,
@@ -359,6 +364,23 @@ impl Run {
         self.packager.release_through(msn);
     }
 
+    /// Says that pictures lie on the sphere in this way: see [`Packager::set_immersive`]. Rungs of
+    /// another projection and the recording stay as they are until the next run.
+    pub fn set_immersive(&mut self, immersive: Immersive) {
+        self.packager.set_immersive(immersive);
+    }
+
+    /// The rungs that lie on the sphere in another way than the source, for players: the size of a
+    /// decoded picture tells which rung it is of.
+    pub fn reprojected(&self) -> Vec<Value> {
+        let specs = self.rungs.iter().map(|rung| &rung.spec);
+        let rung = |spec: &RungSpec| {
+            let projection = spec.projection?;
+            Some(json!({ "width": spec.width, "height": spec.height, "projection": projection }))
+        };
+        specs.filter_map(rung).collect()
+    }
+
     /// When it started.
     pub fn started(&self) -> SystemTime {
         self.started
@@ -458,7 +480,10 @@ impl Run {
         let Some(config) = video.and_then(Track::avc) else {
             return Vec::new();
         };
-        let configs: Vec<_> = self.ladder_config.iter().map(rung_config).collect();
+        let configs = self.ladder_config.iter();
+        let configs: Vec<_> = configs
+            .map(|rung| rung_config(rung, &self.immersive))
+            .collect();
         let planned = ladder::plan(
             config.width(),
             config.height(),
@@ -621,6 +646,7 @@ impl RungState {
             width: rung.width,
             height: rung.height,
             bitrate: rung.bitrate_max.into(),
+            projection: rung.reprojection.map(|reprojection| reprojection.to),
         };
         Self {
             configured,
@@ -642,6 +668,7 @@ impl RungState {
             "width": self.spec.width,
             "height": self.spec.height,
             "bitrate_max": self.spec.bitrate,
+            "projection": self.spec.projection,
             "state": self.state,
             "reason": self.reason,
             "sheds": self.sheds,
@@ -654,9 +681,12 @@ pub fn settings(config: &StreamConfig) -> String {
     format!("{:?}", config.hls)
 }
 
-/// A configured rung in the encoder's words.
-pub(crate) fn rung_config(rung: &Rung) -> RungConfig {
+/// A configured rung of a source that lies on the sphere as `immersive` says, in the encoder's words.
+fn rung_config(rung: &Rung, immersive: &Immersive) -> RungConfig {
     RungConfig {
+        reprojection: rung
+            .projection
+            .and_then(|to| Reprojection::of(immersive, to)),
         max_fps: rung.max_fps.map(f64::from),
         preset: rung.preset.clone(),
         encoder: rung.encoder.clone(),

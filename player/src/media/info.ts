@@ -25,6 +25,8 @@ export interface Info {
   roll: number;
   /** Of one lens (dual fisheye) or of the width (rectilinear), degrees; undefined means the usual one. */
   fov: number | undefined;
+  /** Rungs whose projection is another, by the size of their pictures. */
+  rungs: readonly { width: number; height: number; projection: Projection }[];
   startedAt: Date | undefined;
   /** Undefined for anything that is not a live stream of ours. */
   state: 'live' | 'waiting' | 'ended' | undefined;
@@ -37,6 +39,7 @@ export const PLAIN: Info = {
   pitch: 0,
   roll: 0,
   fov: undefined,
+  rungs: [],
   startedAt: undefined,
   state: undefined,
 };
@@ -56,15 +59,27 @@ export function parseInfo(value: unknown): Info {
     pitch: degrees('pitch'),
     roll: degrees('roll'),
     fov: degrees('fov') > 0 ? degrees('fov') : undefined,
+    rungs: rungs(from['rungs']),
     startedAt: date(from['started_at']),
     state: oneOf(['live', 'waiting', 'ended'] as const, from['state']),
   };
 }
 
-/** Whether two descriptions put the picture in the same place. */
-export function samePlace(a: Info, b: Info): boolean {
-  const keys = ['projection', 'stereo', 'yaw', 'pitch', 'roll', 'fov'] as const;
-  return keys.every((key) => a[key] === b[key]);
+/** What holds for a picture of this size; the lens is the source's own. */
+export function infoFor(info: Info, width: number, height: number): Info {
+  const rung = info.rungs.find((one) => one.width === width && one.height === height);
+  return rung ? { ...info, projection: rung.projection, fov: undefined } : info;
+}
+
+function rungs(value: unknown): Info['rungs'] {
+  if (!Array.isArray(value)) return [];
+  return value.flatMap((one: unknown) => {
+    if (typeof one !== 'object' || one === null) return [];
+    const { width, height, projection } = one as Record<string, unknown>;
+    const known = oneOf(PROJECTIONS, projection);
+    const sized = typeof width === 'number' && typeof height === 'number';
+    return sized && known ? [{ width, height, projection: known }] : [];
+  });
 }
 
 function oneOf<T extends string>(words: readonly T[], value: unknown): T | undefined {

@@ -26,6 +26,8 @@ pub struct Sidecar {
     projection: Projection,
     stereo: StereoLayout,
     orientation: Orientation,
+    #[serde(default)]
+    fov: Option<f64>,
     duration: f64,
     bytes: u64,
     #[serde(default)]
@@ -61,6 +63,7 @@ impl Sidecar {
             projection: self.projection,
             stereo: self.stereo,
             orientation: self.orientation,
+            fov: self.fov,
         }
     }
 

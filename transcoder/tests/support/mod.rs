@@ -143,7 +143,7 @@ fn write(
     let sidecar = serde_json::json!({
         "version": 1, "stream": "stage", "started_at": 1.79e9, "epoch": "k3f9",
         "projection": immersive.projection, "stereo": immersive.stereo,
-        "orientation": immersive.orientation,
+        "orientation": immersive.orientation, "fov": immersive.fov,
         "duration": VIDEO_TIMESCALE.seconds(end), "bytes": file.len(), "tracks": [],
         "dropped_units": 0, "gaps": [], "discontinuities": breaks,
         "keyframes": {"dts": dts, "offset": offset},
@@ -195,12 +195,19 @@ impl Place {
     }
 
     pub fn worker_on(&self, ingest: Arc<dyn Store>, egress: Arc<dyn Store>) -> Worker {
-        self.worker_with(ingest, egress, &Progress::new(Clock::real()))
+        self.worker_with(ingest, egress, &Progress::new(Clock::real()), settings())
+    }
+
+    /// A worker with another ladder.
+    pub fn worker_for(&self, settings: Settings) -> Worker {
+        let (ingest, egress) = (self.ingest.clone(), self.egress.clone());
+        self.worker_with(ingest, egress, &Progress::new(Clock::real()), settings)
     }
 
     /// A worker whose progress and failures a test looks at.
     pub fn worker_that_tells(&self, progress: &Progress) -> Worker {
-        self.worker_with(self.ingest.clone(), self.egress.clone(), progress)
+        let (ingest, egress) = (self.ingest.clone(), self.egress.clone());
+        self.worker_with(ingest, egress, progress, settings())
     }
 
     fn worker_with(
@@ -208,9 +215,10 @@ impl Place {
         ingest: Arc<dyn Store>,
         egress: Arc<dyn Store>,
         progress: &Progress,
+        settings: Settings,
     ) -> Worker {
         let progress = progress.clone();
-        let worker = Worker::new(ingest, egress, self.queue.clone(), settings(), progress);
+        let worker = Worker::new(ingest, egress, self.queue.clone(), settings, progress);
         let quick = Backoff::within(
             Duration::from_micros(100),
             Duration::from_millis(2),
@@ -287,6 +295,7 @@ pub fn settings() -> Settings {
         bitrate,
         preset: Some("ultrafast".into()),
         encoder: None,
+        projection: None,
     };
     Settings {
         ladder: vec![rung(160, 60_000), rung(240, 120_000), rung(320, 400_000)],

@@ -64,6 +64,7 @@ pub(super) fn immersive(stream: &ffmpeg::Stream<'_>) -> Option<Immersive> {
     };
     let degrees = |index| word(&data, index).map(|fixed| f64::from(fixed) / 65536.0);
     Some(Immersive {
+        fov: None,
         projection,
         stereo: stereo(stream),
         orientation: Orientation {

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use media::{AccessUnit, Immersive, Kind, Track};
+use media::{AccessUnit, Immersive, Kind, Projection, Track};
 
 use super::SEGMENT_BYTES_MAX;
 use crate::{Constants, Error, cut::PROVISIONAL_SECONDS_MAX};
@@ -71,6 +71,8 @@ pub struct RungSpec {
     /// Configured maximum in bits per second: what the multivariant playlist says until something
     /// is measured.
     pub bitrate: u64,
+    /// Where it differs from the source's.
+    pub projection: Option<Projection>,
 }
 
 /// What pushing a source unit did.

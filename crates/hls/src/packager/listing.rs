@@ -270,6 +270,7 @@ impl Packager {
                     codecs: both.into_iter().flatten().collect::<Vec<_>>().join(","),
                     resolution: Some((config.width(), config.height())),
                     frame_rate: self.frame_rate(config.frame_rate(), spec.is_some()),
+                    projection: spec.and_then(|spec| spec.projection),
                 })
             })
             .collect();
@@ -282,6 +283,7 @@ impl Packager {
                 codecs: codecs.unwrap_or_default(),
                 resolution: None,
                 frame_rate: None,
+                projection: None,
             }));
         }
         Some(Multivariant {

@@ -32,7 +32,7 @@ mod video;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use media::{AccessUnit, Kind, VIDEO_TIMESCALE};
+use media::{AccessUnit, Immersive, Kind, VIDEO_TIMESCALE};
 
 pub use config::{Config, Event, Pushed, RungSpec, Tracks};
 use config::{check_kind, check_unit};
@@ -233,6 +233,18 @@ impl Packager {
             self.add_rung(rung)?;
         }
         self.set_sources(sources)
+    }
+
+    /// Says from now on that pictures lie on the sphere in this way: playlists at once, init
+    /// segments from the next segment on.
+    pub fn set_immersive(&mut self, immersive: Immersive) {
+        if self.config.immersive == immersive {
+            return;
+        }
+        self.config.immersive = immersive;
+        self.changed = true;
+        let pictures = [&mut self.source].into_iter().chain(&mut self.rungs);
+        pictures.for_each(Rendition::renew_init);
     }
 
     /// Adds a rung while the stream runs; returns its index. The multivariant playlist lists it

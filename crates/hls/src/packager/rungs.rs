@@ -107,7 +107,11 @@ impl Packager {
                 self.rung(rung)?.cursor = slot.msn;
             }
         }
-        let (immersive, part_target) = (self.config.immersive, self.part_target);
+        let mut immersive = self.config.immersive;
+        if let Some(projection) = self.specs.get(rung).and_then(|spec| spec.projection) {
+            immersive.projection = projection;
+        }
+        let part_target = self.part_target;
         let rendition = self.rung(rung)?;
         trim(&mut unit, slot.end);
         rendition.open(&slot, &unit, &immersive)?;

@@ -112,6 +112,11 @@ impl Rendition {
         }
     }
 
+    /// The next segment gets an init segment of its own.
+    pub fn renew_init(&mut self) {
+        self.init = None;
+    }
+
     pub fn track(&self) -> Option<&Track> {
         self.track.as_ref()
     }

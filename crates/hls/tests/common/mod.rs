@@ -53,6 +53,7 @@ pub fn rung(name: &str, bitrate: u64) -> RungSpec {
         width: 1280,
         height: 640,
         bitrate,
+        projection: None,
     }
 }
 

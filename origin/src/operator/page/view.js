@@ -271,7 +271,8 @@ function rung() {
     element,
     update(r) {
       const sheds = r.sheds > 0 ? `, shed ${count(r.sheds, 'time')}` : '';
-      const words = [r.name, `${r.width} × ${r.height}`, rate(r.bitrate_max), `${r.state}${sheds}`];
+      const shape = r.projection ? `, ${r.projection}` : '';
+      const words = [r.name, `${r.width} × ${r.height}${shape}`, rate(r.bitrate_max), `${r.state}${sheds}`];
       for (const [i, cell] of cells.entries()) say(cell, words[i] ?? '');
       attribute(element, 'data-state', r.state);
       attribute(element, 'title', r.reason ?? undefined);
