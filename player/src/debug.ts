@@ -28,6 +28,8 @@ export interface Debug {
   readonly droppedFrames: number;
   readonly totalFrames: number;
   readonly joinMs: number | undefined;
+  /** When the first frame of video was on the canvas, milliseconds since the page was opened. */
+  readonly firstPictureMs: number | undefined;
   readonly view: { yaw: number; pitch: number; fov: number };
   readonly videoSize: [number, number];
   readonly snapshot: Snapshot;
@@ -96,6 +98,9 @@ export function expose(playback: Playback, stage: () => Stage | undefined): void
     },
     get joinMs() {
       return playback.joinMs;
+    },
+    get firstPictureMs() {
+      return stage()?.firstPictureMs();
     },
     get view() {
       const look = stage()?.look;

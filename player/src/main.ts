@@ -2,18 +2,16 @@
 
 import { startPage } from './page/start.ts';
 import { route } from './route.ts';
-import { loadAframe } from './scene/scene.ts';
+import { fetchAframe } from './scene/scene.ts';
 
 const app = document.querySelector('#app') as HTMLElement;
 const wish = route(location.href);
 
 if (wish.page === 'watch') {
   document.title = `${wish.name} · Panocast`;
-  const aframe = loadAframe();
-  // Whoever waits for it handles its failure; until then it must not count as unhandled.
-  aframe.catch(() => undefined);
+  fetchAframe();
   const { watchPage } = await import('./page/watch.ts');
-  watchPage(app, wish, aframe);
+  watchPage(app, wish);
 } else {
   startPage(app, wish.page === 'wrong' ? wish.reason : undefined);
 }

@@ -1,6 +1,7 @@
 /** The statistics panel: what a person who looks after the stream wants to know, as numbers and as plots. */
 
 import Hls from 'hls.js';
+import { infoFor } from '../media/info.ts';
 import type { Snapshot } from '../media/playback.ts';
 import { h, iconButton, say } from '../page/dom.ts';
 import type { Stage } from '../scene/scene.ts';
@@ -67,15 +68,14 @@ export class Stats {
   private showFacts(s: Snapshot): void {
     const rung = s.rungs[s.level];
     const renderer = this.stage()?.scene.renderer;
+    const first = this.stage()?.firstPictureMs();
     this.fact('State', s.phase);
-    this.fact('Picture', `${s.info.projection}, ${s.info.stereo}`);
+    const { projection, stereo } = infoFor(s.info, rung?.width ?? 0, rung?.height ?? 0);
+    this.fact('Picture', `${projection}, ${stereo}`);
     this.fact('Size', rung ? `${rung.width} × ${rung.height}` : '–');
     this.fact('Bandwidth', s.bandwidth > 0 ? `${(s.bandwidth / 1e6).toFixed(1)} Mb/s` : '–');
     this.fact('Target latency', s.target === undefined ? '–' : `${s.target.toFixed(1)} s`);
-    this.fact(
-      'First picture after',
-      s.joinMs === undefined ? '–' : `${(s.joinMs / 1000).toFixed(2)} s`,
-    );
+    this.fact('First picture after', first === undefined ? '–' : `${(first / 1000).toFixed(2)} s`);
     this.fact('Stalls', String(s.stalls));
     this.fact('Frames dropped', `${s.dropped} of ${s.frames}`);
     this.fact('Largest texture', renderer ? `${renderer.capabilities.maxTextureSize} px` : '–');

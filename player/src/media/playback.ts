@@ -16,6 +16,8 @@ import { Watchdog } from './watchdog.ts';
 
 /** Media errors closer together than this mean that recovering does not help. */
 const RECOVERY_REST_MS = 5000;
+/** What does not need the media waits for it no longer than this. */
+const UNDER_WAY_MS = 1000;
 /** So many rebuilds without a picture between them, and the page says that it cannot play this. */
 const MOST_REBUILDS = 3;
 
@@ -62,6 +64,10 @@ export class Playback {
   /** Read for each CMCD report: a coarse heading, no personal data. */
   headingReport: () => string = () => '0.0';
 
+  /** Settles when the first media is on its way, or when it is clear that it will not come soon. */
+  readonly underWay: Promise<void>;
+
+  private goesOn: () => void = () => undefined;
   private reason: string | undefined;
   private watchdog = new Watchdog();
   private asking: ReturnType<typeof setTimeout> | undefined;
@@ -83,6 +89,10 @@ export class Playback {
     private readonly largestTexture: () => number,
   ) {
     this.video = video;
+    this.underWay = new Promise((resolve) => {
+      this.goesOn = resolve;
+      setTimeout(resolve, UNDER_WAY_MS);
+    });
     video.addEventListener('playing', () => this.happens({ kind: 'playing' }));
     video.addEventListener('waiting', () => this.happens({ kind: 'starved' }));
     video.addEventListener('timeupdate', () => this.moved());
@@ -193,6 +203,7 @@ export class Playback {
       this.attachHls();
     } else if (this.video.canPlayType('application/vnd.apple.mpegurl')) {
       this.video.src = this.playlist;
+      this.goesOn();
       this.happens({ kind: 'media ready' });
       this.start();
     } else {
@@ -223,6 +234,7 @@ export class Playback {
       this.discontinuity = details.endCC;
     });
     hls.on(Events.FRAG_LOADING, () => this.report?.());
+    hls.on(Events.FRAG_BUFFERED, () => this.goesOn());
     hls.on(Events.LEVELS_UPDATED, () => this.onlevels());
     hls.on(Events.ERROR, (_, data) => this.failed(data));
     hls.loadSource(this.playlist);
@@ -394,6 +406,7 @@ export class Playback {
   private happens(happening: Happening): void {
     const before = this.phase;
     this.phase = next(before, happening);
+    if (asksAgain(this.phase)) this.goesOn();
     if (happening.kind === 'playing') {
       this.joinMs ??= performance.now() - this.startedAt;
       this.fruitless = 0;

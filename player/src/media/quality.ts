@@ -5,7 +5,7 @@
  */
 
 import { degreesAcross, eyes, type Lens } from '../scene/projection.ts';
-import type { Info } from './info.ts';
+import { type Info, infoFor } from './info.ts';
 
 export interface Rung {
   width: number;
@@ -15,9 +15,10 @@ export interface Rung {
 
 /** Pixels a rung gives to one degree ahead, for one eye. */
 export function sharpness(rung: Rung, info: Info, fov: number): number {
-  const [, , width, height] = eyes(info.stereo).left;
+  const { stereo, projection } = infoFor(info, rung.width, rung.height);
+  const [, , width, height] = eyes(stereo).left;
   const lens: Lens = { fov, size: [rung.width * width, rung.height * height] };
-  return lens.size[0] / degreesAcross(info.projection, lens);
+  return lens.size[0] / degreesAcross(projection, lens);
 }
 
 /** Pixels the screen gives to one degree in the middle of the view. */

@@ -6,11 +6,10 @@ import { expose } from '../debug.ts';
 import { Playback } from '../media/playback.ts';
 import { cap, wanted } from '../media/quality.ts';
 import { type Route, viewOf } from '../route.ts';
-import type { Aframe } from '../scene/aframe.d.ts';
 import { coarse, verticalFov } from '../scene/angles.ts';
 import { viewed } from '../scene/headset.ts';
 import { usualFov } from '../scene/projection.ts';
-import { stage as buildStage, type Stage } from '../scene/scene.ts';
+import { stage as buildStage, loadAframe, type Stage } from '../scene/scene.ts';
 import { h, iconButton } from './dom.ts';
 import { Notice, unmuteButton } from './notice.ts';
 
@@ -18,7 +17,7 @@ const SNAPSHOT_MS = 250;
 
 type Watch = Extract<Route, { page: 'watch' }>;
 
-export function watchPage(app: HTMLElement, wish: Watch, aframe: Promise<Aframe>): void {
+export function watchPage(app: HTMLElement, wish: Watch): void {
   const video = h('video', {
     id: 'video',
     playsinline: true,
@@ -81,7 +80,9 @@ export function watchPage(app: HTMLElement, wish: Watch, aframe: Promise<Aframe>
   playback.onchange = update;
   setInterval(update, SNAPSHOT_MS);
 
-  aframe
+  // Running A-Frame keeps the page busy for a third of a second: by then media is on its way.
+  playback.underWay
+    .then(loadAframe)
     .then((ready) => buildStage(ready, picture))
     .then((built) => {
       stage = built;

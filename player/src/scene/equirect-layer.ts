@@ -22,7 +22,9 @@ const ANGLES: Partial<Record<Info['projection'], number>> = {
 /** How the compositor would show a picture; undefined where it cannot. */
 export function layerFor(info: Info): { layout: XRLayerLayout; angle: number } | undefined {
   const [layout, angle] = [LAYOUTS[info.stereo], ANGLES[info.projection]];
-  return layout === undefined || angle === undefined ? undefined : { layout, angle };
+  // A layer cannot follow a switch to a rung of another projection.
+  const changes = info.rungs.length > 0;
+  return changes || layout === undefined || angle === undefined ? undefined : { layout, angle };
 }
 
 /** Attitude of the layer: the picture's own, seen from a viewer who was turned by `rigYaw` degrees. */

@@ -8,7 +8,7 @@
 
 import type * as Three from 'three';
 import type { Info, Projection } from '../media/info.ts';
-import { PLAIN } from '../media/info.ts';
+import { infoFor, PLAIN } from '../media/info.ts';
 import type { Aframe, Entity } from './aframe.d.ts';
 import { RADIANS, toPicture } from './angles.ts';
 import { eyes, margin, type Rectangle, usualFov } from './projection.ts';
@@ -25,10 +25,12 @@ interface Uniforms extends Record<string, { value: unknown }> {
 }
 
 export class Picture {
+  /** What holds for the picture in the texture. */
   info: Info = PLAIN;
   /** Count of changes on the screen that the picture itself causes; the scene redraws when it moved. */
   changes = 0;
   texture: Three.VideoTexture | undefined;
+  private told: Info = PLAIN;
   private group: Three.Group;
   private video: HTMLVideoElement | undefined;
   private shown: { projection: Projection; stereo: boolean } | undefined;
@@ -57,11 +59,7 @@ export class Picture {
   }
 
   setInfo(info: Info): void {
-    this.info = info;
-    const stereo = info.stereo !== 'mono';
-    if (this.shown?.projection !== info.projection || this.shown.stereo !== stereo) {
-      this.remesh(info.projection, stereo);
-    }
+    this.told = info;
     this.refresh();
   }
 
@@ -136,10 +134,14 @@ export class Picture {
   }
 
   private refresh(): void {
-    const { stereo, projection, yaw, pitch, roll, fov } = this.info;
-    const both = eyes(stereo);
     const width = this.video?.videoWidth || 1;
     const height = this.video?.videoHeight || 1;
+    this.info = infoFor(this.told, width, height);
+    const { stereo, projection, yaw, pitch, roll, fov } = this.info;
+    const both = eyes(stereo);
+    if (this.shown?.projection !== projection || this.shown.stereo !== (stereo !== 'mono')) {
+      this.remesh(projection, stereo !== 'mono');
+    }
     this.uniforms.forEach((u, i) => {
       const eye: Rectangle = i === 0 ? both.left : both.right;
       u.map.value = this.texture ?? null;

@@ -2,7 +2,7 @@
  * Which point of the picture shows a direction, for every projection.
  *
  * The shader in `shader.ts` does the same per pixel; this is the readable twin that tests and the angular resolution
- * use. Layouts follow Spherical Video V2 (equi, cbmp layout 0) and FFmpeg's v360 filter (eac, dual fisheye), because
+ * use. Layouts follow Spherical Video V2 (equi, cbmp layout 0) and FFmpeg's v360 filter (eac without margins, dual fisheye), because
  * that is what produces such pictures. It knows nothing of textures.
  */
 
@@ -37,8 +37,8 @@ export function grid(projection: Projection): readonly [number, number] {
  * beyond, 4:2:0 has already mixed its colour into the last column, which is then left out too.
  */
 export function margin(info: { projection: Projection; stereo: StereoLayout }): number {
-  const foreign = info.projection === 'cubemap' || info.projection === 'dual-fisheye';
-  return foreign || (info.stereo !== 'mono' && info.projection !== 'eac') ? 1.5 : 0.5;
+  const foreign = ['cubemap', 'eac', 'dual-fisheye'].includes(info.projection);
+  return foreign || info.stereo !== 'mono' ? 1.5 : 0.5;
 }
 
 export function eyes(stereo: StereoLayout): { left: Rectangle; right: Rectangle } {
@@ -70,7 +70,7 @@ export function locate(projection: Projection, d: Vector, lens: Lens): Point {
     case 'cubemap':
       return cubemap(d);
     case 'eac':
-      return equiangular(d, lens);
+      return equiangular(d);
   }
 }
 
@@ -139,19 +139,13 @@ const EAC: Record<Face, readonly [column: number, row: number, quarterTurns: num
   up: [2, 1, 3],
 };
 
-/** Pixels that v360 leaves around the rows of an equi-angular cubemap. */
-export const EAC_PAD = 2;
-
-function equiangular(d: Vector, lens: Lens): Point {
+/** Without the margins that v360 puts around the rows of faces: its geometry would depend on its size. */
+function equiangular(d: Vector): Point {
   const { name, x, y } = face(d);
   const [column, row, turns] = EAC[name];
   const [rx, ry] = turns === 3 ? [y, -x] : turns === 1 ? [-y, x] : [x, y];
   const even = (n: number): number => (2 / Math.PI) * Math.atan(n) + 0.5;
-  const [padU, padV] = [EAC_PAD / lens.size[0], EAC_PAD / lens.size[1]];
-  return {
-    u: ((even(rx) + column) * (1 - 2 * padU)) / 3 + padU,
-    v: even(ry) * (0.5 - 2 * padV) + padV + 0.5 * row,
-  };
+  return { u: (even(rx) + column) / 3, v: (even(ry) + row) / 2 };
 }
 
 /** Degrees of the world across the width of one eye's picture, where it is looked at straight ahead. */

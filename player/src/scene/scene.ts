@@ -14,15 +14,29 @@ export interface Stage {
   aframe: Aframe;
   /** Draws now, in this task, so that the canvas can be read. */
   draw(): void;
+  /** When the first frame of video was drawn, milliseconds since the page was opened. */
+  firstPictureMs(): number | undefined;
 }
 
 let loading: Promise<Aframe> | undefined;
 
-/** Loads A-Frame's bundle once, from next to our own script. */
+/** Where the bundle lies: next to our own script. */
+const bundle = (): string => new URL(AFRAME_FILE, import.meta.url).href;
+
+/** Fetches A-Frame's bundle without running it. */
+export function fetchAframe(): void {
+  const link = document.createElement('link');
+  link.rel = 'preload';
+  link.as = 'script';
+  link.href = bundle();
+  document.head.append(link);
+}
+
+/** Runs A-Frame's bundle, once. */
 export function loadAframe(): Promise<Aframe> {
   loading ??= new Promise((resolve, reject) => {
     const script = document.createElement('script');
-    script.src = new URL(AFRAME_FILE, import.meta.url).href;
+    script.src = bundle();
     script.onload = () =>
       window.AFRAME ? resolve(window.AFRAME) : reject(new Error('A-Frame did not start'));
     script.onerror = () => reject(new Error('A-Frame could not be loaded'));
@@ -61,15 +75,20 @@ export async function stage(aframe: Aframe, host: HTMLElement): Promise<Stage> {
   const { picture } = world.components['panorama'] as { picture: Picture };
   // The left eye's picture is what a flat screen shows of a stereo stream.
   (eye.getObject3D('camera') as PerspectiveCamera).layers.enable(1);
-  const draw = drawWhenNeeded(scene, picture, look);
-  return { scene, look, picture, rig: scene.querySelector('#rig') as Entity, aframe, draw };
+  const rig = scene.querySelector('#rig') as Entity;
+  return { scene, look, picture, rig, aframe, ...drawWhenNeeded(scene, picture, look) };
 }
 
 /** Leaves the canvas alone while nothing changed: half the work at 30 fps on a 60 Hz screen, all of it when paused. */
-function drawWhenNeeded(scene: Scene, picture: Picture, look: Look): () => void {
+function drawWhenNeeded(
+  scene: Scene,
+  picture: Picture,
+  look: Look,
+): Pick<Stage, 'draw' | 'firstPictureMs'> {
   const { renderer } = scene;
   const draw = renderer.render.bind(renderer);
   let shown = '';
+  let first: number | undefined;
   renderer.render = (object, camera) => {
     const { yaw, pitch, roll, fov } = look;
     const { width, height } = renderer.domElement;
@@ -78,6 +97,7 @@ function drawWhenNeeded(scene: Scene, picture: Picture, look: Look): () => void 
     if (!renderer.xr.isPresenting && !fresh && now === shown) return;
     shown = now;
     draw(object, camera);
+    if (fresh) first ??= performance.now();
   };
-  return () => draw(scene.object3D, scene.camera);
+  return { draw: () => draw(scene.object3D, scene.camera), firstPictureMs: () => first };
 }

@@ -6,7 +6,6 @@
  */
 
 import type { Projection } from '../media/info.ts';
-import { EAC_PAD } from './projection.ts';
 
 export const VERTEX = /* glsl */ `
 varying vec3 way;
@@ -98,9 +97,7 @@ void place(vec3 d, out vec4 cell, out vec3 at) {
   float row = (i == 2.0 || i == 3.0 || i == 5.0) ? 1.0 : 0.0;
   float column = (i == 1.0 || i == 3.0) ? 0.0 : (i > 3.5) ? 1.0 : 2.0;
   vec2 p = (i == 2.0 || i == 3.0) ? vec2(f.y, -f.x) : (i == 5.0) ? vec2(-f.y, f.x) : f.xy;
-  vec2 pad = ${EAC_PAD.toFixed(1)} / size;
-  vec2 face = vec2((1.0 - 2.0 * pad.x) / 3.0, 0.5 - 2.0 * pad.y);
-  cell = vec4(pad.x + column * face.x, pad.y + row * 0.5, face);
+  cell = vec4(column / 3.0, row / 2.0, 1.0 / 3.0, 0.5);
   at = vec3(2.0 / PI * atan(p) + 0.5, 1.0);
 }`,
 };

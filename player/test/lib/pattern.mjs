@@ -27,7 +27,12 @@ export const SHAPES = {
   equirectangular: { filter: '', size: [WIDTH, HEIGHT] },
   'half-equirectangular': { filter: 'v360=e:hequirect:w=720:h=720', size: [720, 720] },
   cubemap: { filter: 'v360=e:c3x2:w=1080:h=720', size: [1080, 720] },
-  eac: { filter: 'v360=e:eac:w=1080:h=720', size: [1080, 720] },
+  // Without the margins that v360 puts around each row of faces.
+  eac: {
+    filter:
+      'v360=e:eac:w=1084:h=728,split[p][q];[p]crop=1080:360:2:2[s];[q]crop=1080:360:2:366[t];[s][t]vstack',
+    size: [1080, 720],
+  },
   'dual-fisheye': { filter: 'v360=e:dfisheye:w=1440:h=720', size: [1440, 720] },
   rectilinear: { filter: 'v360=e:flat:h_fov=90:v_fov=53.13:w=1280:h=640', size: [1280, 640] },
 };

@@ -1,5 +1,6 @@
 // Every projection × stereo layout: the colour on the canvas where a direction is drawn must be that direction's.
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { newPage, playing } from '../lib/browser.mjs';
 import { colour, directions, LAYOUTS, SHAPES } from '../lib/pattern.mjs';
 
@@ -55,7 +56,20 @@ async function photograph(page, name) {
   await page.setViewportSize(usual);
 }
 
-export async function pixels({ browser, server, check, shots }) {
+/** A recording with an equirectangular rung and an equi-angular one. */
+function rungs(folder) {
+  const variant = (name, width, kilobits) =>
+    `#EXT-X-STREAM-INF:BANDWIDTH=${kilobits}000,RESOLUTION=${width}x720,CODECS="avc1.640020"\n../${name}/index.m3u8\n`;
+  mkdirSync(`${folder}/two-shapes`, { recursive: true });
+  writeFileSync(
+    `${folder}/two-shapes/index.m3u8`,
+    `#EXTM3U\n${variant('equirectangular-mono', 1440, 800)}${variant('eac-mono', 1080, 400)}`,
+  );
+  const eac = { width: 1080, height: 720, projection: 'eac' };
+  writeFileSync(`${folder}/two-shapes/info.json`, JSON.stringify({ rungs: [eac] }));
+}
+
+export async function pixels({ browser, server, media, check, shots }) {
   const page = await newPage(browser);
   for (const shape of Object.keys(SHAPES)) {
     for (const layout of LAYOUTS) {
@@ -82,6 +96,26 @@ export async function pixels({ browser, server, check, shots }) {
       });
     }
   }
+  await check('rungs of another projection are drawn as such after a switch', async () => {
+    rungs(`${media}/vod`);
+    await page.goto(`${server.url}/?url=/vod/two-shapes/index.m3u8`);
+    await playing(page);
+    for (const width of [1080, 1440, 1080]) {
+      await page.getByRole('button', { name: 'Settings' }).click();
+      await page.getByRole('menuitemradio', { name: new RegExp(`^${width} `) }).click();
+      await page.keyboard.press('Escape');
+      await page.waitForFunction(
+        (w) => panocast.videoSize[0] === w && panocast.readPixels(0.99, 0.01)[3] === 255,
+        width,
+      );
+      const list = directions().filter((_, i) => i % 5 === 0);
+      const seen = await look(page, list);
+      list.forEach(([yaw, pitch], i) => {
+        const rgb = seen[i].slice(2);
+        assert.ok(near(rgb, colour(yaw, pitch)), `${width}: yaw ${yaw} pitch ${pitch}: saw ${rgb}`);
+      });
+    }
+  });
   await check('the picture turns with info.json: yaw to the left, pitch up', async () => {
     await page.route('**/info.json', (route) =>
       route.fulfill({ json: { projection: 'equirectangular', stereo: 'mono', yaw: 30, pitch: 0 } }),

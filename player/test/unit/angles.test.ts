@@ -87,6 +87,8 @@ test('layers are for what a compositor knows', () => {
   assert.equal(layerFor({ ...PLAIN, projection: 'half-equirectangular' })?.angle, Math.PI);
   assert.equal(layerFor({ ...PLAIN, stereo: 'right-left' }), undefined);
   assert.equal(layerFor({ ...PLAIN, projection: 'eac' }), undefined);
+  const rungs = [{ width: 1440, height: 960, projection: 'eac' as const }];
+  assert.equal(layerFor({ ...PLAIN, rungs }), undefined, 'no layer can follow a switch');
 });
 
 test('an upright phone looks at the horizon, and turning it left turns the view left', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PLAIN, parseInfo, samePlace } from '../../src/media/info.ts';
+import { infoFor, PLAIN, parseInfo } from '../../src/media/info.ts';
 import { firstVariant, judge, lastNumber } from '../../src/media/probe.ts';
 import { cap, fitting, label, sharpness, wanted } from '../../src/media/quality.ts';
 import { asksAgain, next, type Phase, patience, words } from '../../src/media/state.ts';
@@ -147,9 +147,19 @@ test('info.json is read leniently', () => {
   assert.equal(info.stereo, 'mono');
   assert.deepEqual([info.yaw, info.pitch, info.state], [12.5, 0, 'live']);
   assert.equal(info.startedAt?.getUTCFullYear(), 2026);
-  assert.ok(
-    samePlace(PLAIN, { ...PLAIN, state: 'live' }) && !samePlace(PLAIN, { ...PLAIN, yaw: 1 }),
-  );
+});
+
+test('a rung of another projection is told by its size', () => {
+  const rungs = [
+    { width: 1440, height: 960, projection: 'eac' },
+    { width: 720, height: 480, projection: 'octahedron' },
+    'noise',
+  ];
+  const info = parseInfo({ projection: 'dual-fisheye', fov: 200, yaw: 30, rungs });
+  assert.equal(info.rungs.length, 1, 'what is not understood is left out');
+  assert.equal(infoFor(info, 3840, 1920), info);
+  const rung = infoFor(info, 1440, 960);
+  assert.deepEqual([rung.projection, rung.fov, rung.yaw], ['eac', undefined, 30]);
 });
 
 test('playlists are told apart', () => {
@@ -182,6 +192,8 @@ test('P37 the rung follows the pixels per degree of the view, not the size of an
   const pair = { ...PLAIN, stereo: 'side-by-side' as const };
   assert.equal(sharpness({ width: 1920, height: 960, bitrate: 1 }, pair, 180), 960 / 360);
   assert.equal(cap([], PLAIN, 180, 10), -1);
+  const faces = parseInfo({ rungs: [{ width: 1440, height: 960, projection: 'eac' }] });
+  assert.equal(sharpness({ width: 1440, height: 960, bitrate: 1 }, faces, 180), 1920 / 360);
 });
 
 test('P38 no rung that a texture cannot hold, but always one', () => {

@@ -90,7 +90,9 @@ function v360(output: string, width: number, height: number): Buffer {
       '-i',
       '-',
       '-vf',
-      `v360=e:${output}:w=${width}:h=${height}:interp=linear`,
+      output.includes('vstack')
+        ? `v360=e:${output}`
+        : `v360=e:${output}:w=${width}:h=${height}:interp=linear`,
       '-f',
       'rawvideo',
       '-pix_fmt',
@@ -103,9 +105,13 @@ function v360(output: string, width: number, height: number): Buffer {
   return run.stdout;
 }
 
+/** v360 puts margins of two pixels around each row of faces; ours has none. */
+const EAC =
+  'eac:w=1204:h=808:interp=linear,split[a][b];[a]crop=1200:400:2:2[c];[b]crop=1200:400:2:406[d];[c][d]vstack';
+
 const PEERS = [
   ['cubemap', 'c3x2', 1200, 800],
-  ['eac', 'eac', 1200, 800],
+  ['eac', EAC, 1200, 800],
   ['dual-fisheye', 'dfisheye', 1440, 720],
   ['half-equirectangular', 'hequirect', 720, 720],
   ['rectilinear', 'flat:h_fov=90:v_fov=53.13', 1200, 600],
