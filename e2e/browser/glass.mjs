@@ -1,20 +1,23 @@
-// Glass to glass in Chromium: `node e2e/browser/glass.mjs [--seconds 600] [--out docs/images] [--normal]`.
+// Glass to glass in Chromium: `node e2e/browser/glass.mjs [join watch shapes] [--seconds 600] [--out docs/images] [--normal]`.
 //
-// It starts `panocast up` with a 1280x640 test picture and two rungs, opens the real page, and reads the burnt-in
-// blocks back from the texture the page draws: latency is the clock now minus the moment the picture was made.
+// It starts `panocast up` with a 1280x640 test picture and two rungs and opens the real page: `join` measures how soon it
+// shows a picture, `watch` reads the burnt-in blocks back from the texture the page draws (latency is the clock now minus
+// the moment the picture was made), `shapes` looks at every projection and stereo layout. Without names: all three.
 // Everything runs on one machine, so the rendering of WebGL in software is part of what is measured.
 
-import { spawn } from 'node:child_process';
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { decode } from './blocks.mjs';
+import { joins } from './join.mjs';
 import { launch, look, open, root } from './page.mjs';
+import { startPanocast } from './panocast.mjs';
 import { plot } from './plot.mjs';
+import { shapes } from './shapes.mjs';
 
-const { values: options } = parseArgs({
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     seconds: { type: 'string', default: '600' },
     out: { type: 'string', default: path.join(root, 'docs/images') },
@@ -25,46 +28,8 @@ const { values: options } = parseArgs({
 const SECONDS = Number(options.seconds);
 const SAMPLE_MS = 250;
 const mode = options.normal ? 'standard' : 'low-latency';
-
-const freePort = () => new Promise((resolve) => {
-  const server = createServer().listen(0, '127.0.0.1', () => {
-    const { port } = server.address();
-    server.close(() => resolve(port));
-  });
-});
-
-async function startPanocast(folder) {
-  const [rtmp, http, admin, edge, edgeAdmin, workerAdmin] = await Promise.all(Array.from({ length: 6 }, freePort));
-  const config = path.join(folder, 'panocast.toml');
-  writeFileSync(config, `
-[log]
-level = "warn"
-[origin]
-rtmp_listen = "127.0.0.1:${rtmp}"
-http_listen = "127.0.0.1:${http}"
-admin_listen = "127.0.0.1:${admin}"
-record = false
-[origin.hls]
-low_latency = ${mode === 'low-latency'}
-[edge]
-listen = "127.0.0.1:${edge}"
-admin_listen = "127.0.0.1:${edgeAdmin}"
-player = "${path.join(root, 'player/dist')}"
-[transcoder]
-admin_listen = "127.0.0.1:${workerAdmin}"
-[test-source]
-width = 1280
-`);
-  const target = process.env.CARGO_TARGET_DIR ?? path.join(homedir(), '.cache/panocast/target');
-  const child = spawn(path.join(target, options.profile, 'panocast'), ['up', '--config', config], { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] });
-  const base = `http://127.0.0.1:${edge}`;
-  for (let tries = 0; ; tries += 1) {
-    const ready = await fetch(`${base}/hls/test.m3u8`).then((answer) => answer.ok, () => false);
-    if (ready) return { child, base };
-    if (tries > 240 || child.exitCode !== null) throw new Error('panocast up did not get to a first picture');
-    await new Promise((resolve) => setTimeout(resolve, 250));
-  }
-}
+const wants = (part) => positionals.length === 0 || positionals.includes(part);
+const settings = { lowLatency: !options.normal, profile: options.profile };
 
 async function measure(page) {
   const samples = [];
@@ -96,24 +61,38 @@ function report(samples) {
     title: `Glass to glass, ${mode}: median ${at(0.5).toFixed(2)} s, ${last.stalls} stalls`, x: 'seconds', y: 'seconds behind',
     series: [{ name: 'read from the texture', colour: '#06c', points }], marks,
   }));
-  writeFileSync(path.join(options.out, `glass-${mode}.json`), `${JSON.stringify(result, null, 2)}\n`);
   return result;
 }
 
+/** Writes what was found beside the plots and shows it. */
+function tell(name, found) {
+  mkdirSync(options.out, { recursive: true });
+  writeFileSync(path.join(options.out, `${name}.json`), `${JSON.stringify(found, null, 2)}\n`);
+  console.log(JSON.stringify({ [name]: found }, null, 2));
+}
+
 const folder = mkdtempSync(path.join(tmpdir(), 'panocast-glass-'));
+const browser = await launch();
 let panocast;
-let browser;
 try {
-  panocast = await startPanocast(folder);
-  browser = await launch();
-  const page = await open(browser, `${panocast.base}/?url=/hls/test.m3u8`);
-  const samples = await measure(page);
-  if (samples.length === 0) throw new Error('no picture with readable blocks was seen');
-  console.log(JSON.stringify(report(samples), null, 2));
-  await page.setViewportSize({ width: 960, height: 540 });
-  await page.screenshot({ path: path.join(folder, 'last.png'), timeout: 60_000 });
+  if (wants('join') || wants('watch')) panocast = await startPanocast(folder, settings);
+  if (wants('join')) tell(`join-${mode}`, await joins(browser, panocast.base));
+  if (wants('watch')) {
+    const page = await open(browser, `${panocast.base}/?url=/hls/test.m3u8`);
+    const samples = await measure(page);
+    if (samples.length === 0) throw new Error('no picture with readable blocks was seen');
+    tell(`glass-${mode}`, report(samples));
+  }
+  await panocast?.stop();
+  panocast = undefined;
+  if (wants('shapes')) {
+    const found = await shapes(browser, folder, settings);
+    const wrong = Object.entries(found).filter(([, list]) => list.length > 0);
+    console.log(`shapes: ${Object.keys(found).length - wrong.length} of ${Object.keys(found).length} are right`);
+    if (wrong.length > 0) throw new Error(`wrong shapes: ${JSON.stringify(Object.fromEntries(wrong), null, 2)}`);
+  }
 } finally {
-  await browser?.close();
-  panocast?.child.kill('SIGTERM');
+  await browser.close();
+  await panocast?.stop();
   rmSync(folder, { recursive: true, force: true });
 }
