@@ -6,7 +6,7 @@ export PANOCAST_VENV ?= $(HOME)/.cache/panocast/venv
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help live page test lint test-rust test-player test-deploy bench fuzz glass steady players twins package try-packages clean
+.PHONY: help live page test lint test-rust test-player test-deploy bench projections fuzz glass steady shots players twins package try-packages clean
 
 help: ## List these commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,15 +42,20 @@ bench: ## Compare with nginx-rtmp, ffmpeg, nginx and Varnish in one run; writes 
 	cargo build --release --locked --workspace --bins --examples
 	$(PANOCAST_VENV)/bin/python bench/run.py
 
+projections: ## Quality on the sphere per bit of each projection, with plots (about ten minutes)
+	@scripts/install test
+	cargo build --release --locked -p encode --example sphere_source --example sphere_psnr
+	node bench/projections.mjs
+
 SECONDS_EACH ?= 600
 fuzz: ## Fuzz every parser, SECONDS_EACH=600 per target
 	scripts/fuzz $(SECONDS_EACH)
 
-glass: ## Glass-to-glass latency, join time and stalls in Chromium, with plots
+glass: ## Join time, latency and stalls over ten minutes, every projection, in Chromium; ONLY="join watch shapes"
 	@scripts/install test
 	@$(MAKE) --no-print-directory page
 	cargo build --release --locked --bin panocast
-	node e2e/browser/glass.mjs
+	node e2e/browser/glass.mjs $(ONLY)
 
 players: ## Other people's players through faults, each alone; writes docs/ref/players.md
 	@scripts/install test
@@ -69,6 +74,11 @@ steady: ## Watch a live stream in Chromium for MINUTES=10 and see that memory do
 	@scripts/install test
 	@$(MAKE) --no-print-directory page
 	node player/test/steady.mjs --minutes $(MINUTES)
+
+shots: ## The player with every projection and stereo layout, desk and phone, on one sheet in docs/images
+	@scripts/install test
+	@$(MAKE) --no-print-directory page
+	cd player && node test/sheet.mjs
 
 package: ## Debian packages per role into CARGO_TARGET_DIR/package
 	deploy/package
