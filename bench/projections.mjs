@@ -2,8 +2,8 @@
 //
 // Makes two 3840x1920 sources, one with detail everywhere and one with little around the poles
 // (crates/encode/examples/sphere_source.rs), encodes them in each projection at several bitrates with Panocast's own
-// ladder and measures WS-PSNR (crates/encode/examples/sphere_psnr.rs). What is printed beside them is the mean horizontal
-// distance of two curves over the qualities that both reach, bitrate on a logarithmic scale.
+// ladder, measures WS-PSNR (crates/encode/examples/sphere_psnr.rs), plots it, and writes projections.json: the curves, and
+// the mean horizontal distance of two of them over the qualities that both reach, bitrate on a logarithmic scale.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -87,7 +87,9 @@ function compare(kind, folder) {
 const folder = mkdtempSync(path.join(tmpdir(), 'panocast-projections-'));
 try {
   const kinds = Object.keys(KINDS).map((kind) => [kind, compare(kind, folder)]);
-  console.log(JSON.stringify(Object.fromEntries(kinds), null, 2));
+  const found = `${JSON.stringify(Object.fromEntries(kinds), null, 2)}\n`;
+  writeFileSync(path.join(options.out, 'projections.json'), found);
+  console.log(found);
 } finally {
   rmSync(folder, { recursive: true });
 }

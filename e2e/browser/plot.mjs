@@ -18,7 +18,7 @@ export function plot({ title, x, y, series, marks = [], bottom = 0 }) {
       `<text x="${MARGIN.left - 8}" y="${Number(at) + 4}" text-anchor="end">${value.toFixed(1)}</text>`;
   });
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) =>
-    `<text x="${sx(share * right).toFixed(1)}" y="${HEIGHT - 20}" text-anchor="middle">${(share * right).toFixed(0)}</text>`);
+    `<text x="${sx(share * right).toFixed(1)}" y="${HEIGHT - 20}" text-anchor="middle">${(share * right).toFixed(right < 20 ? 1 : 0)}</text>`);
   const lines = series.map((one, index) => {
     const path = one.points.map(([px, py]) => `${sx(px).toFixed(1)},${sy(py).toFixed(1)}`).join(' ');
     return `<polyline fill="none" stroke="${one.colour}" stroke-width="1.5" points="${path}"/>` +

@@ -106,10 +106,21 @@ export async function live({ browser, server, media, check, shots }) {
     await button.click();
     await page.waitForFunction(() => panocast.snapshot.following && panocast.state === 'playing');
   });
-  await check('statistics and keyboard help open and close by key', async () => {
+  await check('statistics are drawn as plots; they and the keyboard help open by key', async () => {
     await page.keyboard.press('s');
     await page.getByRole('region', { name: 'Statistics' }).waitFor();
-    await page.waitForTimeout(2500);
+    await page.waitForFunction(() => {
+      const plots = [...document.querySelectorAll('.stats .plot')];
+      // The base line is a hint of white; a curve is opaque.
+      const drawn = (canvas) => {
+        const { width, height } = canvas;
+        if (width * height === 0) return false;
+        const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
+        return data.some((level, i) => i % 4 === 3 && level > 200);
+      };
+      const told = (plot) => /\d/.test(plot.querySelector('.value').textContent);
+      return plots.length === 4 && plots.every((p) => told(p) && drawn(p.querySelector('canvas')));
+    });
     await shot('stats');
     await page.keyboard.press('s');
     await page.keyboard.press('?');
