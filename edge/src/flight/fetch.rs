@@ -99,27 +99,27 @@ impl Fetcher {
         }
     }
 
-    /// Asks until somebody has the playlist of a stream that was live a moment ago.
+    /// Asks until somebody has the playlist of a stream that was live a moment ago. Meanwhile a 404 is as good as no
+    /// answer: what is kept may be served, or the viewer waits.
     async fn ask_patiently(&self, target: &Target<'_>) -> Verdict {
         let asked = self.clock.now();
         loop {
             let verdict = self.origins.ask(target).await;
-            let nobody_has_it = match &verdict {
-                Verdict::Failed(failure) => *failure != Failure::Frozen,
-                Verdict::Whole(found, _) => found.status == StatusCode::NOT_FOUND,
-                Verdict::Streaming(_) => false,
+            let words = match &verdict {
+                Verdict::Failed(Failure::Unreachable(words)) => words.clone(),
+                Verdict::Whole(found, _) if found.status == StatusCode::NOT_FOUND => {
+                    "no origin has it yet".to_owned()
+                }
+                _ => return verdict,
             };
             let now = self.clock.now();
-            if target.kind != Kind::Playlist || !nobody_has_it || self.usable(target, now).is_some()
-            {
+            let moved_at = self.origins.moved_at(target.path());
+            let is_back_soon = moved_at.is_some_and(|moved_at| now < moved_at + COMEBACK_MAX);
+            if target.kind != Kind::Playlist || !is_back_soon {
                 return verdict;
             }
-            let moved_at = self.origins.moved_at(target.path());
-            let waits = moved_at.is_some_and(|moved_at| {
-                now < moved_at + COMEBACK_MAX && now < asked + COMEBACK_WAIT_MAX
-            });
-            if !waits {
-                return verdict;
+            if now >= asked + COMEBACK_WAIT_MAX || self.usable(target, now).is_some() {
+                return Verdict::Failed(Failure::Unreachable(words));
             }
             self.clock.sleep(COMEBACK_EVERY).await;
         }

@@ -16,16 +16,11 @@
 //!
 //! What this does not do: keep the tail anywhere, or judge whether it is recent enough to go on from.
 
-use media::VIDEO_TIMESCALE;
-
 use super::{Anchor, Edge, Packager, Slot};
 use crate::{Constants, Error};
 
 /// Segments that stand for what was lost.
-const GAPS: u64 = 3;
-
-/// However short the absence was.
-const GAP_MIN_MS: i64 = 100;
+const GAPS: i64 = 3;
 
 /// Where a stream stands that viewers watch: enough to go on from when the process dies now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -81,31 +76,27 @@ impl Packager {
         let Some(tail) = self.tail.take() else {
             return;
         };
-        // Never dated past what follows; as long as a segment may be, or players would see playlists shrink.
-        let away = VIDEO_TIMESCALE.from_millis(wall.saturating_sub(tail.date_micros) / 1000);
-        let (least, most) = (
-            VIDEO_TIMESCALE.from_millis(GAP_MIN_MS),
-            tail.constants.target_ticks(),
-        );
-        let length = (away / GAPS as i64).clamp(least, most);
-        for ahead in (1..=GAPS as i64).rev() {
+        let length = tail.constants.target_ticks();
+        // What follows is dated by the clock, what was lost by its distance to that: players show dates of what they
+        // play. A clock that went back dates nothing before what viewers have seen.
+        let anchor = Anchor {
+            time: start.time,
+            micros: wall.max(tail.date_micros),
+        };
+        for ahead in (1..=GAPS).rev() {
             let at = |ahead: i64| Edge {
                 dts: start.dts - ahead * length,
                 time: start.time - ahead * length,
             };
-            let first = ahead == GAPS as i64;
             let slot = Slot {
                 msn: self.next_msn,
                 start: at(ahead),
                 end: Some(at(ahead - 1)),
                 ends_timeline: ahead == 1,
                 closed_at: self.window.clock() + length,
-                discontinuity: first && tail.discontinuity,
+                discontinuity: ahead == GAPS && tail.discontinuity,
                 discontinuity_sequence: self.discontinuities,
-                anchor: Anchor {
-                    time: at(GAPS as i64).time,
-                    micros: tail.date_micros,
-                },
+                anchor,
                 has_video: false,
                 has_audio: self.has_audio,
             };
@@ -115,6 +106,7 @@ impl Packager {
             self.window.push(slot.msn, length);
             self.slots.push_back(slot);
         }
+        self.anchor = Some(anchor);
         self.discontinuity = true;
         self.is_bridged = true;
     }
@@ -136,7 +128,7 @@ impl Packager {
     /// (bis §6.2.2), also on rungs that are a segment behind.
     pub(super) fn shown_from(&self) -> Option<i64> {
         let constants = self.config.constants.filter(|_| self.is_bridged)?;
-        Some((GAPS as i64 + 1) * constants.target_ticks())
+        Some((GAPS + 1) * constants.target_ticks())
     }
 
     /// Whole segments that a rendition needs before it is shown; after a bridge viewers wait for the first.
