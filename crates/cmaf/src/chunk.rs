@@ -35,6 +35,24 @@ pub fn chunk_of(
     sequence: u32,
     units: &[AccessUnit],
 ) -> Result<Bytes, Error> {
+    let head = chunk_head_of(track_id, track, sequence, units)?;
+    let payload: usize = units.iter().map(|unit| unit.payload.len()).sum();
+    let mut out = BytesMut::with_capacity(head.len() + payload);
+    out.put_slice(&head);
+    for unit in units {
+        out.put_slice(&unit.payload);
+    }
+    Ok(out.freeze())
+}
+
+/// All of [`chunk_of`] that comes before the units' payloads, for writers that do not want those
+/// copied into one piece.
+pub fn chunk_head_of(
+    track_id: u32,
+    track: &Track,
+    sequence: u32,
+    units: &[AccessUnit],
+) -> Result<Bytes, Error> {
     let first = check(track, units)?;
     let base_media_decode_time = u64::try_from(first.dts).map_err(|_| Error::Range {
         what: "a decode time",
@@ -46,7 +64,7 @@ pub fn chunk_of(
         value: payload as i64,
     })?;
 
-    let mut head = Vec::with_capacity(128 + 16 * units.len());
+    let mut head = Vec::with_capacity(160 + 16 * units.len());
     let mut trun_at = 0;
     container(&mut head, b"moof", |out| {
         leaf(
@@ -78,15 +96,9 @@ pub fn chunk_of(
     if let Some(field) = head.get_mut(field..field + 4) {
         field.copy_from_slice(&offset.to_be_bytes());
     }
-
-    let mut out = BytesMut::with_capacity(head.len() + HEADER_BYTES + payload);
-    out.put_slice(&head);
-    out.put_u32(mdat_size);
-    out.put_slice(b"mdat");
-    for unit in units {
-        out.put_slice(&unit.payload);
-    }
-    Ok(out.freeze())
+    head.put_u32(mdat_size);
+    head.put_slice(b"mdat");
+    Ok(head.into())
 }
 
 /// The first of the units, if they can share a chunk of `track`.

@@ -28,7 +28,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-pub use chunk::{chunk, chunk_of, sample_count_max};
+pub use chunk::{chunk, chunk_head_of, chunk_of, sample_count_max};
 pub use error::Error;
 pub use init::{TRACKS_MAX, init_segment, init_segment_multi};
 pub use read::{Init, InitTrack, Sample, read_chunk, read_init, read_segment};

@@ -5,6 +5,7 @@
 
 use std::{
     ops::Range,
+    path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -274,6 +275,17 @@ impl Store for Faulty {
         bytes: Bytes,
     ) -> Result<Part> {
         let work = self.inner.put_part(key, upload, number, bytes);
+        self.disturb(Operation::PutPart, key, work).await
+    }
+
+    async fn put_part_file(
+        &self,
+        key: &str,
+        upload: &UploadId,
+        number: u32,
+        file: &Path,
+    ) -> Result<Part> {
+        let work = self.inner.put_part_file(key, upload, number, file);
         self.disturb(Operation::PutPart, key, work).await
     }
 

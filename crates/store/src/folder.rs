@@ -183,6 +183,18 @@ impl Store for Folder {
             .await
     }
 
+    async fn put_part_file(
+        &self,
+        key: &str,
+        upload: &UploadId,
+        number: u32,
+        file: &Path,
+    ) -> Result<Part> {
+        let (key, upload, file) = (checked(key)?, upload.clone(), file.to_owned());
+        self.run(move |inner| inner.put_part_file(&key, &upload, number, &file))
+            .await
+    }
+
     async fn list_parts(&self, key: &str, upload: &UploadId) -> Result<Vec<Part>> {
         let (key, upload) = (checked(key)?, upload.clone());
         self.run(move |inner| inner.list_parts(&key, &upload)).await

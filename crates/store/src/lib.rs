@@ -23,7 +23,7 @@ mod memory;
 #[cfg(feature = "aws")]
 mod s3;
 
-use std::{fmt::Debug, ops::Range, pin::Pin, time::SystemTime};
+use std::{fmt::Debug, ops::Range, path::Path, pin::Pin, time::SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
@@ -211,6 +211,21 @@ pub trait Store: Send + Sync + Debug {
         number: u32,
         bytes: Bytes,
     ) -> Result<Part>;
+
+    /// Sends a file of this machine as a part, over one of the same number. The file must be on the
+    /// disk already and never change again: a folder of the same file system does not copy it but
+    /// gives it a second name.
+    async fn put_part_file(
+        &self,
+        key: &str,
+        upload: &UploadId,
+        number: u32,
+        file: &Path,
+    ) -> Result<Part> {
+        let bytes = tokio::fs::read(file).await;
+        let bytes = bytes.map_err(|error| Error::io("read a part of", key, &error))?;
+        self.put_part(key, upload, number, bytes.into()).await
+    }
 
     /// The parts that arrived, by number: what a restarted writer need not send again.
     async fn list_parts(&self, key: &str, upload: &UploadId) -> Result<Vec<Part>>;

@@ -98,6 +98,7 @@ async fn suite(store: Arc<dyn Store>) {
     listing(&*store).await;
     races(store.clone()).await;
     uploads(&*store).await;
+    parts_of_files(&*store).await;
     upload_mistakes(&*store).await;
     refusals(&*store).await;
 }
@@ -309,6 +310,41 @@ async fn uploads(store: &dyn Store) {
     let error = store.list_parts("up/two", &other).await.unwrap_err();
     assert!(matches!(error, Error::UploadGone { .. }), "{error}");
     store.delete("up/one").await.unwrap();
+}
+
+/// A file is a part like any other, sent again and over another one too, and outlives its own name.
+async fn parts_of_files(store: &dyn Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+    std::fs::write(&first, vec![1; PART_BYTES_MIN as usize]).unwrap();
+    std::fs::write(&second, "end").unwrap();
+    let upload = store.create_upload("up/files", LABEL).await.unwrap();
+    let send = async |number, file| {
+        let sent = store.put_part_file("up/files", &upload, number, file).await;
+        sent.unwrap()
+    };
+    store
+        .put_part("up/files", &upload, 1, Bytes::from_static(b"other"))
+        .await
+        .unwrap();
+    send(1, &second).await;
+    send(1, &first).await;
+    let parts = [send(1, &first).await, send(2, &second).await];
+    assert_eq!(parts.each_ref().map(|part| part.size), [PART_BYTES_MIN, 3]);
+    assert_eq!(store.list_parts("up/files", &upload).await.unwrap(), parts);
+    std::fs::remove_file(&first).unwrap();
+    let gone = store.put_part_file("up/files", &upload, 3, &first).await;
+    assert!(!matches!(gone.unwrap_err(), Error::UploadGone { .. }));
+    store
+        .complete_upload("up/files", &upload, &parts)
+        .await
+        .unwrap();
+    let whole = store.get("up/files").await.unwrap();
+    let whole = whole.bytes(PART_BYTES_MIN + 3).await.unwrap();
+    assert!(whole.starts_with(&[1; 9]) && whole.ends_with(b"\x01end"));
+    let late = store.put_part_file("up/files", &upload, 1, &second).await;
+    late.unwrap_err();
+    store.delete("up/files").await.unwrap();
 }
 
 async fn upload_mistakes(store: &dyn Store) {

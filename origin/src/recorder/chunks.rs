@@ -6,23 +6,33 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use media::{AccessUnit, Immersive, Kind, Track};
 
 /// A chunk is what a crash can cost and what a player must buffer; shorter ones cost bytes.
-const CHUNK_TARGET: Duration = Duration::from_secs(1);
+pub(super) const CHUNK_TARGET: Duration = Duration::from_secs(1);
 
 /// A chunk is closed at this many bytes whatever its length, far below what readers accept.
-const CHUNK_BYTES_MAX: usize = 16 << 20;
+pub(super) const CHUNK_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes to append to the recording.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Chunks {
-    pub(super) bytes: Bytes,
+    /// In this order: what describes the units, and their payloads as they came.
+    pub(super) pieces: Vec<Bytes>,
+    /// All of them.
+    pub(super) size: u64,
     /// Keyframes in them: decode time and offset of the chunk that begins with it.
     pub(super) keyframes: Vec<(i64, u64)>,
     /// Access units in them.
     pub(super) units: u64,
+}
+
+impl Chunks {
+    fn add(&mut self, piece: Bytes) {
+        self.size += piece.len() as u64;
+        self.pieces.push(piece);
+    }
 }
 
 /// Cuts one file's access units into chunks.
@@ -139,8 +149,7 @@ impl Chunker {
             Some(base) => base,
             None => self.base.insert(self.first_base()).clone(),
         };
-        let mut bytes = BytesMut::with_capacity(self.pending_bytes + 4096);
-        let (mut keyframes, mut count) = (Vec::new(), 0);
+        let mut chunks = Chunks::default();
         for index in 0..self.tracks.len() {
             let (Some(track), Some(pending)) =
                 (self.tracks.get(index), self.pending.get_mut(index))
@@ -159,22 +168,19 @@ impl Chunker {
                 continue;
             };
             if first.kind == Kind::Video && first.is_sync {
-                keyframes.push((first.dts, bytes.len() as u64));
+                chunks.keyframes.push((first.dts, chunks.size));
             }
             if let Some(end) = self.ends.get_mut(index) {
                 *end = last.dts.saturating_add(i64::from(last.duration));
             }
-            count += units.len() as u64;
+            chunks.units += units.len() as u64;
             self.sequence = self.sequence.wrapping_add(1);
             let id = cmaf::FIRST_TRACK_ID + index as u32;
-            bytes.extend_from_slice(&cmaf::chunk_of(id, track, self.sequence, &units)?);
+            chunks.add(cmaf::chunk_head_of(id, track, self.sequence, &units)?);
+            units.into_iter().for_each(|unit| chunks.add(unit.payload));
         }
         self.pending_bytes = 0;
-        Ok(Some(Chunks {
-            bytes: bytes.freeze(),
-            keyframes,
-            units: count,
-        }))
+        Ok(Some(chunks))
     }
 
     /// What to subtract from each track's times: one moment, in each track's ticks.

@@ -31,13 +31,14 @@ use std::{
 };
 
 use jobs::Queue;
-use media::{AccessUnit, Immersive, Track};
+use media::{AccessUnit, Immersive, Kind, Track};
 use service::backoff::Backoff;
 use store::Store;
 use tokio::sync::{Notify, Semaphore, watch};
 
 mod chunks;
 mod journal;
+mod part_file;
 mod quota;
 mod sidecar;
 mod spool;
@@ -49,6 +50,7 @@ mod tests;
 
 pub use sidecar::{Keyframes, SIDECAR_VERSION, Sidecar, TrackSummary};
 
+use chunks::{CHUNK_BYTES_MAX, CHUNK_TARGET};
 use quota::Quota;
 use spool::Spooled;
 
@@ -58,6 +60,10 @@ const WAITING_UNITS_MAX: u64 = 1 << 10;
 
 /// Their bytes that may wait for the writer thread: 10 s of the fattest source in use (50 Mb/s).
 const WAITING_BYTES_MAX: u64 = 64 << 20;
+
+/// Access units handed to the writer thread at once at most; a second has about 110 of 60 fps video
+/// with audio.
+const BATCH_UNITS_MAX: usize = 128;
 
 /// Parts of all recordings that are sent at once: bounds memory to some 4 × 8 MiB and leaves the
 /// network to viewers.
@@ -232,6 +238,7 @@ impl Recorder {
         }
         Handle {
             sender,
+            batch: Mutex::default(),
             load,
             in_gap: AtomicBool::new(false),
             stream,
@@ -282,7 +289,7 @@ impl Recorder {
 /// What the writer thread is told.
 enum Message {
     Init(Vec<Track>),
-    Unit(AccessUnit),
+    Units(Vec<AccessUnit>),
     Discontinuity,
     /// Media was lost before this point.
     Gap,
@@ -297,6 +304,52 @@ struct Load {
     dropped: AtomicU64,
 }
 
+/// Access units that the writer thread need not see yet: nothing is written before a chunk is
+/// complete, and a thread woken for each unit costs more than what it then does.
+#[derive(Debug, Default)]
+struct Batch {
+    units: Vec<AccessUnit>,
+    bytes: usize,
+    /// The kind that completes chunks, with the ticks one may last; `None` before there are tracks.
+    leading: Option<(Kind, i64)>,
+    /// Decode time of the first of that kind since the last chunk.
+    since: Option<i64>,
+}
+
+impl Batch {
+    fn follow(&mut self, tracks: &[Track]) {
+        let leading = tracks.iter().min_by_key(|track| track.kind());
+        self.leading = leading.map(|track| (track.kind(), track.timescale.ticks(CHUNK_TARGET)));
+        self.since = None;
+    }
+
+    /// Adds a unit. True when the writer may have something to write now.
+    fn push(&mut self, unit: AccessUnit) -> bool {
+        let (kind, dts) = (unit.kind, unit.dts);
+        let is_keyframe = kind == Kind::Video && unit.is_sync;
+        self.bytes += unit.payload.len();
+        self.units.push(unit);
+        let Some((leading, longest)) = self.leading else {
+            return true;
+        };
+        let mut completes = self.units.len() >= BATCH_UNITS_MAX || self.bytes >= CHUNK_BYTES_MAX;
+        if kind == leading {
+            let since = *self.since.get_or_insert(dts);
+            if is_keyframe || dts.saturating_sub(since) >= longest {
+                self.since = Some(dts);
+                completes = true;
+            }
+        }
+        completes
+    }
+
+    fn take(&mut self) -> Vec<AccessUnit> {
+        self.bytes = 0;
+        let room = Vec::with_capacity(self.units.len());
+        std::mem::replace(&mut self.units, room)
+    }
+}
+
 /// One recording under way. No call waits. Dropping it ends the recording as [`Handle::finish`]
 /// does.
 #[derive(Debug)]
@@ -304,6 +357,7 @@ pub struct Handle {
     /// Unbounded by itself: units are bounded by `load`, and the rest are as few as an encoder's
     /// reconnects.
     sender: Sender<Message>,
+    batch: Mutex<Batch>,
     load: Arc<Load>,
     in_gap: AtomicBool,
     stream: String,
@@ -321,6 +375,7 @@ impl Handle {
     /// once.
     pub fn init(&self, tracks: &[Track]) {
         self.tell(Message::Init(tracks.to_vec()));
+        self.batch().follow(tracks);
     }
 
     /// Takes an access unit, or drops it when the disk is too slow; then it drops on up to the next
@@ -343,7 +398,10 @@ impl Handle {
         self.in_gap.store(false, Ordering::Release);
         self.load.waiting_units.fetch_add(1, Ordering::AcqRel);
         self.load.waiting_bytes.fetch_add(bytes, Ordering::AcqRel);
-        self.tell(Message::Unit(unit.clone()));
+        let mut batch = self.batch();
+        if batch.push(unit.clone()) {
+            self.send(batch);
+        }
     }
 
     /// The media after this does not follow from the media before.
@@ -364,9 +422,27 @@ impl Handle {
         written
     }
 
+    fn batch(&self) -> MutexGuard<'_, Batch> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands over what waits, then the message.
     fn tell(&self, message: Message) {
+        self.send(self.batch());
         // The writer goes only after the handle; without its thread (already logged) nothing is
         // recorded.
         let _ = self.sender.send(message);
+    }
+
+    fn send(&self, mut batch: MutexGuard<'_, Batch>) {
+        if !batch.units.is_empty() {
+            let _ = self.sender.send(Message::Units(batch.take()));
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.send(self.batch());
     }
 }

@@ -29,7 +29,7 @@ pub struct Sidecar {
     /// What one lens sees, degrees, where that is not the usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fov: Option<f64>,
-    /// Seconds.
+    /// Seconds from beginning to end, gaps included.
     pub duration: f64,
     /// The recording's size.
     pub bytes: u64,

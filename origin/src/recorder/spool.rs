@@ -19,7 +19,6 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use store::UploadId;
 use tokio::sync::Notify;
 
@@ -136,7 +135,7 @@ impl Spooled {
         };
         fs::create_dir_all(spool).map_err(fail(spool))?;
         fs::create_dir(&folder).map_err(fail(&folder))?;
-        let file = folder.join("init.mp4");
+        let file = init_path(&folder);
         fs::write(&file, init).map_err(fail(&file))?;
         let path = folder.join("journal");
         let mut journal = Journal::open(&path).map_err(fail(&path))?;
@@ -202,16 +201,9 @@ impl Spooled {
         part_path(&self.folder, number)
     }
 
-    /// A sealed part's bytes as they are to be sent. Where the first parts were shed, the init
-    /// segment comes first.
-    pub(super) fn part_bytes(&self, number: u32, is_first: bool) -> io::Result<Bytes> {
-        let part = fs::read(self.part_path(number))?;
-        if is_first && number != 1 {
-            let mut whole = fs::read(self.folder.join("init.mp4"))?;
-            whole.extend_from_slice(&part);
-            return Ok(whole.into());
-        }
-        Ok(part.into())
+    /// The init segment, which the first part begins with.
+    pub(super) fn init_path(&self) -> PathBuf {
+        init_path(&self.folder)
     }
 
     /// Whether the local file of a sealed part is still there.
@@ -298,4 +290,8 @@ impl Spooled {
 
 fn part_path(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("{number:05}.part"))
+}
+
+fn init_path(folder: &Path) -> PathBuf {
+    folder.join("init.mp4")
 }

@@ -445,6 +445,39 @@ async fn a_store_that_fails_at_random_gets_it_all() {
     }
 }
 
+/// The writer thread is woken once per chunk, and as soon as one is complete.
+#[test]
+fn units_are_handed_over_when_they_complete_a_chunk() {
+    let mut batch = Batch::default();
+    let handed = |batch: &mut Batch, units: &[AccessUnit]| {
+        let completing = units.iter().filter(|unit| {
+            let completes = batch.push((*unit).clone());
+            completes.then(|| batch.take()).is_some()
+        });
+        completing
+            .map(|unit| (unit.kind, unit.dts))
+            .collect::<Vec<_>>()
+    };
+    let units = broadcast(0, 4);
+    assert_eq!(handed(&mut batch, &units[..3]).len(), 3, "no tracks yet");
+    batch.follow(&tracks(0x1f));
+    let at_keyframes = [0, 1, 2, 3].map(|second| (Kind::Video, second * 360_000));
+    assert_eq!(handed(&mut batch, &units), at_keyframes);
+    // Longer groups are cut at the length of a chunk.
+    let first = units.iter().position(|unit| unit.kind == Kind::Video);
+    let mut long = units.clone();
+    for (index, unit) in long.iter_mut().enumerate() {
+        unit.is_sync &= unit.kind == Kind::Audio || Some(index) == first;
+    }
+    batch.follow(&tracks(0x1f));
+    assert_eq!(handed(&mut batch, &long), at_keyframes);
+    // Sound alone, by its own length.
+    batch.follow(&tracks(0x1f)[..1]);
+    let sounds = of_kind(&units, Kind::Audio);
+    let seconds = handed(&mut batch, &sounds).len();
+    assert!((2..=3).contains(&seconds), "{seconds}");
+}
+
 #[test]
 fn parts_grow_so_that_no_session_runs_out_of_them() {
     let total: u64 = (1..=store::PART_NUMBER_MAX)

@@ -6,7 +6,7 @@
 //! deadline of its own: it waits and tries again until the process ends, and the next process goes
 //! on.
 
-use std::time::SystemTime;
+use std::{io, time::SystemTime};
 
 use jobs::event::{ObjectCreated, Sequencer, object_created};
 use store::{Label, Store, UploadId};
@@ -126,14 +126,8 @@ async fn send(
         return Ok(());
     };
     let permit = shared.sending.acquire().await;
-    let bytes = spooled
-        .part_bytes(part.number, first)
-        .map_err(|error| error.to_string())?;
-    let sent = shared
-        .config
-        .store
-        .put_part(spooled.key(), &upload, part.number, bytes)
-        .await;
+    let store = &*shared.config.store;
+    let sent = put_part(store, spooled, (spooled.key(), &upload), part.number, first).await;
     drop(permit);
     match sent {
         Ok(sent) => {
@@ -145,6 +139,31 @@ async fn send(
         }
         Err(error) => Err(lost_or(shared, spooled, error).await),
     }
+}
+
+/// Sends a sealed part. Where the first parts were shed, the init segment comes first.
+async fn put_part(
+    store: &dyn Store,
+    spooled: &Spooled,
+    (key, upload): (&str, &UploadId),
+    number: u32,
+    is_first: bool,
+) -> store::Result<store::Part> {
+    let path = spooled.part_path(number);
+    if !is_first || number == 1 {
+        return store.put_part_file(key, upload, number, &path).await;
+    }
+    let read = async {
+        let mut whole = tokio::fs::read(spooled.init_path()).await?;
+        whole.extend(tokio::fs::read(path).await?);
+        io::Result::Ok(whole)
+    };
+    let bytes = read.await.map_err(|error| store::Error::Unavailable {
+        action: "read a part of",
+        target: key.to_owned(),
+        reason: error.to_string(),
+    })?;
+    store.put_part(key, upload, number, bytes.into()).await
 }
 
 async fn complete(shared: &Shared, spooled: &Spooled) -> Result<(), String> {
@@ -219,15 +238,9 @@ async fn copy(
     let parts = spooled.state().parts.clone();
     let mut sent = Vec::new();
     for part in parts.iter().filter(|part| spooled.has_part(part.number)) {
-        let bytes = spooled
-            .part_bytes(part.number, sent.is_empty())
-            .map_err(|e| e.to_string())?;
-        sent.push(
-            store
-                .put_part(key, upload, part.number, bytes)
-                .await
-                .map_err(fail)?,
-        );
+        let is_first = sent.is_empty();
+        let put = put_part(store, spooled, (key, upload), part.number, is_first).await;
+        sent.push(put.map_err(fail)?);
     }
     put_sidecar(store, spooled, key).await?;
     store

@@ -3,18 +3,19 @@
 //! It alone waits for the disk. Whatever fails here costs a gap in the recording and never more.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Write as _},
+    io,
     sync::{Arc, atomic::Ordering, mpsc::Receiver},
     time::UNIX_EPOCH,
 };
 
+use bytes::Bytes;
 use media::{AccessUnit, Track};
 
 use super::{
     Load, Message, Meta, Shared,
     chunks::{Chunker, Chunks},
     journal::{Begun, Entry, Sealed},
+    part_file::{Buffer, PartFile},
     sidecar::TrackSummary,
     spool::{Spooled, part_target},
 };
@@ -36,7 +37,8 @@ pub(super) struct Writer {
 struct Current {
     spooled: Arc<Spooled>,
     chunker: Chunker,
-    file: Option<File>,
+    file: Option<PartFile>,
+    buffer: Buffer,
     part: Sealed,
 }
 
@@ -58,7 +60,7 @@ impl Writer {
         while let Ok(message) = messages.recv() {
             match message {
                 Message::Init(tracks) => self.init(tracks),
-                Message::Unit(unit) => self.unit(unit),
+                Message::Units(units) => units.into_iter().for_each(|unit| self.unit(unit)),
                 Message::Discontinuity => self.discontinuity(),
                 Message::Gap => self.gap(),
                 Message::Finish(written) => {
@@ -134,9 +136,10 @@ impl Writer {
             spooled: spooled.clone(),
             chunker,
             file: None,
+            buffer: Buffer::new(),
             part,
         };
-        if let Err(error) = current.append(&init) {
+        if let Err(error) = current.append(&[init]) {
             return self.fail(&error);
         }
         self.files += 1;
@@ -193,7 +196,7 @@ impl Writer {
         let Some(current) = &mut self.current else {
             return;
         };
-        let fits = self.shared.quota.reserve(chunks.bytes.len() as u64);
+        let fits = self.shared.quota.reserve(chunks.size);
         let written = if fits {
             current.append_chunks(chunks)
         } else {
@@ -209,7 +212,7 @@ impl Writer {
             }
             Err(error) => {
                 if fits {
-                    self.shared.quota.unreserve(chunks.bytes.len() as u64);
+                    self.shared.quota.unreserve(chunks.size);
                 }
                 self.load.dropped.fetch_add(chunks.units, Ordering::AcqRel);
                 self.fail(&error);
@@ -288,26 +291,22 @@ impl Writer {
 
 impl Current {
     /// Writes bytes whole or not at all.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn append(&mut self, pieces: &[Bytes]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
             None => {
                 let path = self.spooled.part_path(self.part.number);
-                self.file
-                    .insert(OpenOptions::new().create(true).append(true).open(path)?)
+                self.file.insert(PartFile::create(&path)?)
             }
         };
-        if let Err(error) = file.write_all(bytes) {
-            file.set_len(self.part.size)?;
-            return Err(error);
-        }
-        self.part.size += bytes.len() as u64;
+        file.append(pieces, &mut self.buffer)?;
+        self.part.size = file.size();
         Ok(())
     }
 
     fn append_chunks(&mut self, chunks: &Chunks) -> io::Result<()> {
         let start = self.part.size;
-        self.append(&chunks.bytes)?;
+        self.append(&chunks.pieces)?;
         let placed = chunks
             .keyframes
             .iter()
@@ -322,7 +321,7 @@ impl Current {
         let Some(file) = &self.file else {
             return Ok(());
         };
-        file.sync_data()?;
+        file.seal()?;
         let next = Sealed {
             number: self.part.number + 1,
             size: 0,

@@ -150,6 +150,41 @@ impl Inner {
         number: u32,
         bytes: &[u8],
     ) -> Result<Part> {
+        let path = self.part_path(key, upload, number)?;
+        let temporary = self.write_temporary(key, bytes)?;
+        place_part(key, upload, number, &temporary, &path)
+    }
+
+    pub(super) fn put_part_file(
+        &self,
+        key: &str,
+        upload: &UploadId,
+        number: u32,
+        file: &Path,
+    ) -> Result<Part> {
+        let path = self.part_path(key, upload, number)?;
+        let fail = |error: io::Error| Error::io("write a part of", key, &error);
+        let mut linked = fs::hard_link(file, &path);
+        if matches!(&linked, Err(error) if error.kind() == io::ErrorKind::AlreadyExists) {
+            // Sent before, perhaps as another file.
+            fs::remove_file(&path).map_err(fail)?;
+            linked = fs::hard_link(file, &path);
+        }
+        if linked.is_ok() {
+            return placed(key, number, &path);
+        }
+        // Another file system, or one without second names.
+        let temporary = self.temporary();
+        let copied = fs::copy(file, &temporary).and_then(|_| File::open(&temporary)?.sync_all());
+        if let Err(error) = copied {
+            let _ = fs::remove_file(&temporary);
+            return Err(Error::io("read a part of", key, &error));
+        }
+        place_part(key, upload, number, &temporary, &path)
+    }
+
+    /// Where a part goes.
+    fn part_path(&self, key: &str, upload: &UploadId, number: u32) -> Result<PathBuf> {
         if number == 0 || number > crate::PART_NUMBER_MAX {
             let limit = crate::PART_NUMBER_MAX;
             return Err(Error::invalid(
@@ -157,24 +192,7 @@ impl Inner {
                 format!("part number {number} is outside 1 to {limit}"),
             ));
         }
-        let folder = self.upload_folder(key, upload)?;
-        let temporary = self.write_temporary(key, bytes)?;
-        let path = folder.join(part_name(number));
-        if let Err(error) = fs::rename(&temporary, &path) {
-            let _ = fs::remove_file(&temporary);
-            return Err(match error.kind() {
-                io::ErrorKind::NotFound => Error::upload_gone(key, &upload.0),
-                _ => Error::io("write a part of", key, &error),
-            });
-        }
-        let fail = |error: io::Error| Error::io("write a part of", key, &error);
-        sync_folder(&path).map_err(fail)?;
-        let metadata = fs::metadata(&path).map_err(fail)?;
-        Ok(Part {
-            number,
-            size: metadata.len(),
-            etag: etag(&metadata),
-        })
+        Ok(self.upload_folder(key, upload)?.join(part_name(number)))
     }
 
     pub(super) fn list_parts(&self, key: &str, upload: &UploadId) -> Result<Vec<Part>> {
@@ -375,6 +393,36 @@ impl Inner {
             ))
         }
     }
+}
+
+/// Makes a finished file the part `number` of an upload.
+fn place_part(
+    key: &str,
+    upload: &UploadId,
+    number: u32,
+    temporary: &Path,
+    path: &Path,
+) -> Result<Part> {
+    if let Err(error) = fs::rename(temporary, path) {
+        let _ = fs::remove_file(temporary);
+        return Err(match error.kind() {
+            io::ErrorKind::NotFound => Error::upload_gone(key, &upload.0),
+            _ => Error::io("write a part of", key, &error),
+        });
+    }
+    placed(key, number, path)
+}
+
+/// Makes a part's name durable and says what it is.
+fn placed(key: &str, number: u32, path: &Path) -> Result<Part> {
+    let fail = |error: io::Error| Error::io("write a part of", key, &error);
+    sync_folder(path).map_err(fail)?;
+    let metadata = fs::metadata(path).map_err(fail)?;
+    Ok(Part {
+        number,
+        size: metadata.len(),
+        etag: etag(&metadata),
+    })
 }
 
 /// What lies in `folder` and was last changed this long ago.

@@ -96,7 +96,7 @@ fn close(spooled: &Spooled) -> io::Result<()> {
         .map_or(1, |part| part.number + 1);
     let path = spooled.part_path(number);
     if path.exists() {
-        let init = fs::read(spooled.folder.join("init.mp4"))?;
+        let init = fs::read(spooled.init_path())?;
         let found = scan(&path, &init, number)?;
         match found {
             Some(part) => {
