@@ -173,6 +173,11 @@ async fn recordings_come_from_the_egress_store() {
         .put("vod/x/index.m3u8", text.into(), label)
         .await
         .unwrap();
+    let long = text.repeat(1000);
+    store
+        .put("vod/x/long.m3u8", long.into(), label)
+        .await
+        .unwrap();
     store
         .put("vod/x/1.m4s", vec![5; 300_000].into(), label)
         .await
@@ -198,6 +203,12 @@ async fn recordings_come_from_the_egress_store() {
         .ask("GET", "/vod/x/1.m4s?a=b", &[("range", "bytes=299999-")])
         .await;
     assert_eq!((part.status, &part.body[..]), (206, &[5][..]));
+    // The first answer, not only what the cache gives later.
+    let long = edge
+        .ask("GET", "/vod/x/long.m3u8", &[("accept-encoding", "gzip")])
+        .await;
+    assert_eq!(long.header("content-encoding"), "gzip");
+    assert!(long.body.len() < 1000, "{}", long.body.len());
     let missing = edge.get("/vod/y/index.m3u8").await;
     assert_eq!(
         (missing.status, missing.header("cache-control")),

@@ -187,7 +187,8 @@ impl Entry {
     }
 }
 
-fn is_text(headers: &HeaderMap) -> bool {
+/// Whether compressing a body with these headers is worth it.
+pub fn is_text(headers: &HeaderMap) -> bool {
     let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());

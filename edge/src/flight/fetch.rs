@@ -35,6 +35,9 @@ const COMEBACK_EVERY: Duration = Duration::from_millis(250);
 /// An origin that sends nothing for this long in the middle of a body will not go on.
 const BODY_STALL_MAX: Duration = Duration::from_secs(5);
 
+/// Text up to this is no burden in memory: a playlist of 12 h of segments has half of it.
+const TEXT_BYTES_MAX: u64 = 1 << 20;
+
 /// Everything a fetch needs.
 #[derive(Debug)]
 pub struct Fetcher {
@@ -209,10 +212,16 @@ impl Fetcher {
         }
         let said = streaming_headers(&headers, &self.served_by);
         let filling = Filling::new(said, length, Arc::clone(&self.budget));
-        landing.set(State::Filling(Arc::clone(&filling)));
+        let whole = is_told_whole(target.kind, &headers, length);
+        if !whole {
+            landing.set(State::Filling(Arc::clone(&filling)));
+        }
         if let Err(reason) = self.fill(target, &filling, &headers, chunks, rest).await {
-            self.metrics.upstream_failures.inc();
             tracing::warn!(key = %target.key, reason, got = filling.total(), "a body broke off");
+            if whole {
+                return self.fail(landing, Failure::Unreachable(reason));
+            }
+            self.metrics.upstream_failures.inc();
             filling.break_off();
             return;
         }
@@ -324,6 +333,13 @@ impl Fetcher {
 /// Only what never changes, and what is too large to fetch again lightly.
 fn is_worth_disk(kind: Kind, bytes: u64) -> bool {
     matches!(kind, Kind::Media | Kind::Vod) && bytes > SMALL_BYTES_MAX as u64
+}
+
+/// Playlists and lists of a store: read to their end first, so that already the first answer is
+/// compressed.
+fn is_told_whole(kind: Kind, headers: &HeaderMap, length: Option<u64>) -> bool {
+    let is_small = length.is_some_and(|length| length <= TEXT_BYTES_MAX);
+    kind == Kind::Vod && is_small && crate::cache::is_text(headers)
 }
 
 fn chunks_of(body: Incoming) -> Chunks {
