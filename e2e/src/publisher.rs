@@ -65,12 +65,17 @@ impl Publisher {
     /// Sends tags at the pace of their timestamps; `false` when the origin does not take them any
     /// more.
     pub async fn send_live(&mut self, tags: impl IntoIterator<Item = Tag>) -> bool {
+        self.send_at_speed(tags, 1).await
+    }
+
+    /// The same, so many times faster.
+    pub async fn send_at_speed(&mut self, tags: impl IntoIterator<Item = Tag>, speed: u32) -> bool {
         let started = tokio::time::Instant::now();
         let mut first_ms = None;
         for tag in tags {
             let first_ms = *first_ms.get_or_insert(tag.timestamp_ms);
             let after_ms = tag.timestamp_ms.wrapping_sub(first_ms);
-            let due = started + Duration::from_millis(after_ms.into());
+            let due = started + Duration::from_millis(after_ms.into()) / speed;
             tokio::time::sleep_until(due).await;
             if !self.send([tag]).await {
                 return false;
