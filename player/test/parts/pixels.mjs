@@ -1,6 +1,6 @@
 // Every projection × stereo layout: the colour on the canvas where a direction is drawn must be that direction's.
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { newPage, playing } from '../lib/browser.mjs';
 import { colour, directions, LAYOUTS, SHAPES } from '../lib/pattern.mjs';
 
@@ -39,27 +39,42 @@ async function look(page, list) {
   }, list);
 }
 
-/** As a desk and as a phone show it. */
+const DESK = { width: 960, height: 600 };
+const AHEAD = 'yaw=25&pitch=12&fov=100';
+
+/** As a desk and as a phone show it, and what lies behind and above. */
 async function photograph(page, name) {
   const usual = page.viewportSize();
-  for (const [device, size] of [
-    ['desktop', { width: 960, height: 600 }],
-    ['phone', { width: 390, height: 780 }],
+  for (const [view, size, hash] of [
+    ['desktop', DESK, AHEAD],
+    ['phone', { width: 390, height: 780 }, AHEAD],
+    ['back', DESK, 'yaw=180&pitch=0&fov=100'],
+    ['up', DESK, 'yaw=0&pitch=90&fov=100'],
   ]) {
     await page.setViewportSize(size);
-    await page.evaluate(async () => {
-      location.hash = 'yaw=25&pitch=12&fov=100';
+    await page.evaluate(async (to) => {
+      location.hash = to;
       for (let i = 0; i < 10; i++) await new Promise(requestAnimationFrame);
-    });
-    await page.screenshot({ path: `${name}-${device}.png` });
+    }, hash);
+    await page.screenshot({ path: `${name}-${view}.png` });
   }
   await page.setViewportSize(usual);
 }
 
+/** A pattern's playlist again and again, so that there is time to switch. */
+function repeat(folder, times) {
+  const [head, ...segments] = readFileSync(`${folder}/index.m3u8`, 'utf8').split(/(?=#EXTINF)/);
+  const once = segments.join('').replace('#EXT-X-ENDLIST\n', '');
+  const all = Array(times).fill(once).join('#EXT-X-DISCONTINUITY\n');
+  writeFileSync(`${folder}/long.m3u8`, `${head}${all}#EXT-X-ENDLIST\n`);
+}
+
 /** A recording with an equirectangular rung and an equi-angular one. */
 function rungs(folder) {
-  const variant = (name, width, kilobits) =>
-    `#EXT-X-STREAM-INF:BANDWIDTH=${kilobits}000,RESOLUTION=${width}x720,CODECS="avc1.640020"\n../${name}/index.m3u8\n`;
+  const variant = (name, width, kilobits) => {
+    repeat(`${folder}/${name}`, 10);
+    return `#EXT-X-STREAM-INF:BANDWIDTH=${kilobits}000,RESOLUTION=${width}x720,CODECS="avc1.640020"\n../${name}/long.m3u8\n`;
+  };
   mkdirSync(`${folder}/two-shapes`, { recursive: true });
   writeFileSync(
     `${folder}/two-shapes/index.m3u8`,
