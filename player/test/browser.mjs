@@ -1,6 +1,7 @@
 // The built page in Chromium: pixels of every projection and layout, life of a live stream, accessibility, headset.
 // `node test/browser.mjs [pixels|seams|live|vod|weight|access|headset|operator …]` runs some of it; SHOTS=folder keeps screenshots.
-import { mkdirSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launch } from './lib/browser.mjs';
@@ -17,10 +18,14 @@ import { weight } from './parts/weight.mjs';
 
 const parts = { pixels, seams, live, vod, weight, access, headset, operator };
 const wanted = process.argv.slice(2);
-// Patterns are made once per machine; live streams are made anew.
+// Patterns are made once per machine and version of what makes them; live streams are made anew.
+const makers = ['pattern', 'smooth'].map((name) =>
+  readFileSync(new URL(`lib/${name}.mjs`, import.meta.url)),
+);
+const version = createHash('sha256').update(Buffer.concat(makers)).digest('hex').slice(0, 8);
 const media =
   process.env.PLAYER_TEST_MEDIA ??
-  join(tmpdir(), `panocast-player-test-${process.getuid?.() ?? 0}`);
+  join(tmpdir(), `panocast-player-test-${process.getuid?.() ?? 0}-${version}`);
 const shots = process.env.SHOTS;
 if (shots) mkdirSync(shots, { recursive: true });
 rmSync(`${media}/hls`, { recursive: true, force: true });

@@ -66,7 +66,7 @@ function labels(eye) {
     text('FRONT', 0, 0),
     text('RIGHT', -90, 0),
     text('LEFT', 90, 0),
-    text('BACK', 179, 0),
+    text('BACK', 165, 0),
     text('UP', 0, 60),
     text('DOWN', 0, -60),
     text(mark, 0, -12),
