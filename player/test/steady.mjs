@@ -27,7 +27,10 @@ const WARM_UP_MS = 60_000;
 const GROWTH_MAX = { heap: 2 * 2 ** 20, process: 30 * 2 ** 20 };
 const MIB = 2 ** 20;
 
-/** Memory of the browser's processes, shared pages divided among those who share them. */
+/**
+ * Memory of the browser's processes without what is mapped from files: the program's own pages count for more as soon as
+ * another browser on this machine, with which they were shared, ends.
+ */
 function processes(root) {
   const parents = new Map();
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
@@ -42,7 +45,8 @@ function processes(root) {
   return [...parents.keys()].filter(ours).reduce((sum, pid) => {
     try {
       const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
-      return sum + Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0) * 1024;
+      const kib = (name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(rollup)?.[1] ?? 0);
+      return sum + (kib('Pss_Anon') + kib('Pss_Shmem')) * 1024;
     } catch {
       return sum;
     }
