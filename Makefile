@@ -59,7 +59,7 @@ glass: ## Join time, latency and stalls over ten minutes, every projection, in C
 
 players: ## Other people's players through faults, each alone; writes docs/ref/players.md
 	@scripts/install test
-	cargo build --release --locked -p origin -p edge -p test-source --bins
+	cargo build --release --locked --workspace --bins
 	node e2e/browser/players.mjs --write docs/ref/players.md
 
 DEATHS ?= 10
