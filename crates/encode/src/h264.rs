@@ -34,10 +34,8 @@ pub const ENCODERS: &[&str] = &[
     "libopenh264",
 ];
 
-/// A preset of ours for libx264: the quality of veryfast within 0.1 dB for less time. Large
-/// pictures are coded as superfast does with the refinement of veryfast, for four fifths of
-/// veryfast's time; small ones, where that would cost quality and time matters little, as veryfast
-/// does.
+/// A preset of ours for libx264: veryfast, in large pictures with one B-picture less in a row, which
+/// costs no quality and saves a little time (docs/design/ladder.md).
 pub const PRESET_LIVE: &str = "live";
 
 /// Pixels from which on [`PRESET_LIVE`] takes a picture for large.
@@ -360,7 +358,6 @@ fn options(settings: &Settings) -> Dictionary<'static> {
     match settings.encoder.as_str() {
         "libx264" => {
             let preset = match settings.preset.as_str() {
-                PRESET_LIVE if is_large(settings) => "superfast",
                 PRESET_LIVE => "veryfast",
                 named => named,
             };
@@ -402,8 +399,8 @@ fn is_large(settings: &Settings) -> bool {
 fn x264_params(settings: &Settings) -> String {
     let mut params = "keyint=infinite:scenecut=0:open-gop=0:aud=0:annexb=1".to_owned();
     let is_live = settings.preset == PRESET_LIVE;
-    if is_live && is_large(settings) {
-        params.push_str(":subme=2");
+    if is_live && is_large(settings) && settings.b_pictures.is_none() {
+        params.push_str(":bframes=2");
     }
     if let Some(pictures) = settings.lookahead {
         params.push_str(&format!(":rc-lookahead={pictures}"));
