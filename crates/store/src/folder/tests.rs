@@ -107,3 +107,25 @@ async fn an_upload_id_cannot_name_another_folder() {
 }
 
 use std::fs::File;
+
+/// A file of the same file system becomes a part by name, one of another by copying.
+#[tokio::test]
+async fn a_file_becomes_a_part_without_being_copied_where_that_is_possible() {
+    use std::os::unix::fs::MetadataExt as _;
+    let (folder, store) = store().await;
+    let upload = store.create_upload("a", Label::default()).await.unwrap();
+    let near = folder.path().join("near");
+    fs::write(&near, "near").unwrap();
+    let other = tempfile::tempdir_in("/dev/shm").unwrap();
+    let far = other.path().join("far");
+    fs::write(&far, "far").unwrap();
+    let mut parts = Vec::new();
+    for (number, file, names) in [(1, &far, 1), (2, &near, 2)] {
+        let sent = store.put_part_file("a", &upload, number, file).await;
+        parts.push(sent.unwrap());
+        assert_eq!(fs::metadata(file).unwrap().nlink(), names);
+    }
+    assert_eq!(store.list_parts("a", &upload).await.unwrap(), parts);
+    let new = folder.path().join("root/.panocast/new");
+    assert_eq!(fs::read_dir(new).unwrap().count(), 0);
+}
