@@ -16,7 +16,6 @@ use vod_common::*;
 const PLAYING_MAX: Duration = Duration::from_secs(180);
 
 #[tokio::test]
-#[ignore = "not seen to pass yet; needs `npm ci` in e2e/browser"]
 async fn our_page_and_shaka_play_every_rung_and_seek() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let site = Site::in_folder(folder.path());

@@ -177,7 +177,7 @@ fn info(plan: &Plan) -> serde_json::Value {
         "rungs": rungs,
         "started_at": plan.started_at,
         "duration": plan.seconds(),
-        "state": "ended",
+        // No `state`: what has one is a live stream to the page, which then waits for its return.
     })
 }
 

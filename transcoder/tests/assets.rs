@@ -103,6 +103,7 @@ async fn how_pictures_lie_on_the_sphere_is_said_wherever_players_look() {
                 &30.0.into()
             )
         );
+        assert_eq!(info.get("state"), None, "a page waits for what has one");
     }
 }
 
