@@ -15,7 +15,7 @@ use std::{
 };
 
 use flv::Event;
-use hls::{Snapshot, Tracks};
+use hls::{Snapshot, Tail, Tracks};
 use media::{Immersive, Timeline, Track, timeline};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -356,14 +356,20 @@ impl Core {
 
     /// Starts a run whose numbers lie above everything served before; `false` when it cannot start.
     fn start_run(&mut self, wall: SystemTime) -> bool {
-        self.start_own(wall, (0, 0), self.announced.clone())
+        // Right behind what a killed process before this one left; two origins go on from each other.
+        let settings = run::settings(&self.config);
+        let memory = &self.environment.memory;
+        let first = self.run.is_none();
+        let tail = first.then(|| memory.tail(&self.name, &settings, wall));
+        self.start_own(wall, (0, 0), tail.flatten(), self.announced.clone())
     }
 
-    /// The same, with numbers at or above `least` too.
+    /// The same, with numbers at or above `least` too, or right behind `tail`.
     pub(super) fn start_own(
         &mut self,
         wall: SystemTime,
         least: (u64, u64),
+        tail: Option<Tail>,
         tracks: Tracks,
     ) -> bool {
         let seconds = u64::try_from(unix_micros(wall) / 1_000_000).unwrap_or(0);
@@ -374,12 +380,6 @@ impl Core {
             .max(discontinuities + 1)
             .max(least.1);
         let name = epoch::name(wall);
-        // A pair goes on from each other; a single origin from where the process before it was killed.
-        let alone = self.twin.is_none() && self.run.is_none();
-        let settings = run::settings(&self.config);
-        let tail = alone
-            .then(|| self.environment.memory.tail(&self.name, &settings, wall))
-            .flatten();
         let start = Start {
             epoch: name.clone(),
             first_msn: seconds.max(next_msn).max(least.0),

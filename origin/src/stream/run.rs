@@ -248,6 +248,7 @@ impl Run {
             served: self.packager.constants().is_some(),
             constants: self.packager.constants(),
             inits: renditions.filter_map(newest).collect(),
+            tail: self.packager.tail(),
         }
     }
 

@@ -108,10 +108,12 @@ impl Core {
                 Output::Own {
                     msn,
                     discontinuity_sequence,
+                    tail,
                     tracks,
                 } => {
-                    info!(stream = self.name, "numbering of our own");
-                    self.start_own(wall, (msn, discontinuity_sequence), tracks);
+                    let goes_on = tail.is_some();
+                    info!(stream = self.name, goes_on, "numbering of our own");
+                    self.start_own(wall, (msn, discontinuity_sequence), tail, tracks);
                 }
                 Output::Join(join, tracks) => {
                     let (msn, epoch, offset_ms) =

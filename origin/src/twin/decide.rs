@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hls::Tracks;
+use hls::{Tail, Tracks};
 
 use super::{
     BACKOFF_MAX, HOLD_MAX, HOLD_RECOGNISED_MAX, PEER_LOST, SETTLED_MIN,
@@ -173,7 +173,8 @@ impl Twin {
         }
         let tracks = hold.tracks.clone();
         if !goes_on {
-            self.begin_own(own, tracks);
+            let tail = self.left_by_peer(own, hold.since);
+            self.begin_own(own, tracks, tail);
         } else if let Reason::Break(reason) = reason {
             self.outputs
                 .push_back(Output::Break(Break { tracks, reason }));
@@ -183,7 +184,22 @@ impl Twin {
         }
     }
 
-    pub(super) fn begin_own(&mut self, own: Own<'_>, tracks: Tracks) {
+    /// Where the peer's viewers stand, if its publisher has gone and its numbers are above ours: an encoder that only
+    /// fails over has come here, and they follow.
+    fn left_by_peer(&self, own: Own<'_>, since: Duration) -> Option<Tail> {
+        let fresh = self.peer.facts.as_ref().filter(|(_, at)| *at >= since);
+        let (facts, _) = fresh.filter(|(facts, _)| facts.settings == self.settings)?;
+        let run = facts
+            .run
+            .as_ref()
+            .filter(|run| run.served && facts.state == State::Waiting)?;
+        let (msn, discontinuity_sequence) = own.shown();
+        let above =
+            |tail: &Tail| tail.msn >= msn && tail.discontinuity_sequence >= discontinuity_sequence;
+        run.tail.filter(above)
+    }
+
+    pub(super) fn begin_own(&mut self, own: Own<'_>, tracks: Tracks, tail: Option<Tail>) {
         let theirs = self
             .peer
             .facts
@@ -199,6 +215,7 @@ impl Twin {
         self.outputs.push_back(Output::Own {
             msn: msn.unwrap_or(0),
             discontinuity_sequence: sequence.unwrap_or(0),
+            tail,
             tracks,
         });
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use hls::{Boundary, Constants};
+use hls::{Boundary, Constants, Tail};
 use media::VIDEO_TIMESCALE;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,9 @@ pub struct RunFacts {
     /// Each rendition's newest init segment.
     #[serde(default)]
     pub inits: BTreeMap<String, u32>,
+    /// Where it stands, for whoever must go on from there.
+    #[serde(default)]
+    pub tail: Option<Tail>,
 }
 
 /// A keyframe that was published (in a stream of sound alone: a unit that opened a segment).
@@ -241,7 +244,33 @@ impl RunFacts {
                 within("part target", part, 1, constants.target_ticks())?;
             }
         }
-        Ok(())
+        match &self.tail {
+            Some(tail) => self.check_tail(tail, wall_micros),
+            None => Ok(()),
+        }
+    }
+
+    fn check_tail(&self, tail: &Tail, wall_micros: i64) -> Result<(), Implausible> {
+        // The open segment's number, or the next.
+        let least = self.next_msn.saturating_sub(1);
+        within("tail's number", tail.msn, least, self.next_msn)?;
+        let least = self.discontinuity_sequence.saturating_sub(1);
+        let most = self.discontinuity_sequence;
+        within(
+            "tail's discontinuity sequence",
+            tail.discontinuity_sequence,
+            least,
+            most,
+        )?;
+        let (least, most) = (
+            wall_micros - DATE_OFF_MAX_MICROS,
+            wall_micros + DATE_OFF_MAX_MICROS,
+        );
+        within("tail's date", tail.date_micros, least, most)?;
+        match Some(tail.constants) == self.constants {
+            true => Ok(()),
+            false => Err(Implausible::Order("constants")),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use hls::{Boundary, Tracks};
+use hls::{Boundary, Tail, Tracks};
 use media::{AccessUnit, Kind, Timescale, timeline};
 
 use super::{
@@ -57,6 +57,8 @@ pub enum Output {
         msn: u64,
         /// The discontinuity sequence, at least.
         discontinuity_sequence: u64,
+        /// Where viewers were left; its numbers are used then.
+        tail: Option<Tail>,
         /// The source.
         tracks: Tracks,
     },
@@ -286,7 +288,7 @@ impl Twin {
         } else if self.may_continue(run, now) {
             self.outputs.push_back(Output::Break(mark));
         } else {
-            self.begin_own(own, mark.tracks);
+            self.begin_own(own, mark.tracks, None);
         }
     }
 

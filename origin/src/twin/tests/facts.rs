@@ -1,6 +1,6 @@
 //! What a peer says is believed only if it can be true.
 
-use hls::Boundary;
+use hls::{Boundary, Constants, Tail};
 
 use crate::twin::{
     Facts, RunFacts, Settings,
@@ -34,14 +34,25 @@ fn facts() -> Facts {
         age_ms: 40,
         boundary: Some(boundary),
     };
+    let constants = Constants {
+        target_duration: 2,
+        part_target: Some(180_000),
+    };
     let run = RunFacts {
         epoch: "abc".into(),
         origin_msn: next - 2,
         next_msn: next,
         discontinuity_sequence: 4,
         served: true,
-        constants: None,
+        constants: Some(constants),
         inits: Default::default(),
+        tail: Some(Tail {
+            msn: next - 1,
+            date_micros: WALL,
+            discontinuity: false,
+            discontinuity_sequence: 4,
+            constants,
+        }),
     };
     Facts {
         state: State::Live,
@@ -74,6 +85,14 @@ fn numbers_ahead_of_the_clock_are_not_believed() {
     refused(|facts| run(facts).discontinuity_sequence = u64::MAX);
     refused(|facts| run(facts).epoch = "../up".into());
     refused(|facts| run(facts).epoch = String::new());
+    fn tail(facts: &mut Facts) -> &mut Tail {
+        run(facts).tail.as_mut().expect("a tail")
+    }
+    refused(|facts| tail(facts).msn += 2);
+    refused(|facts| tail(facts).msn -= 1);
+    refused(|facts| tail(facts).discontinuity_sequence = 5);
+    refused(|facts| tail(facts).date_micros = i64::MIN);
+    refused(|facts| tail(facts).constants.target_duration = 3);
 }
 
 #[test]

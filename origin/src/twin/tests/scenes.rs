@@ -158,22 +158,26 @@ fn p26_an_encoder_that_fails_over_is_numbered_above() {
     let mut bench = Bench::new(shape((30, 1), 60));
     bench.connect(0, ms(0), ms(0));
     bench.run(s(30));
-    let last = bench
-        .media(0, "source")
-        .and_then(|media| media.last_msn())
-        .unwrap();
-    bench.disconnect(0);
-    bench.connect(1, s(2), ms(0));
-    bench.run(s(30));
-    let media = bench.media(1, "source").unwrap();
-    assert!(media.listed().first().unwrap().msn > last);
-    // And back: to numbers above those, in the backup's run or a new one.
-    let last = media.last_msn().unwrap();
-    bench.disconnect(1);
-    bench.connect(0, s(2), ms(0));
-    bench.run(s(30));
-    let media = bench.media(0, "source").unwrap();
-    assert!(media.last_msn().unwrap() > last);
+    // There and back again.
+    for (left, taken) in [(0, 1), (1, 0), (0, 1)] {
+        bench.disconnect(left);
+        let before = bench.media(left, "source").unwrap();
+        bench.connect(taken, s(2), ms(0));
+        bench.run(s(14));
+        let media = bench.media(taken, "source").unwrap();
+        let first = media.listed().first().unwrap();
+        assert_eq!(
+            Some(first.msn),
+            before.last_msn().map(|last| last + 1),
+            "players find their place"
+        );
+        let breaks = media
+            .listed()
+            .iter()
+            .filter(|segment| segment.discontinuity && !segment.gap);
+        assert_eq!(breaks.count(), 1);
+        assert_eq!(media.constants(), before.constants());
+    }
 }
 
 #[test]
