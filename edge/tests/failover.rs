@@ -199,6 +199,53 @@ async fn p1_p28_a_resting_stream_stays_200_and_a_dead_one_does_not() {
 }
 
 #[tokio::test]
+async fn p28_what_is_too_far_ahead_for_a_frozen_primary_is_asked_of_the_backup() {
+    // As rfc8216bis section 6.2.5.2 has it: two segments past the end is a mistake of the client's.
+    let primary = Origin::start(|key, _| async move {
+        match key.contains("_HLS_msn=14") {
+            true => respond(400, "no-store", "too far ahead"),
+            false => live(9),
+        }
+    });
+    let backup = Origin::start(|_, _| async { live(14) });
+    let edge = Edge::start(config(&[&primary, &backup])).await;
+    let ahead = format!("{PLAYLIST}?_HLS_msn=14&_HLS_part=0");
+    let got = edge.get(&ahead).await;
+    assert_eq!((got.status, got.body), (200, playlist(14).into()));
+}
+
+#[tokio::test]
+async fn p26_a_backup_that_has_it_later_answers_while_the_primary_blocks() {
+    let primary = Origin::start(|key, _| async move {
+        match key.contains("_HLS_msn") {
+            true => std::future::pending().await,
+            false => live(9),
+        }
+    });
+    let asked = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&asked);
+    let backup = Origin::start(move |_, _| {
+        let turn = counted.fetch_add(1, Relaxed);
+        async move {
+            match turn {
+                0..2 => respond(404, "max-age=1", "not yet"),
+                _ => live(10),
+            }
+        }
+    });
+    let edge = Edge::with_hand(config(&[&primary, &backup])).await;
+    let ahead = format!("{PLAYLIST}?_HLS_msn=10&_HLS_part=0");
+    let time_passes = async {
+        while asked.load(Relaxed) < 3 {
+            edge.advance(Duration::from_millis(50));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let (got, ()) = tokio::join!(edge.get(&ahead), time_passes);
+    assert_eq!((got.status, got.body), (200, playlist(10).into()));
+}
+
+#[tokio::test]
 async fn r2_media_outlives_its_origins_and_live_playlists_do_not() {
     let mut origin = Origin::start(|key, _| async move {
         match key.ends_with("m3u8") {

@@ -5,9 +5,11 @@
 //!      |\-- 404, 400, failure, frozen, behind > next origin
 //!      |\-- starts later or earlier ---------> next origin
 //!      |\-- went down meanwhile -------------> next origin
-//!      \--- no answer when one was due ------> next origin as well; first good answer is taken
+//!      \--- no answer when one was due ------> next origin as well, again and again if that has
+//!                                             nothing yet; first good answer is taken
 //! ```
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,10 @@ const DUE_AT_ONCE: Duration = Duration::from_millis(750);
 
 /// Without having seen the playlist: a segment's worth.
 const TARGET_GUESS: Duration = Duration::from_secs(2);
+
+/// While one origin holds a question, those that had nothing to say are asked again this often: an encoder that only
+/// fails over may have come to them.
+const AGAIN_EVERY: Duration = Duration::from_millis(500);
 
 /// An origin blocks for 9 s at most; after this nobody will answer any more.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,26 +107,38 @@ enum Rank {
 impl Origins {
     /// Asks until an answer can be given to viewers.
     pub async fn ask(&self, target: &Target<'_>) -> Verdict {
-        let mut order = self.in_order().into_iter();
+        let mut order = VecDeque::from(self.in_order());
+        let mut empty_handed = Vec::new();
         let mut attempts: FuturesUnordered<Attempt<'_>> = FuturesUnordered::new();
         let mut fallback: Option<(Rank, Verdict)> = None;
         let mut reason = "no origin is configured".to_owned();
         let due = self.due(target);
-        if let Some(first) = order.next() {
+        if let Some(first) = order.pop_front() {
             attempts.push(self.attempt(first, target));
         }
         loop {
             let waiting = !attempts.is_empty();
+            let blocks = target.blocking != Blocking::No;
+            let pause = match order.is_empty() {
+                false => Some(due),
+                true => (blocks && !empty_handed.is_empty()).then_some(AGAIN_EVERY),
+            };
             let overdue = async {
-                if order.len() == 0 {
-                    std::future::pending::<()>().await;
+                match pause {
+                    Some(pause) => self.clock.sleep(pause).await,
+                    None => std::future::pending().await,
                 }
-                self.clock.sleep(due).await;
             };
             let judged = tokio::select! {
-                Some((_, judged)) = attempts.next(), if waiting => judged,
+                Some((origin, judged)) = attempts.next(), if waiting => {
+                    empty_handed.push(origin);
+                    judged
+                }
                 () = overdue, if waiting => {
                     self.metrics.upstream_hedged.inc();
+                    if order.is_empty() {
+                        order.extend(empty_handed.drain(..));
+                    }
                     Judged::Useless(reason.clone())
                 }
                 else => break,
@@ -134,7 +152,7 @@ impl Origins {
                 }
                 Judged::Useless(why) => reason = why,
             }
-            match order.next() {
+            match order.pop_front() {
                 Some(next) => attempts.push(self.attempt(next, target)),
                 None if attempts.is_empty() => break,
                 None => {}
