@@ -230,10 +230,14 @@ async fn p26_an_encoder_that_only_fails_over_is_one_discontinuity() {
     second.abort();
     assert!(kept.failures.is_empty(), "{:#?}", kept.failures);
     let segments = &kept.segments;
+    let numbers = segments.iter().map(|segment| segment.msn);
+    let mut numbers: Vec<u64> = numbers.chain(kept.gaps.iter().copied()).collect();
+    numbers.sort_unstable();
     assert!(
-        segments.windows(2).all(|two| two[1].msn > two[0].msn),
-        "numbers go on above"
+        numbers.windows(2).all(|two| two[1] == two[0] + 1),
+        "no number is left out: {numbers:?}"
     );
+    assert_eq!(kept.gaps.len(), 3, "of what was lost: {:?}", kept.gaps);
     let breaks = segments
         .windows(2)
         .filter(|two| two[1].discontinuities != two[0].discontinuities);

@@ -36,6 +36,8 @@ pub struct Kept {
     pub failures: Vec<String>,
     /// In order.
     pub segments: Vec<Segment>,
+    /// Numbers of segments that were lost.
+    pub gaps: Vec<u64>,
     inits: BTreeMap<String, Bytes>,
     /// First and next number and discontinuity sequence of the newest playlist.
     reached: (u64, u64, u64),
@@ -90,7 +92,10 @@ impl Kept {
         for unit in &media.segments {
             discontinuities += u64::from(unit.discontinuity);
             let last = self.segments.last().map_or(0, |segment| segment.msn);
-            if unit.msn > last {
+            let last = self.gaps.last().map_or(last, |gap| last.max(*gap));
+            if unit.msn > last && unit.gap {
+                self.gaps.push(unit.msn);
+            } else if unit.msn > last {
                 self.keep(folder, unit, discontinuities).await;
             }
         }
@@ -111,10 +116,7 @@ impl Kept {
     }
 
     async fn keep(&mut self, folder: &str, unit: &Unit, discontinuities: u64) {
-        let Some(init) = unit.map.clone().filter(|_| !unit.gap) else {
-            self.failures.push(format!("segment {} is a gap", unit.msn));
-            return;
-        };
+        let init = unit.map.clone().expect("fragmented media has maps");
         if !self.inits.contains_key(&init) {
             let Some(bytes) = self.get(&format!("{folder}/{init}")).await else {
                 return;
@@ -151,6 +153,7 @@ impl Kept {
     /// Fails unless every answer was good, and every segment came, one after the other.
     pub fn assert_whole(&self) {
         assert!(self.failures.is_empty(), "{:#?}", self.failures);
+        assert!(self.gaps.is_empty(), "gaps: {:?}", self.gaps);
         let numbers: Vec<u64> = self.segments.iter().map(|segment| segment.msn).collect();
         assert!(!numbers.is_empty(), "something was kept");
         assert!(
