@@ -241,7 +241,6 @@ async fn slow(http: u16, index: usize) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not yet seen to pass from end to end"]
 async fn r4_p30_a_notice_under_load_breaks_nothing() {
     let moto = moto::Moto::start();
     let folder = tempfile::tempdir().expect("temporary folder");
