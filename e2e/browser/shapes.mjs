@@ -112,7 +112,7 @@ export async function shapes(browser, folder, settings) {
           undefined, { timeout: 60_000 });
         const wrong = await judge(page, projection, layout);
         found[`${projection}, ${layout}`] = wrong;
-        console.log(`${wrong.length > 0 ? 'WRONG' : 'right'}  ${projection}, ${layout}`);
+        console.log(`${wrong.length > 0 ? 'WRONG' : 'right'}  ${projection}, ${layout}`, ...wrong);
         await page.close();
       } finally {
         await panocast.stop();
