@@ -31,20 +31,26 @@ function shows(projection, yaw, pitch) {
   return Math.cos(y) > 0 && Math.abs(Math.tan(y)) < 0.95 && Math.tan(p) / Math.cos(y) < 0.95;
 }
 
-/** Turns the view to each direction and reads what is drawn there. */
-const colours = (page, directions) => page.evaluate(async (all) => {
+/** Turns the view; runs in the page. */
+async function turn([yaw, pitch]) {
+  location.hash = `yaw=${yaw}&pitch=${pitch}&fov=60`;
+  const there = ({ view }) => Math.abs(view.yaw - yaw) < 0.01 && Math.abs(view.pitch - pitch) < 0.01;
+  for (let i = 0; i < 100 && !there(window.panocast); i += 1) await new Promise(requestAnimationFrame);
+  if (!there(window.panocast)) throw new Error(`the view does not turn to ${yaw}, ${pitch}`);
+}
+
+/** What is drawn in each direction. */
+async function colours(page, directions) {
   const seen = [];
-  for (const [yaw, pitch] of all) {
-    location.hash = `yaw=${yaw}&pitch=${pitch}&fov=60`;
-    const { view } = window.panocast;
-    const there = () => Math.abs(window.panocast.view.yaw - yaw) < 0.01 && Math.abs(window.panocast.view.pitch - pitch) < 0.01;
-    for (let i = 0; i < 100 && !there(); i += 1) await new Promise(requestAnimationFrame);
-    if (!there()) throw new Error(`the view stays at ${JSON.stringify(view)}`);
-    const at = window.panocast.locate(yaw, pitch);
-    seen.push(window.panocast.readView(at[0], at[1]).slice(0, 3));
+  for (const direction of directions) {
+    await page.evaluate(turn, direction);
+    seen.push(await page.evaluate(([yaw, pitch]) => {
+      const [x, y] = window.panocast.locate(yaw, pitch);
+      return window.panocast.readView(x, y).slice(0, 3);
+    }, direction));
   }
   return seen;
-}, directions);
+}
 
 /** How many pixels around the middle of each eye's picture are red and blue, looking up at the letter in a headset. */
 const letters = (page) => page.evaluate(async (pitch) => {
@@ -84,6 +90,8 @@ async function judge(page, projection, layout) {
     if (rgb.some((level, k) => level > BRIGHT !== seen[i][k] > BRIGHT)) wrong.push(`at yaw ${yaw}: ${seen[i]}, wanted ${rgb}`);
   });
   if (layout !== 'mono' && shows(projection, 0, LETTER_PITCH)) {
+    // What lies ahead on the screen lies ahead in the headset.
+    await page.evaluate(turn, [0, 0]);
     const [left, right] = await letters(page);
     if (!(left.red > 20 && left.blue < left.red / 10)) wrong.push(`the left eye sees ${JSON.stringify(left)}`);
     if (!(right.blue > 20 && right.red < right.blue / 10)) wrong.push(`the right eye sees ${JSON.stringify(right)}`);
