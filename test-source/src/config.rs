@@ -145,9 +145,8 @@ impl Config {
             };
             let height = match self.projection {
                 Projection::Equirectangular | Projection::DualFisheye => eye / 2,
-                Projection::HalfEquirectangular => eye,
+                Projection::HalfEquirectangular | Projection::Rectilinear => eye,
                 Projection::Cubemap | Projection::EquiAngularCubemap => eye * 2 / 3,
-                Projection::Rectilinear => eye * 9 / 16,
             };
             let eyes = if self.stereo == StereoLayout::TopBottom {
                 2
@@ -323,6 +322,15 @@ mod tests {
         let file = File::parse("test.toml", "[test-source]\nwidht = 3\n").unwrap();
         let error = file.section::<Config>("test-source").unwrap_err();
         assert!(error.to_string().contains("widht"), "{error}");
+    }
+
+    #[test]
+    fn a_flat_picture_is_square_because_it_shows_as_much_upwards_as_sideways() {
+        let config = Config {
+            projection: Projection::Rectilinear,
+            ..Config::default()
+        };
+        assert_eq!(config.height(), config.width);
     }
 
     #[test]
