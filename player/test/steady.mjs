@@ -42,8 +42,11 @@ function processes(root) {
     }
   }
   const ours = (pid) => pid === root || (parents.has(pid) && ours(parents.get(pid)));
+  // Not this program, which serves the stream and notes each request, nor the encoder.
+  const browsers = (pid) => /^chrom/.test(readFileSync(`/proc/${pid}/comm`, 'utf8'));
   return [...parents.keys()].filter(ours).reduce((sum, pid) => {
     try {
+      if (!browsers(pid)) return sum;
       const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
       const kib = (name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(rollup)?.[1] ?? 0);
       return sum + (kib('Pss_Anon') + kib('Pss_Shmem')) * 1024;
