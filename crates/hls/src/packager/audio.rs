@@ -29,7 +29,10 @@ impl Packager {
             State::Cutting => self.release_audio(self.video_end),
             State::Stalled => {
                 let limit = newest - VIDEO_TIMESCALE.from_millis(STALL_HOLD_MS);
-                self.fill_stall(limit - self.delay);
+                self.fill_stall(Edge {
+                    dts: limit - self.delay,
+                    time: limit,
+                });
                 self.release_audio(limit);
             }
             _ => {}
@@ -38,16 +41,16 @@ impl Packager {
         Ok(Pushed::default())
     }
 
-    /// While pictures stand still, cuts a segment at every segment target before `until` (a decode
-    /// time).
-    pub(super) fn fill_stall(&mut self, until: i64) {
+    /// While pictures stand still, cuts a segment at every segment target before `until`. The picture there may be
+    /// shown with another delay than those before, and sound must not pass it.
+    pub(super) fn fill_stall(&mut self, until: Edge) {
         let target = VIDEO_TIMESCALE.ticks(self.config.segment_target);
         while let Some(slot) = self.slots.back() {
             let end = Edge {
                 dts: slot.start.dts + target,
                 time: slot.start.time + target,
             };
-            if until <= end.dts {
+            if until.dts <= end.dts || until.time <= end.time {
                 break;
             }
             self.release_audio(end.time);

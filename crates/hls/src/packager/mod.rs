@@ -309,7 +309,10 @@ impl Packager {
             if self.state == State::Cutting {
                 self.stall();
             }
-            self.fill_stall(newest - self.delay);
+            self.fill_stall(Edge {
+                dts: newest - self.delay,
+                time: newest,
+            });
         }
         // Sound that came ahead of its pictures stays, as far as the target duration has room for it.
         let room = self.schedule.limit();

@@ -147,7 +147,7 @@ impl Packager {
         if !unit.is_sync || behind || start.time < passed {
             return Ok(false);
         }
-        self.fill_stall(start.dts);
+        self.fill_stall(start);
         self.close_slot(start);
         let msn = self.open_video(unit, wall)?;
         self.raise(Event::VideoResumed { msn });

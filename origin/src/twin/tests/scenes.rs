@@ -181,6 +181,20 @@ fn p26_an_encoder_that_fails_over_is_numbered_above() {
 }
 
 #[test]
+fn p26_a_pause_while_the_other_comes_back_is_the_same_on_both() {
+    let mut bench = Bench::new(shape((30_000, 1001), 119));
+    bench.connect(0, ms(0), ms(0));
+    bench.connect(1, ms(0), ms(0));
+    bench.run(ms(14_001));
+    bench.disconnect(0);
+    bench.run(ms(7641));
+    bench.pause(ms(2169));
+    bench.connect(0, ms(300), ms(10));
+    bench.run(s(90));
+    locked(&bench);
+}
+
+#[test]
 fn p26_one_lost_connection_comes_back_into_the_same_run() {
     for lost in [0, 1] {
         let mut bench = Bench::new(shape((30_000, 1001), 60));
