@@ -18,6 +18,9 @@ const AUDIENCE: [(Manner, usize); 2] = [(Manner::Plain, 150), (Manner::LowLatenc
 /// One segment: what a viewer may miss at most.
 const SEGMENT: Duration = Duration::from_secs(2);
 
+/// Segments that an origin lists before the other may die: players are as far behind.
+const BEHIND: usize = 4;
+
 /// Segments that everybody must get after each blow.
 const GO_ON: u64 = 3;
 
@@ -84,7 +87,9 @@ impl Stage {
         until("both list the same segment last", PATIENCE, async || {
             let last = async |origin: &Origin| {
                 let text = origin.get("/hls/foo/source/index.m3u8").await.text();
+                let enough = text.matches("#EXTINF").count() >= BEHIND;
                 text.lines()
+                    .filter(|_| enough)
                     .rfind(|line| line.ends_with(".m4s"))
                     .map(str::to_owned)
             };
@@ -163,7 +168,6 @@ impl Browser {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a blocked reload may still meet a 404 while an origin comes back, and a busy machine stalls by itself"]
 async fn p26_r1_either_origin_may_be_killed() {
     let mut stage = Stage::start().await;
     let audience = stage.audience().await;
@@ -181,7 +185,6 @@ async fn p26_r1_either_origin_may_be_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a blocked reload may still meet a 404 while an origin comes back, and a busy machine stalls by itself"]
 async fn p26_p28_the_primary_may_say_nothing_or_only_what_is_old() {
     let stage = Stage::start().await;
     let audience = stage.audience().await;
