@@ -16,8 +16,11 @@ import blocked
 import edge
 import ingest
 import ladder
+import recording
+import vod
 
-SUITES = {"ingest": ingest.run, "ladder": ladder.run, "edge": edge.run, "blocked": blocked.run}
+SUITES = {"ingest": ingest.run, "recording": recording.run, "ladder": ladder.run, "edge": edge.run, "blocked": blocked.run,
+          "vod": vod.run}
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
