@@ -70,7 +70,7 @@ pub struct RunFacts {
     /// Each rendition's newest init segment.
     #[serde(default)]
     pub inits: BTreeMap<String, u32>,
-    /// Where it stands, for whoever must go on from there.
+    /// Where it stands, for whoever must go on from there: told when its publisher has gone and nobody else carried it.
     #[serde(default)]
     pub tail: Option<Tail>,
 }

@@ -457,7 +457,13 @@ impl Twin {
             settings: self.settings,
             state,
             settled_ms: u64::try_from(self.settled(now).as_millis()).unwrap_or(u64::MAX),
-            run: own.run.cloned(),
+            run: own.run.cloned().map(|run| RunFacts {
+                // Where somebody else has carried the run, its viewers may be further.
+                tail: run
+                    .tail
+                    .filter(|_| self.left_exclusive && state == State::Waiting),
+                ..run
+            }),
             marks: self.memory.mark_facts(now, sounds),
             sounds: if sounds {
                 self.memory.sound_facts()
