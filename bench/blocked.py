@@ -23,7 +23,7 @@ import sys
 import time
 import urllib.request
 
-from peers import folder, free_port, process, wait_for_port
+from peers import Ours, folder, panocast_edge, panocast_origin, publisher
 
 WAITERS = 5_000
 ROUNDS = 12
@@ -46,47 +46,6 @@ def clip(cache: pathlib.Path) -> pathlib.Path:
              str(path) + ".part"], check=True)
         pathlib.Path(str(path) + ".part").rename(path)
     return path
-
-
-@contextlib.contextmanager
-def origin(binary: pathlib.Path, root: pathlib.Path, source: pathlib.Path):
-    rtmp, http, admin = free_port(), free_port(), free_port()
-    config = root / "origin.toml"
-    config.write_text(f"""
-[log]
-level = "error"
-[origin]
-rtmp_listen = "127.0.0.1:{rtmp}"
-http_listen = "127.0.0.1:{http}"
-admin_listen = "127.0.0.1:{admin}"
-state = "{root}/state"
-record = false
-ladder = []
-""")
-    with process(str(binary), "--config", str(config)) as child:
-        wait_for_port(rtmp)
-        with process("ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(source), "-c", "copy", "-f", "flv",
-                     f"rtmp://127.0.0.1:{rtmp}/live/bench"):
-            yield child.pid, http, f"http://127.0.0.1:{admin}/metrics", "origin_blocked_requests"
-
-
-@contextlib.contextmanager
-def edge(binary: pathlib.Path, root: pathlib.Path, upstream: int):
-    http, admin = free_port(), free_port()
-    config = root / "edge.toml"
-    config.write_text(f"""
-[log]
-level = "error"
-[edge]
-listen = "127.0.0.1:{http}"
-admin_listen = "127.0.0.1:{admin}"
-origins = ["http://127.0.0.1:{upstream}"]
-[store]
-egress = "file://{root}/egress"
-""")
-    with process(str(binary), "--config", str(config)) as child:
-        wait_for_port(http)
-        yield child.pid, http, f"http://127.0.0.1:{admin}/metrics", "edge_waiting_requests"
 
 
 def resident_kib(pid: int) -> int:
@@ -154,7 +113,9 @@ def gauge(url: str, name: str) -> float:
     return float(re.search(rf"^{name} (\S+)$", text(url), re.M)[1])
 
 
-def measure(pid: int, port: int, metrics: str, waiting: str) -> dict:
+def measure(server: Ours, waiting: str) -> dict:
+    """`waiting`: the gauge of requests that wait."""
+    pid, port, metrics = server.child.pid, server.http, f"http://127.0.0.1:{server.admin}/metrics"
     until("the playlist is there", lambda: next_part(port))
     before = resident_kib(pid)
     viewers = []
@@ -199,11 +160,13 @@ def run(binaries: pathlib.Path, cache: pathlib.Path) -> list[dict]:
     rows = []
     with contextlib.ExitStack() as stack:
         root = stack.enter_context(folder())
-        ours = stack.enter_context(origin(binaries / "panocast-origin", root, clip(cache)))
-        front = stack.enter_context(edge(binaries / "panocast-edge", root, ours[1]))
-        for name, server in (("origin", ours), ("edge", front)):
+        quiet = '[log]\nlevel = "error"'
+        origin = stack.enter_context(panocast_origin(binaries / "panocast-origin", root, quiet))
+        stack.enter_context(publisher(clip(cache), origin.rtmp, "bench"))
+        edge = stack.enter_context(panocast_edge(binaries / "panocast-edge", root, origin.http))
+        for name, server, waiting in (("origin", origin, "origin_blocked_requests"), ("edge", edge, "edge_waiting_requests")):
             load = os.getloadavg()[0]
-            found = measure(*server)
+            found = measure(server, waiting)
             print(f"blocked, {name}, load {load:.1f} at the start: {json.dumps(found)}", flush=True)
             what = f"{WAITERS} blocked playlist requests on the {name}"
             rows += [

@@ -15,7 +15,7 @@ import subprocess
 import threading
 import urllib.request
 
-from peers import cpu_seconds, folder, free_port, process, wait_for_port
+from peers import cpu_seconds, folder, free_port, panocast_edge, process, wait_for_port
 
 ROUNDS = 9
 SECONDS = 2
@@ -54,25 +54,6 @@ http {{ log_format plain "$request_uri"; access_log {root}/origin.log plain; kee
     with process("nginx", "-c", str(config), "-p", str(root)) as child:
         wait_for_port(port)
         yield child, port
-
-
-@contextlib.contextmanager
-def panocast(binary: pathlib.Path, root: pathlib.Path, upstream: int):
-    http, admin = free_port(), free_port()
-    config = root / "edge.toml"
-    config.write_text(f"""
-[edge]
-listen = "127.0.0.1:{http}"
-admin_listen = "127.0.0.1:{admin}"
-origins = ["http://127.0.0.1:{upstream}"]
-[store]
-egress = "file://{root}/egress"
-[log]
-level = "error"
-""")
-    with process("taskset", "-c", "0", str(binary), "--config", str(config)) as child:
-        wait_for_port(http)
-        yield child, http
 
 
 @contextlib.contextmanager
@@ -175,8 +156,9 @@ def run(binaries: pathlib.Path, cache: pathlib.Path) -> list[dict]:
     with contextlib.ExitStack() as stack:
         root = stack.enter_context(folder())
         _, upstream = stack.enter_context(origin(root))
+        ours = stack.enter_context(panocast_edge(binaries / "panocast-edge", root, upstream, ("taskset", "-c", "0")))
         servers = {
-            "panocast": stack.enter_context(panocast(binaries / "panocast-edge", root, upstream)),
+            "panocast": (ours.child, ours.http),
             "nginx": stack.enter_context(nginx_cache(root, upstream)),
             "varnish": stack.enter_context(varnish(root, upstream)),
         }

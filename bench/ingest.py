@@ -9,7 +9,7 @@ import pathlib
 import subprocess
 import time
 
-from peers import cpu_seconds, folder, free_port, nginx_rtmp, process, wait_for_port
+from peers import cpu_seconds, folder, nginx_rtmp, panocast_origin, publisher
 
 STREAMS = 4
 WARM_UP_SECONDS = 8
@@ -31,40 +31,20 @@ def source_file(cache: pathlib.Path) -> pathlib.Path:
     return path
 
 
-@contextlib.contextmanager
-def panocast_origin(binary: pathlib.Path, root: pathlib.Path):
-    rtmp, http, admin = free_port(), free_port(), free_port()
-    config = root / "origin.toml"
-    config.write_text(f"""
-[origin]
-rtmp_listen = "127.0.0.1:{rtmp}"
-http_listen = "127.0.0.1:{http}"
-admin_listen = "127.0.0.1:{admin}"
-record = false
-state = "{root}/state"
-ladder = []
-""")
-    with process(str(binary), "--config", str(config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
-        wait_for_port(rtmp)
-        yield child, rtmp, http
-
-
 def run(binaries: pathlib.Path, cache: pathlib.Path) -> dict:
     source = source_file(cache)
     with contextlib.ExitStack() as stack:
         root = stack.enter_context(folder())
         peer, peer_rtmp, _ = stack.enter_context(nginx_rtmp(root))
-        ours, our_rtmp, our_http = stack.enter_context(panocast_origin(binaries / "panocast-origin", root))
-        for port in (our_rtmp, peer_rtmp):
+        ours = stack.enter_context(panocast_origin(binaries / "panocast-origin", root))
+        for port in (ours.rtmp, peer_rtmp):
             for index in range(STREAMS):
-                stack.enter_context(process(
-                    "ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(source), "-c", "copy", "-f", "flv",
-                    f"rtmp://127.0.0.1:{port}/live/bench{index}"))
+                stack.enter_context(publisher(source, port, f"bench{index}"))
         time.sleep(WARM_UP_SECONDS)
-        before = cpu_seconds(ours.pid), cpu_seconds(peer.pid)
+        before = cpu_seconds(ours.child.pid), cpu_seconds(peer.pid)
         time.sleep(MEASURE_SECONDS)
-        after = cpu_seconds(ours.pid), cpu_seconds(peer.pid)
-        listing = subprocess.run(["curl", "-sf", f"http://127.0.0.1:{our_http}/hls/bench0/source/index.m3u8"],
+        after = cpu_seconds(ours.child.pid), cpu_seconds(peer.pid)
+        listing = subprocess.run(["curl", "-sf", f"http://127.0.0.1:{ours.http}/hls/bench0/source/index.m3u8"],
                                  capture_output=True, text=True)
         if "#EXTINF" not in listing.stdout:
             raise SystemExit("the origin served no playlist during the ingest bench")

@@ -1,4 +1,4 @@
-"""Starts the servers that Panocast is compared with, and measures the CPU of any process tree.
+"""Starts our servers and those that they are compared with, and measures the CPU of any process tree.
 
 Everything listens on 127.0.0.1 on free ports, is bounded in time by its caller, and ends by its own process id.
 """
@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from typing import NamedTuple
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -109,3 +110,70 @@ http {{ access_log off; server {{ listen 127.0.0.1:{http}; root {root};
     with process("nginx", "-c", str(config), "-p", str(root)) as child:
         wait_for_port(rtmp)
         yield child, rtmp, http
+
+
+class Ours(NamedTuple):
+    """A running program of ours; `rtmp` is an origin's."""
+
+    child: subprocess.Popen
+    http: int
+    admin: int
+    rtmp: int = 0
+
+
+@contextlib.contextmanager
+def panocast_origin(binary: pathlib.Path, root: pathlib.Path, tables: str = "", record: bool = False):
+    """An origin that passes through, its state in `root`; `tables` follow `[origin]` in its config."""
+    rtmp, http, admin = free_port(), free_port(), free_port()
+    config = root / "origin.toml"
+    config.write_text(f"""
+[origin]
+rtmp_listen = "127.0.0.1:{rtmp}"
+http_listen = "127.0.0.1:{http}"
+admin_listen = "127.0.0.1:{admin}"
+record = {"true" if record else "false"}
+state = "{root}/state"
+ladder = []
+{tables}
+""")
+    with process(str(binary), "--config", str(config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+        wait_for_port(rtmp)
+        yield Ours(child, http, admin, rtmp)
+
+
+def recording_tables(root: pathlib.Path) -> str:
+    """Where an origin that records keeps what, all in `root`."""
+    return f"""
+[origin.recorder]
+spool = "{root}/spool"
+[store]
+ingest = "file://{root}/ingest"
+[jobs]
+queue = "sqlite://{root}/jobs"
+"""
+
+
+@contextlib.contextmanager
+def panocast_edge(binary: pathlib.Path, root: pathlib.Path, upstream: int, prefix: tuple[str, ...] = ()):
+    """An edge before the origin on port `upstream`; `prefix` comes before its command."""
+    http, admin = free_port(), free_port()
+    config = root / "edge.toml"
+    config.write_text(f"""
+[edge]
+listen = "127.0.0.1:{http}"
+admin_listen = "127.0.0.1:{admin}"
+origins = ["http://127.0.0.1:{upstream}"]
+[store]
+egress = "file://{root}/egress"
+[log]
+level = "error"
+""")
+    with process(*prefix, str(binary), "--config", str(config)) as child:
+        wait_for_port(http)
+        yield Ours(child, http, admin)
+
+
+def publisher(source: pathlib.Path, rtmp: int, stream: str):
+    """Publishes a file in real time, over and over, as it is: a context."""
+    return process("ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(source), "-c", "copy", "-f", "flv",
+                   f"rtmp://127.0.0.1:{rtmp}/live/{stream}")

@@ -23,7 +23,7 @@ import time
 import urllib.request
 
 from ladder import timed
-from peers import cpu_seconds, folder, free_port, process, wait_for_port
+from peers import cpu_seconds, folder, free_port, panocast_origin, process, recording_tables
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SECONDS = 10
@@ -164,30 +164,13 @@ def plot(cpu: float, theirs: float, points: list[dict]) -> str:
 
 def recorded(binaries: pathlib.Path, source: pathlib.Path, root: pathlib.Path) -> None:
     """A real recording of `source` in root/ingest, and its event in root/jobs, made by the origin."""
-    rtmp, http, admin = free_port(), free_port(), free_port()
-    (root / "origin.toml").write_text(f"""
-[origin]
-rtmp_listen = "127.0.0.1:{rtmp}"
-http_listen = "127.0.0.1:{http}"
-admin_listen = "127.0.0.1:{admin}"
-state = "{root}/state"
-ladder = []
-[origin.publish]
-reconnect_window = "0s"
-[origin.recorder]
-spool = "{root}/spool"
-[store]
-ingest = "file://{root}/ingest"
-[jobs]
-queue = "sqlite://{root}/jobs"
-""")
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with process(str(binaries / "panocast-origin"), "--config", str(root / "origin.toml"), **quiet):
-        wait_for_port(rtmp)
+    at_once = '[origin.publish]\nreconnect_window = "0s"\n'
+    tables = at_once + recording_tables(root)
+    with panocast_origin(binaries / "panocast-origin", root, tables, record=True) as origin:
         subprocess.run(["ffmpeg", "-v", "error", "-readrate", "20", "-i", str(source), "-c", "copy", "-f", "flv",
-                        f"rtmp://127.0.0.1:{rtmp}/live/bench"], check=True)
+                        f"rtmp://127.0.0.1:{origin.rtmp}/live/bench"], check=True)
         wait(lambda: any((root / "ingest/recordings").rglob("*.mp4")) and not json.load(
-            urllib.request.urlopen(f"http://127.0.0.1:{admin}/api/recordings")), "the recording was not stored")
+            urllib.request.urlopen(f"http://127.0.0.1:{origin.admin}/api/recordings")), "the recording was not stored")
 
 
 def wait(done, complaint: str, seconds: float = 60) -> None:
