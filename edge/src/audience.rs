@@ -18,7 +18,7 @@ use crate::cmcd::Report;
 use crate::metrics::Metrics;
 
 /// A viewer that asked for nothing in this time has gone; players ask at least once a segment.
-const GONE_AFTER: Duration = Duration::from_secs(30);
+pub(crate) const GONE_AFTER: Duration = Duration::from_secs(30);
 
 /// After this time a look counts half.
 const HALF_LIFE_SECONDS: f64 = 30.0;
@@ -30,7 +30,7 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 const STREAMS_MAX: usize = 1024;
 
 /// Viewers known at once over all streams; more than one edge serves.
-const VIEWERS_MAX: usize = 200_000;
+pub(crate) const VIEWERS_MAX: usize = 200_000;
 
 /// Degrees between two directions.
 const STEP: i32 = 30;

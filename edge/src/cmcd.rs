@@ -10,14 +10,8 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::audience::View;
+use crate::audience::{GONE_AFTER, VIEWERS_MAX, View};
 use crate::metrics::Metrics;
-
-/// A session that asked for nothing in this time has gone; players ask at least once a segment.
-const SESSION_MAX_AGE: Duration = Duration::from_secs(30);
-
-/// Sessions counted at once; more than one edge serves.
-const SESSIONS_MAX: usize = 200_000;
 
 /// CMCD longer than this is not read.
 const BYTES_MAX: usize = 4 << 10;
@@ -137,7 +131,7 @@ impl Sessions {
                 .last_seen
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            if last_seen.len() < SESSIONS_MAX || last_seen.contains_key(&id) {
+            if last_seen.len() < VIEWERS_MAX || last_seen.contains_key(&id) {
                 last_seen.insert(id, now);
             }
         }
@@ -149,7 +143,7 @@ impl Sessions {
             .last_seen
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        last_seen.retain(|_, seen| now.saturating_sub(*seen) < SESSION_MAX_AGE);
+        last_seen.retain(|_, seen| now.saturating_sub(*seen) < GONE_AFTER);
         last_seen.len()
     }
 }

@@ -129,6 +129,10 @@ metrics! {
     stale_playlists: IntCounter = counter(
         "edge_stale_playlists_total", "playlists",
         "Playlists from origins that had not moved for 1.5 target durations or had gone back.");
+    /// Streams with a lead.
+    streams_led: IntGauge = gauge(
+        "edge_streams_led", "streams",
+        "Live streams that are asked first of another origin than the preferred one, which was behind.");
     /// Health.
     origin_up: IntGaugeVec = gauge_vec(
         "edge_origin_up", "origins", "1 while the origin is asked in its turn, 0 while it is down.",

@@ -6,6 +6,9 @@
 
 use std::time::Duration;
 
+/// Players keep three target durations behind the end (rfc8216bis section 4.4.3.8), and some one more.
+const AHEAD_SEGMENTS: u64 = 4;
+
 /// How far a playlist reaches: later is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Position {
@@ -26,6 +29,8 @@ pub struct Facts {
     pub target: Duration,
     /// `EXT-X-PART-INF:PART-TARGET`.
     pub part_target: Option<Duration>,
+    /// `EXT-X-GAP` or a part's `GAP=YES` so near the end that viewers have still to come to it.
+    pub has_gap_ahead: bool,
     /// `EXT-X-ENDLIST`: it will not change any more.
     pub ended: bool,
 }
@@ -40,6 +45,8 @@ pub fn scan(text: &[u8]) -> Option<Facts> {
     let mut part_target = None;
     let (mut first, mut count, mut parts) = (0_u64, 0_u64, 0_u32);
     let mut ended = false;
+    // The number after that of the newest gap.
+    let mut after_gap = None;
     for line in lines {
         let Some(tag) = line.strip_prefix(b"#EXT") else {
             continue;
@@ -47,8 +54,13 @@ pub fn scan(text: &[u8]) -> Option<Facts> {
         if tag.starts_with(b"INF:") {
             count = count.saturating_add(1);
             parts = 0;
-        } else if tag.starts_with(b"-X-PART:") {
+        } else if let Some(attributes) = tag.strip_prefix(b"-X-PART:") {
             parts = parts.saturating_add(1);
+            if attribute(attributes, b"GAP=") == Some(b"YES") {
+                after_gap = Some(count.saturating_add(1));
+            }
+        } else if tag == b"-X-GAP" {
+            after_gap = Some(count.saturating_add(1));
         } else if let Some(value) = tag.strip_prefix(b"-X-TARGETDURATION:") {
             target = seconds(value);
         } else if let Some(value) = tag.strip_prefix(b"-X-MEDIA-SEQUENCE:") {
@@ -71,6 +83,7 @@ pub fn scan(text: &[u8]) -> Option<Facts> {
         position,
         target: target?,
         part_target,
+        has_gap_ahead: after_gap.is_some_and(|after| after.saturating_add(AHEAD_SEGMENTS) > count),
         ended,
     })
 }
@@ -143,6 +156,22 @@ mod tests {
         ] {
             assert_eq!(scan(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn p26_a_gap_is_ahead_while_players_may_still_come_to_it() {
+        let ahead = |text: &str| scan(text.as_bytes()).unwrap().has_gap_ahead;
+        assert!(!ahead(LIVE));
+        let of_a_part = LIVE.replace("s268.1.m4s\"", "s268.1.m4s\",GAP=YES");
+        assert!(ahead(&of_a_part));
+        let mut later = LIVE.replace("#EXTINF:4.0,\ns267", "#EXT-X-GAP\n#EXTINF:4.0,\ns267");
+        for msn in 268..271 {
+            assert!(ahead(&later));
+            later.push_str(&format!("#EXTINF:4.0,\ns{msn}.m4s\n"));
+        }
+        assert!(ahead(&later), "the fourth from the end");
+        later.push_str("#EXTINF:4.0,\ns271.m4s\n");
+        assert!(!ahead(&later));
     }
 
     #[test]

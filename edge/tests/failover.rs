@@ -174,9 +174,10 @@ async fn p28_a_stale_playlist_is_replaced_by_the_backups() {
     assert_eq!(
         edge.get(PLAYLIST).await.body,
         playlist(11),
-        "the primary is behind now"
+        "the backup is ahead, and asked first"
     );
-    assert!(edge.metric("edge_stale_playlists_total").await >= 2.0);
+    assert_eq!(edge.metric("edge_stale_playlists_total").await, 1.0);
+    assert_eq!(edge.metric("edge_streams_led").await, 1.0);
 }
 
 #[tokio::test]
@@ -328,4 +329,64 @@ async fn numbers_that_go_back_everywhere_are_taken_in_the_end() {
     msn.store(6, Relaxed);
     edge.advance(Duration::from_secs(1));
     assert_eq!(edge.get(PLAYLIST).await.body, playlist(6));
+}
+
+/// A playlist to segment `msn`, the newest of which is a gap.
+fn gap(msn: u64) -> Response {
+    let text = playlist(msn);
+    let (before, newest) = text.rsplit_once("#EXTINF").expect("segments");
+    let body = format!("{before}#EXT-X-GAP\n#EXTINF{newest}");
+    respond(200, "max-age=1", body)
+}
+
+#[tokio::test]
+async fn p26_who_has_no_more_to_say_is_not_asked_first_until_it_is_level() {
+    let (lost, newest) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(9)),
+    );
+    let (is_lost, msn) = (Arc::clone(&lost), Arc::clone(&newest));
+    let primary = Origin::start(move |_, _| {
+        let answer = match is_lost.load(Relaxed) {
+            true => gap(10),
+            false => live(msn.load(Relaxed)),
+        };
+        async move { answer }
+    });
+    let msn = Arc::clone(&newest);
+    let backup = Origin::start(move |_, _| {
+        let answer = live(msn.load(Relaxed));
+        async move { answer }
+    });
+    let edge = Edge::with_hand(config(&[&primary, &backup])).await;
+    assert_eq!(edge.get(PLAYLIST).await.status, 200);
+    assert_eq!(backup.count(PLAYLIST), 0);
+    lost.store(true, Relaxed);
+    newest.store(10, Relaxed);
+    let key = |msn: u64| format!("{PLAYLIST}?_HLS_msn={msn}");
+    let got = edge.get(&key(10)).await;
+    assert!(
+        !String::from_utf8_lossy(&got.body).contains("GAP"),
+        "{got:?}"
+    );
+    assert_eq!((primary.count(&key(10)), backup.count(&key(10))), (1, 1));
+    newest.store(11, Relaxed);
+    assert_eq!(edge.get(&key(11)).await.status, 200);
+    assert_eq!(
+        (primary.count(&key(11)), backup.count(&key(11))),
+        (0, 1),
+        "who leads is asked alone"
+    );
+    assert_eq!(edge.metric("edge_streams_led").await, 1.0);
+    lost.store(false, Relaxed);
+    while edge.metric("edge_streams_led").await > 0.0 {
+        edge.advance(Duration::from_millis(200));
+    }
+    newest.store(12, Relaxed);
+    assert_eq!(edge.get(&key(12)).await.status, 200);
+    assert_eq!(
+        (primary.count(&key(12)), backup.count(&key(12))),
+        (1, 0),
+        "it is preferred again"
+    );
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! first origin --- answer good ---------------------------------------> taken
 //!      |\-- 404, 400, failure, frozen, behind > next origin
+//!      |\-- a gap near the end -------------> next origin
 //!      |\-- starts later or earlier ---------> next origin
 //!      |\-- went down meanwhile -------------> next origin
 //!      \--- no answer when one was due ------> next origin as well, again and again if that has
@@ -23,7 +24,7 @@ use service::http::{ClientError, read_all};
 
 use super::health::Seen;
 use super::progress::Freshness;
-use super::{Origin, Origins, seen};
+use super::{Origin, Origins, PLAYLIST_BYTES_MAX, seen};
 use crate::playlist::{self, Facts};
 use crate::target::{Blocking, Kind, Target};
 
@@ -39,9 +40,6 @@ const AGAIN_EVERY: Duration = Duration::from_millis(500);
 
 /// An origin blocks for 9 s at most; after this nobody will answer any more.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Playlists of a day have about 3 MiB.
-const PLAYLIST_BYTES_MAX: usize = 4 << 20;
 
 /// What the origins said.
 #[derive(Debug)]
@@ -97,7 +95,7 @@ enum Rank {
     Refused,
     /// The stream has stopped there longer ago than anybody waits for an encoder to come back.
     TooLongFrozen,
-    /// A playlist that is behind, does not move or (`goes_on` is false) starts elsewhere.
+    /// A playlist that is behind, does not move, ends in a gap or (`goes_on` is false) starts elsewhere.
     Playlist {
         position: playlist::Position,
         goes_on: bool,
@@ -107,12 +105,13 @@ enum Rank {
 impl Origins {
     /// Asks until an answer can be given to viewers.
     pub async fn ask(&self, target: &Target<'_>) -> Verdict {
-        let mut order = VecDeque::from(self.in_order());
+        let mut order = VecDeque::from(self.in_order(target.path()));
         let mut empty_handed = Vec::new();
         let mut attempts: FuturesUnordered<Attempt<'_>> = FuturesUnordered::new();
         let mut fallback: Option<(Rank, Verdict)> = None;
         let mut reason = "no origin is configured".to_owned();
         let due = self.due(target);
+        let mut in_vain = false;
         if let Some(first) = order.pop_front() {
             attempts.push(self.attempt(first, target));
         }
@@ -136,6 +135,7 @@ impl Origins {
                 }
                 () = overdue, if waiting => {
                     self.metrics.upstream_hedged.inc();
+                    in_vain = true;
                     if order.is_empty() {
                         order.extend(empty_handed.drain(..));
                     }
@@ -144,8 +144,14 @@ impl Origins {
                 else => break,
             };
             match judged {
-                Judged::Good(verdict) => return verdict,
+                Judged::Good(verdict) => {
+                    if let (true, Verdict::Whole(found, Some(_))) = (in_vain, &verdict) {
+                        self.follow(target.path(), &found.origin);
+                    }
+                    return verdict;
+                }
                 Judged::Fallback(rank, verdict) => {
+                    in_vain |= matches!(rank, Rank::Playlist { .. });
                     if fallback.as_ref().is_none_or(|(best, _)| rank > *best) {
                         fallback = Some((rank, *verdict));
                     }
@@ -294,6 +300,14 @@ impl Origins {
     }
 
     fn judge_playlist(&self, target: &Target<'_>, facts: &Facts, verdict: Verdict) -> Judged {
+        if facts.has_gap_ahead && !facts.ended {
+            // Not noted: who has that segment whole is not behind.
+            let rank = Rank::Playlist {
+                position: facts.position,
+                goes_on: true,
+            };
+            return Judged::Fallback(rank, Box::new(verdict));
+        }
         match self.progress.note(target.path(), facts, self.clock.now()) {
             Freshness::Current => Judged::Good(verdict),
             Freshness::Frozen { for_ms } if u128::from(for_ms) > self.frozen_max.as_millis() => {
@@ -326,7 +340,7 @@ impl Origins {
     ) -> Option<Found<Incoming>> {
         self.note(broken, Seen::Trouble);
         for origin in self
-            .in_order()
+            .in_order(key)
             .into_iter()
             .filter(|origin| origin.url != broken.url)
         {

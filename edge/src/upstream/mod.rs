@@ -5,6 +5,7 @@
 
 mod ask;
 pub mod health;
+mod leads;
 pub mod progress;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,11 +14,13 @@ use std::time::Duration;
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use service::Clock;
-use service::http::{Body, Client, ClientError};
+use service::http::{Body, Client, ClientError, read_all};
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
+use crate::playlist;
 use health::{Health, Seen};
+use leads::Leads;
 use progress::Progress;
 
 pub use ask::{Failure, Found, Verdict};
@@ -29,6 +32,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Playlists of a day have about 3 MiB.
+const PLAYLIST_BYTES_MAX: usize = 4 << 20;
+
 /// What is probed: small, and served from memory by every origin.
 const PROBE_PATH: &str = "/hls/index.json";
 
@@ -36,6 +42,8 @@ const PROBE_PATH: &str = "/hls/index.json";
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) url: String,
+    /// Its place in the order of preference.
+    rank: usize,
     health: Mutex<Health>,
     is_up: watch::Sender<bool>,
 }
@@ -48,6 +56,7 @@ pub struct Origins {
     clock: Clock,
     metrics: Metrics,
     progress: Progress,
+    leads: Leads,
     frozen_max: Duration,
 }
 
@@ -59,11 +68,13 @@ impl Origins {
     pub fn new(urls: &[String], frozen_max: Duration, clock: Clock, metrics: Metrics) -> Origins {
         let list = urls
             .iter()
-            .map(|url| {
+            .enumerate()
+            .map(|(rank, url)| {
                 metrics.origin_up.with_label_values(&[url]).set(1);
                 let (is_up, _) = watch::channel(true);
                 Arc::new(Origin {
                     url: url.clone(),
+                    rank,
                     health: Mutex::default(),
                     is_up,
                 })
@@ -76,6 +87,7 @@ impl Origins {
             clock,
             metrics,
             progress: Progress::default(),
+            leads: Leads::default(),
             frozen_max,
         }
     }
@@ -107,7 +119,39 @@ impl Origins {
                 .await;
             let seen = seen(&answer);
             self.change(origin, |health, now| health.probe(seen, now));
+            for path in self.leads.lost_by(origin.rank) {
+                self.look_back(origin, &path).await;
+            }
         }
+    }
+
+    /// Whether a preferred origin has come level in the playlist at `path`, so that it is asked first again.
+    async fn look_back(&self, origin: &Origin, path: &str) {
+        let answer = self
+            .send(origin, Method::GET, path, None, PROBE_TIMEOUT)
+            .await;
+        let text = match answer {
+            Ok(answer) => read_all(answer.into_body(), PLAYLIST_BYTES_MAX).await.ok(),
+            Err(_) => None,
+        };
+        let facts = text.and_then(|text| playlist::scan(&text));
+        let is_level = facts.is_some_and(|facts| self.progress.is_level(path, &facts));
+        if is_level || self.progress.is_over(path, self.clock.now()) {
+            tracing::info!(origin = origin.url, path, "asked first again");
+            self.leads.forget(path);
+            self.count_leads();
+        }
+    }
+
+    fn follow(&self, path: &str, origin: &Origin) {
+        if self.leads.follow(path, origin.rank) {
+            tracing::info!(origin = origin.url, path, "is ahead, and asked first");
+            self.count_leads();
+        }
+    }
+
+    fn count_leads(&self) {
+        self.metrics.streams_led.set(self.leads.count() as i64);
     }
 
     fn note(&self, origin: &Arc<Origin>, seen: Seen) {
@@ -135,14 +179,12 @@ impl Origins {
         }
     }
 
-    /// Those that are up first, each group in order of preference.
-    fn in_order(&self) -> Vec<Arc<Origin>> {
-        let (up, down): (Vec<_>, Vec<_>) = self
-            .list
-            .iter()
-            .cloned()
-            .partition(|origin| *origin.is_up.borrow());
-        up.into_iter().chain(down).collect()
+    /// Those that are up first, among them who leads the stream of `path`, then in order of preference.
+    fn in_order(&self, path: &str) -> Vec<Arc<Origin>> {
+        let lead = self.leads.of(path);
+        let mut order = self.list.clone();
+        order.sort_by_cached_key(|origin| (!*origin.is_up.borrow(), lead != Some(origin.rank)));
+        order
     }
 
     async fn send(

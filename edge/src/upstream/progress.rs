@@ -13,6 +13,9 @@ use crate::playlist::{Facts, Position};
 /// Live renditions watched at once by one edge; 64 streams of 5 renditions are 320.
 const PATHS_MAX: usize = 4096;
 
+/// A stream that has not moved for so long has nobody to come back to.
+const OVER_AFTER: Duration = Duration::from_secs(60);
+
 /// What a fetched playlist is, compared with what has been seen of that path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Freshness {
@@ -105,6 +108,22 @@ impl Progress {
         self.note(path, facts, now);
     }
 
+    /// Whether a playlist has all that the best one seen at `path` had, so that viewers may go on with it.
+    pub fn is_level(&self, path: &str, facts: &Facts) -> bool {
+        let Some(seen) = self.paths.get(path) else {
+            return true;
+        };
+        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        facts.ended
+            || facts.position >= seen.position && seen.goes_on(facts) && !facts.has_gap_ahead
+    }
+
+    /// Whether nobody has seen the playlist at `path` move for long.
+    pub fn is_over(&self, path: &str, now: Duration) -> bool {
+        self.moved_at(path)
+            .is_none_or(|moved_at| now.saturating_sub(moved_at) > OVER_AFTER)
+    }
+
     /// When the playlist at `path` last moved; none when it has ended or nobody has asked for it.
     pub fn moved_at(&self, path: &str) -> Option<Duration> {
         let seen = self.paths.get(path)?;
@@ -144,6 +163,7 @@ mod tests {
             position: Position { next_msn, parts: 0 },
             target: Duration::from_secs(2),
             part_target: None,
+            has_gap_ahead: false,
             ended: false,
         }
     }
