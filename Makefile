@@ -65,11 +65,11 @@ players: ## Other people's players through faults, each alone; writes docs/ref/p
 	node e2e/browser/players.mjs --write docs/ref/players.md
 
 DEATHS ?= 10
-twins: ## Kill and replace twin origins DEATHS=10 times in random order behind an edge, 100 viewers and Chromium watching
+twins: ## Kill, freeze and replace origins behind an edge, DEATHS=10 times in random order, viewers in hundreds and Chromium watching
 	@scripts/install test
 	@$(MAKE) --no-print-directory page
-	PANOCAST_TWIN_DEATHS=$(DEATHS) PANOCAST_TWIN_PAGE=1 cargo test --workspace --features aws --locked --quiet \
-	  p26_origins_die -- --nocapture
+	PANOCAST_TWIN_DEATHS=$(DEATHS) PANOCAST_BROWSER=1 cargo test --workspace --features aws --locked --quiet \
+	  p26_ -- --nocapture --test-threads=1
 
 MINUTES ?= 10
 steady: ## Watch a live stream in Chromium for MINUTES=10 and see that memory does not grow, with a plot

@@ -2,8 +2,6 @@
 
 use std::{fs, path::Path, process::Command};
 
-use http::StatusCode;
-
 use crate::{Answer, PATIENCE, Process, binary, free_port, get, until};
 
 /// A running `panocast-edge` with its addresses.
@@ -45,23 +43,14 @@ impl Edge {
             folder.display()
         );
         fs::write(&config, text).expect("config is written");
-        let process = Process::start(folder, name, command.arg("--config").arg(&config));
-        let mut edge = Self {
+        let mut process = Process::start(folder, name, command.arg("--config").arg(&config));
+        let ready = format!("http://127.0.0.1:{admin}/readyz");
+        process.until_ok("the edge is ready", &ready).await;
+        Self {
             process,
             http,
             admin,
-        };
-        let ready = edge.admin_url("/readyz");
-        until("the edge is ready", PATIENCE, async || {
-            if let Some(status) = edge.process.ended() {
-                panic!("edge ended with {status}: {}", edge.process.output());
-            }
-            get(&ready)
-                .await
-                .filter(|answer| answer.status == StatusCode::OK)
-        })
-        .await;
-        edge
+        }
     }
 
     /// A public URL.

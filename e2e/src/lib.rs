@@ -12,6 +12,7 @@ pub mod clip;
 pub mod edge;
 pub mod imds;
 pub mod link;
+pub mod page;
 pub mod peer;
 pub mod publisher;
 pub mod viewer;
@@ -137,6 +138,28 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
+    /// Waits until `probe` gives something; fails with what was printed when the process ends before.
+    pub async fn until<T>(
+        &mut self,
+        what: &str,
+        mut probe: impl AsyncFnMut(&Self) -> Option<T>,
+    ) -> T {
+        until(what, PATIENCE, async || {
+            let found = probe(self).await;
+            if let (None, Some(status)) = (&found, self.ended()) {
+                panic!("ended with {status} before {what}: {}", self.output());
+            }
+            found
+        })
+        .await
+    }
+
+    /// Waits until GET of `url` answers 200.
+    pub async fn until_ok(&mut self, what: &str, url: &str) {
+        let ok = |answer: &Answer| answer.status == StatusCode::OK;
+        self.until(what, async |_| get(url).await.filter(ok)).await;
+    }
+
     /// Waits for the end.
     pub async fn wait(&mut self, what: &str) -> ExitStatus {
         until(what, PATIENCE, async || {
@@ -186,25 +209,16 @@ impl Origin {
         fs::write(&config, text).expect("config is written");
         let mut command = Command::new(binary("panocast-origin"));
         command.arg("--config").arg(&config);
-        let process = Process::start(folder, "origin", &mut command);
-        let mut origin = Self {
+        let mut process = Process::start(folder, "origin", &mut command);
+        let health = format!("http://127.0.0.1:{admin}/healthz");
+        process.until_ok("the origin answers", &health).await;
+        Self {
             process,
             rtmp,
             http,
             admin,
             folder: folder.to_owned(),
-        };
-        let health = format!("http://127.0.0.1:{admin}/healthz");
-        until("the origin answers", PATIENCE, async || {
-            if let Some(status) = origin.process.ended() {
-                panic!("origin ended with {status}: {}", origin.process.output());
-            }
-            get(&health)
-                .await
-                .filter(|answer| answer.status == StatusCode::OK)
-        })
-        .await;
-        origin
+        }
     }
 
     /// Where `stream` is published.

@@ -1,13 +1,14 @@
 //! An audience behind an edge, while the origins die, freeze, fall behind and come back: nobody in it
 //! is ever told anything but the stream.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, time::Duration};
 
 use e2e::{
     Origin, PATIENCE, Process,
     audience::{Audience, Manner, assert_content},
     edge::Edge,
     link::Link,
+    page::Page,
     peer::Ffmpeg,
     until,
 };
@@ -70,6 +71,11 @@ impl Stage {
         audience
     }
 
+    async fn page(&self) -> Option<Page> {
+        let address = self.edge.url("/?url=/hls/foo.m3u8");
+        Page::open_where_asked(self.folder.path(), &address).await
+    }
+
     /// Waits until both origins have the stream under the same numbers, and the edge takes both for
     /// well.
     async fn both_carry_it(&self) {
@@ -127,51 +133,19 @@ async fn start(folder: &Path, ports: [[u16; 3]; 2], index: usize) -> Origin {
     Origin::start_on(&folder, &settings, rtmp, http, admin).await
 }
 
-/// The real page in a real browser beside the audience. Only where `PANOCAST_BROWSER` is set: it takes
-/// most of two cores to draw.
-struct Browser(Option<Process>);
-
-impl Browser {
-    async fn open(stage: &Stage) -> Self {
-        if std::env::var_os("PANOCAST_BROWSER").is_none() {
-            return Self(None);
-        }
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/browser/watch.mjs");
-        let page = stage.edge.url("/?url=/hls/foo.m3u8");
-        let mut command = Command::new("node");
-        let process = Process::start(
-            stage.folder.path(),
-            "browser",
-            command.args([script, &page]),
-        );
-        until("the page plays", PATIENCE, async || {
-            process.output().contains("playing").then_some(())
-        })
-        .await;
-        Self(Some(process))
-    }
-
-    async fn assert_content(self) {
-        let Some(mut process) = self.0 else { return };
-        process.signal("USR2");
-        let status = process.wait("the browser has been closed").await;
-        let output = process.output();
-        assert!(status.success(), "{output}");
-        let report = output.lines().last().unwrap_or_default();
-        println!("browser: {report}");
-        let report: serde_json::Value = serde_json::from_str(report).expect("JSON");
-        assert_eq!(report["bad"], serde_json::json!([]), "{report:#}");
-        assert_eq!(report["state"], "playing", "{report:#}");
-        let longest_ms = report["longest_ms"].as_f64().expect("a number");
-        assert!(longest_ms <= SEGMENT.as_millis() as f64, "{report:#}");
-    }
+/// Nor did the picture of the page, if there is one, ever stand still for longer.
+async fn assert_played(page: Option<Page>) {
+    let Some(page) = page else { return };
+    let seen = page.close().await;
+    let longest_ms = seen["longest_ms"].as_f64().expect("a number");
+    assert!(longest_ms <= SEGMENT.as_millis() as f64, "{seen:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p26_r1_either_origin_may_be_killed() {
     let mut stage = Stage::start().await;
     let audience = stage.audience().await;
-    let browser = Browser::open(&stage).await;
+    let page = stage.page().await;
     for dead in [0, 1] {
         stage.origins[dead].process.kill();
         audience.all_go_on(GO_ON).await;
@@ -181,14 +155,14 @@ async fn p26_r1_either_origin_may_be_killed() {
     let seen = audience.end().await;
     assert_content(&seen, SEGMENT);
     assert!(seen.iter().all(|one| one.discontinuities == 0), "one run");
-    browser.assert_content().await;
+    assert_played(page).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p26_p28_the_primary_may_say_nothing_or_only_what_is_old() {
     let stage = Stage::start().await;
     let audience = stage.audience().await;
-    let browser = Browser::open(&stage).await;
+    let page = stage.page().await;
     // It accepts connections and answers none.
     stage.origins[0].process.signal("STOP");
     audience.all_go_on(GO_ON).await;
@@ -204,5 +178,5 @@ async fn p26_p28_the_primary_may_say_nothing_or_only_what_is_old() {
     let seen = audience.end().await;
     assert_content(&seen, SEGMENT);
     assert!(seen.iter().all(|one| one.discontinuities == 0), "one run");
-    browser.assert_content().await;
+    assert_played(page).await;
 }

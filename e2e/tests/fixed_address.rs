@@ -215,24 +215,22 @@ impl Start {
     }
 
     /// What systemd has heard since it was last asked.
-    fn heard(&self) -> Vec<String> {
+    fn heard(systemd: &UnixDatagram) -> Vec<String> {
         let mut buffer = [0; 512];
         let mut heard = Vec::new();
-        while let Ok(length) = self.systemd.recv(&mut buffer) {
+        while let Ok(length) = systemd.recv(&mut buffer) {
             heard.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
         }
         heard
     }
 
     async fn ready(&mut self) {
-        until("the origin is ready", PATIENCE, async || {
-            if let Some(status) = self.process.ended() {
-                panic!("it ended with {status}: {}", self.process.output());
-            }
-            let ready = self.heard().iter().any(|text| text.contains("READY=1"));
+        let ready = async |_: &Process| {
+            let heard = Self::heard(&self.systemd);
+            let ready = heard.iter().any(|text| text.contains("READY=1"));
             ready.then_some(())
-        })
-        .await;
+        };
+        self.process.until("the origin is ready", ready).await;
     }
 
     async fn stop(mut self) {
@@ -317,7 +315,7 @@ async fn throttling_and_faults_of_ec2_are_outlasted_while_systemd_hears_that_the
     let start = Start::on(folder.path(), &us, &place, &front);
     let mut heard = Vec::new();
     until("the origin is ready", PATIENCE, async || {
-        heard.extend(start.heard());
+        heard.extend(Start::heard(&start.systemd));
         let last = heard.last()?;
         last.contains("READY=1").then_some(())
     })
@@ -346,7 +344,11 @@ async fn what_can_never_work_ends_the_start_with_words() {
     for word in [&*place.eni, "InvalidNetworkInterfaceID.NotFound"] {
         assert!(log.contains(word), "{log}");
     }
-    assert!(!start.heard().iter().any(|text| text.contains("READY=1")));
+    assert!(
+        !Start::heard(&start.systemd)
+            .iter()
+            .any(|text| text.contains("READY=1"))
+    );
 }
 
 #[tokio::test]

@@ -6,19 +6,16 @@ mod twins_common;
 
 use std::{
     path::Path,
-    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use e2e::{
-    PATIENCE, Process,
     audience::{Audience, Manner, assert_content},
     edge::Edge,
+    page::Page,
     publisher::Publisher,
-    until,
 };
-use serde_json::Value;
 use tokio::task::JoinSet;
 use twins_common::{
     encoder::{Encoded, Shape},
@@ -30,8 +27,6 @@ use twins_common::{
 const DEATHS: &str = "PANOCAST_TWIN_DEATHS";
 /// Which random order; printed, so that it can be asked for again.
 const SEED: &str = "PANOCAST_TWIN_SEED";
-/// Whether the page plays too, in Chromium.
-const PAGE: &str = "PANOCAST_TWIN_PAGE";
 
 const AUDIENCE: [(Manner, usize); 2] = [(Manner::Plain, 75), (Manner::LowLatency, 25)];
 
@@ -101,36 +96,6 @@ fn order(deaths: usize, mut seed: u64) -> Vec<usize> {
     [first, 1 - first].into_iter().chain(rest).collect()
 }
 
-/// The page in Chromium, once it plays.
-async fn page(stage: &Stage) -> Process {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/watch.mjs");
-    let mut command = Command::new("node");
-    command
-        .arg(script)
-        .arg(stage.edge.url("/?url=/hls/show.m3u8"));
-    let mut page = Process::start(stage.folder.path(), "page", &mut command);
-    until("the page plays", PATIENCE, async || {
-        let ended = page.ended();
-        assert!(ended.is_none(), "the page ended: {}", page.output());
-        page.output().contains("playing").then_some(())
-    })
-    .await;
-    page
-}
-
-/// What the page saw is a picture that never stood still.
-async fn assert_played(mut page: Process) {
-    page.signal("USR2");
-    page.wait("Chromium ends").await;
-    let said = page.output();
-    let last = said.lines().last().expect("it says something");
-    println!("Chromium: {last}");
-    let seen: Value = serde_json::from_str(last).unwrap_or_else(|_| panic!("{said}"));
-    assert_eq!(seen["stalls"], 0, "{seen}");
-    assert_eq!(seen["state"], "playing", "{seen}");
-    assert_eq!(seen["bad"], Value::Array(Vec::new()), "{seen}");
-}
-
 fn asked(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -146,7 +111,8 @@ async fn p26_origins_die_and_are_replaced_and_nobody_notices() {
     let seed = asked(SEED).unwrap_or_else(now);
     println!("{SEED}={seed}");
     let mut stage = Stage::start().await;
-    let shape = shape(60 + 15 * deaths as u64);
+    // Longer than a death, a start and a lock take.
+    let shape = shape(60 + 30 * deaths as u64);
     let encoded = Encoded::stamped(stage.folder.path(), &shape);
     let began = Instant::now();
     let mut publishers = JoinSet::new();
@@ -157,10 +123,8 @@ async fn p26_origins_die_and_are_replaced_and_nobody_notices() {
     let keepers = ["source", "audio"].map(|rendition| Keeper::start(stage.url(rendition)));
     let audience = Audience::start(&stage.url("source"), &AUDIENCE);
     audience.all_go_on(1).await;
-    let page = match asked(PAGE) {
-        Some(_) => Some(page(&stage).await),
-        None => None,
-    };
+    let address = stage.edge.url("/?url=/hls/show.m3u8");
+    let page = Page::open_where_asked(stage.folder.path(), &address).await;
     for dead in order(deaths, seed) {
         stage.pair.kill(dead);
         audience.all_go_on(1).await;
@@ -169,7 +133,8 @@ async fn p26_origins_die_and_are_replaced_and_nobody_notices() {
     }
     audience.all_go_on(2).await;
     if let Some(page) = page {
-        assert_played(page).await;
+        let seen = page.close().await;
+        assert_eq!(seen["stalls"], 0, "{seen:#}");
     }
     let seen = audience.end().await;
     let longest = seen.iter().map(|one| one.longest_stall).max();

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use e2e::{PATIENCE, Process, binary, imds::Imds, until};
+use e2e::{Process, binary, imds::Imds};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -179,18 +179,12 @@ impl Node {
     pub async fn ready(&mut self, world: &World) {
         let url = format!("{}/readyz", self.admin);
         let what = format!("{:?} is ready", self.role);
-        until(&what, PATIENCE, async || {
-            if let Some(status) = self.process.ended() {
-                panic!(
-                    "{:?} ended with {status}: {}",
-                    self.role,
-                    self.process.output()
-                );
-            }
-            let answer = world.ask(self.host, &url)?;
+        let host = self.host;
+        let ready = async |_: &Process| {
+            let answer = world.ask(host, &url)?;
             (answer.status == StatusCode::OK).then_some(())
-        })
-        .await;
+        };
+        self.process.until(&what, ready).await;
     }
 
     /// What its admin listener says at `path`; null when it does not answer.

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use e2e::{Answer, PATIENCE, Process, binary, free_port, get, run, until};
+use e2e::{Answer, Process, binary, free_port, get, run, until};
 use http::StatusCode;
 use media::{AccessUnit, Kind, VIDEO_TIMESCALE};
 use serde_json::Value;
@@ -91,19 +91,11 @@ impl Site {
         let mut command = Command::new(binary(&format!("panocast-{role}")));
         command.arg("--config").arg(&config);
         command.envs(self.environment.iter().map(|(k, v)| (k, v)));
-        let process = Process::start(&self.folder, name, &mut command);
-        let mut role = Role { process, admin };
+        let mut process = Process::start(&self.folder, name, &mut command);
         let health = format!("http://127.0.0.1:{admin}/healthz");
-        until(&format!("{name} answers"), PATIENCE, async || {
-            if let Some(status) = role.process.ended() {
-                panic!("{name} ended with {status}: {}", role.process.output());
-            }
-            get(&health)
-                .await
-                .filter(|answer| answer.status == StatusCode::OK)
-        })
-        .await;
-        role
+        let what = format!("{name} answers");
+        process.until_ok(&what, &health).await;
+        Role { process, admin }
     }
 
     fn origin_section(&self) -> String {
@@ -156,15 +148,7 @@ impl Site {
         let mut command = Command::new(binary("panocast"));
         command.args(["up", "--no-test-source", "--config"]);
         let mut process = Process::start(&self.folder, "up", command.arg(&config));
-        until("the page answers", PATIENCE, async || {
-            if let Some(status) = process.ended() {
-                panic!("it ended with {status}: {}", process.output());
-            }
-            get(&self.url("/"))
-                .await
-                .filter(|answer| answer.status == StatusCode::OK)
-        })
-        .await;
+        process.until_ok("the page answers", &self.url("/")).await;
         process
     }
 
