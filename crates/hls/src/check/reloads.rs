@@ -73,12 +73,17 @@ pub(super) fn check(before: &Media, now: &Media, findings: &mut Findings) {
     announced(before, now, findings);
 }
 
+/// The number after all whole segments.
+fn next_msn(media: &Media) -> Option<u64> {
+    media.last_msn()?.checked_add(1)
+}
+
 /// What was said of the segment to come holds for it.
 fn announced(before: &Media, now: &Media, findings: &mut Findings) {
     if before.open.is_some() {
         return;
     }
-    let Some(next) = before.last_msn().and_then(|last| last.checked_add(1)) else {
+    let Some(next) = next_msn(before) else {
         return;
     };
     let mut units = now.segments.iter().chain(&now.open);
@@ -188,12 +193,13 @@ fn hint(before: &Media, now: &Media, findings: &mut Findings) {
         .map(|open| open.msn)
         .or(before.last_msn())
         .unwrap_or(0);
-    let next = match &before.open {
-        Some(open) => open.msn,
-        None => last.saturating_add(1),
-    };
+    let next = before
+        .open
+        .as_ref()
+        .map(|open| open.msn)
+        .or(next_msn(before));
     let mut all = now.segments.iter();
-    if all.any(|unit| unit.msn == next && unit.gap) {
+    if all.any(|unit| Some(unit.msn) == next && unit.gap) {
         return;
     }
     let recent = now

@@ -68,9 +68,7 @@ impl Packager {
         if let Some(constants) = constants {
             self.config.constants = Some(constants);
             self.schedule.fix(constants.target_duration);
-            self.part_target = constants
-                .part_target
-                .map_or(PartTarget::Off, PartTarget::Ticks);
+            self.part_target = PartTarget::promised(constants.part_target);
         }
         self.slide();
         self.changed = true;
@@ -93,10 +91,7 @@ impl Packager {
             anchor_time: slot.anchor.time,
             anchor_micros: slot.anchor.micros,
             keyframe_interval: self.schedule.last_interval(),
-            part_target: match self.part_target {
-                PartTarget::Ticks(ticks) => Some(ticks),
-                PartTarget::Off | PartTarget::Undecided => None,
-            },
+            part_target: self.part_target.ticks(),
         })
     }
 

@@ -72,10 +72,7 @@ impl Packager {
         self.decide_part_target();
         let constants = self.config.constants.unwrap_or_else(|| Constants {
             target_duration: self.schedule.target_duration(),
-            part_target: match self.part_target {
-                PartTarget::Ticks(ticks) => Some(ticks),
-                PartTarget::Off | PartTarget::Undecided => None,
-            },
+            part_target: self.part_target.ticks(),
         });
         self.schedule.fix(constants.target_duration);
         self.window

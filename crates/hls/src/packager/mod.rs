@@ -174,9 +174,7 @@ impl Packager {
         if let Some(constants) = config.constants {
             schedule.fix(constants.target_duration);
             window.at_least(constants.target_ticks() * LISTED_TARGETS);
-            part_target = constants
-                .part_target
-                .map_or(PartTarget::Off, PartTarget::Ticks);
+            part_target = PartTarget::promised(constants.part_target);
         }
         let cached = Arc::new(Snapshot {
             revision: 0,

@@ -42,20 +42,19 @@ impl Packager {
     pub fn tail(&self) -> Option<Tail> {
         let constants = self.constants?;
         let newest = self.slots.back()?;
-        let open = newest.end.is_none();
+        let (msn, discontinuity, discontinuity_sequence) = match newest.end {
+            None => (
+                newest.msn,
+                newest.discontinuity,
+                newest.discontinuity_sequence,
+            ),
+            Some(_) => (self.next_msn, self.discontinuity, self.discontinuities),
+        };
         Some(Tail {
-            msn: if open { newest.msn } else { self.next_msn },
+            msn,
             date_micros: newest.program_date_time(newest.end_time()),
-            discontinuity: if open {
-                newest.discontinuity
-            } else {
-                self.discontinuity
-            },
-            discontinuity_sequence: if open {
-                newest.discontinuity_sequence
-            } else {
-                self.discontinuities
-            },
+            discontinuity,
+            discontinuity_sequence,
             constants,
         })
     }
