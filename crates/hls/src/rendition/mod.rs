@@ -30,6 +30,19 @@ pub(crate) enum PartTarget {
 }
 
 impl PartTarget {
+    /// What a playlist has promised: parts of at most `ticks`, or none.
+    pub fn promised(ticks: Option<i64>) -> Self {
+        ticks.map_or(Self::Off, Self::Ticks)
+    }
+
+    /// Ticks of the video timescale, once it is decided that there are parts.
+    pub fn ticks(self) -> Option<i64> {
+        match self {
+            Self::Ticks(ticks) => Some(ticks),
+            Self::Off | Self::Undecided => None,
+        }
+    }
+
     /// At most the target, in `timescale`.
     fn clamp(self, duration: i64, timescale: Timescale) -> i64 {
         match self {
