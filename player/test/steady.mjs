@@ -4,9 +4,10 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { plot } from '../../e2e/browser/plot.mjs';
-import { launch, newPage, playing } from './lib/browser.mjs';
+import { openBare } from './lib/bare.mjs';
 import { publish } from './lib/live.mjs';
 import { held } from './lib/memory.mjs';
 import { serve } from './lib/server.mjs';
@@ -58,25 +59,40 @@ function processes(root) {
 
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 
+/** Runs in the page: the rung of that width, by the menu. */
+function chooseRung(width) {
+  const button = () => document.querySelector('button[aria-label="Settings"]');
+  if (button().getAttribute('aria-expanded') !== 'true') button().click();
+  const rungs = [...document.querySelectorAll('[role="menuitemradio"]')];
+  rungs.find((item) => item.textContent.startsWith(`${width} `)).click();
+  if (button().getAttribute('aria-expanded') === 'true') button().click();
+}
+
+/** Runs in the page: it plays, and the sphere shows a picture. */
+function plays() {
+  return new Promise((resolve) => {
+    const look = () => {
+      const { panocast } = window;
+      if (panocast?.state === 'playing' && panocast.readPixels(0.5, 0.5)[3] === 255) resolve();
+      else setTimeout(look, 100);
+    };
+    look();
+  });
+}
+
 async function watch(page) {
   const samples = [];
   const started = Date.now();
   const until = started + WARM_UP_MS + Number(options.minutes) * 60_000;
   for (let turn = 0; Date.now() < until; turn++) {
-    await page.waitForTimeout(EVERY_MS);
+    await sleep(EVERY_MS);
     await page.evaluate(
       (yaw) => {
         location.hash = `yaw=${yaw}`;
       },
       ((turn * 70) % 360) - 180,
     );
-    if (turn % 4 === 3) {
-      const width = turn % 8 === 3 ? 320 : 640;
-      await page.keyboard.press('Escape');
-      await page.getByRole('button', { name: 'Settings' }).click();
-      await page.getByRole('menuitemradio', { name: new RegExp(`^${width} `) }).click();
-      await page.keyboard.press('Escape');
-    }
+    if (turn % 4 === 3) await page.evaluate(chooseRung, turn % 8 === 3 ? 320 : 640);
     const { state, stalls } = await page.evaluate(() => ({
       state: panocast.state,
       stalls: panocast.stalls,
@@ -118,11 +134,9 @@ function judge(samples) {
 const media = join(tmpdir(), `panocast-steady-${process.pid}`);
 const server = await serve(new URL('../dist', import.meta.url).pathname, media);
 const stream = publish(`${media}/hls`, 'test');
-const browser = await launch();
+const page = await openBare(`${server.url}/?url=/hls/test/index.m3u8`);
 try {
-  const page = await newPage(browser);
-  await page.goto(`${server.url}/?url=/hls/test/index.m3u8`);
-  await playing(page, 60_000);
+  await page.evaluate(plays);
   const samples = await watch(page);
   const { result, wrong } = judge(samples);
   const line = (name, colour, what) => ({
@@ -141,7 +155,7 @@ try {
   console.log(JSON.stringify(result, null, 2));
   if (wrong.length > 0) throw new Error(wrong.join(', '));
 } finally {
-  await browser.close();
+  await page.close();
   await stream.stop();
   stream.wipe();
   server.close();

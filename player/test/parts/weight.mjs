@@ -61,9 +61,14 @@ export async function weight({ browser, server, media, check }) {
       await page.waitForFunction(
         () => panocast.snapshot.span.end - panocast.snapshot.span.start > 7,
       );
-      const before = await held(page);
+      const session = await page.context().newCDPSession(page);
+      const devtools = {
+        send: (method) => session.send(method),
+        evaluate: (code) => page.evaluate(code),
+      };
+      const before = await held(devtools);
       for (let i = 0; i < ROUNDS; i++) await round();
-      const after = await held(page);
+      const after = await held(devtools);
       for (const what of ['textures', 'geometries', 'programs'])
         assert.ok(after[what] <= before[what], `${what}: ${before[what]}, then ${after[what]}`);
       const listeners = after.listeners - before.listeners;
