@@ -107,7 +107,7 @@ export function makePatterns(folder) {
           '-i',
           '-',
           '-filter_complex',
-          `${both};[o]loop=11:1,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p[v]`,
+          `${both};[o]loop=59:1,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p[v]`,
           '-map',
           '[v]',
           ...encode(`${out}/index.m3u8`),
