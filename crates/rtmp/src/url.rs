@@ -3,7 +3,7 @@
 //!
 //! The key is never part of `Debug`, `Display` or an error.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use crate::Secret;
 
@@ -114,15 +114,15 @@ impl PublishUrl {
 
     /// What `connect` calls tcUrl: everything but the stream and the key.
     pub fn tc_url(&self) -> String {
-        let (open, close) = if self.host.contains(':') {
-            ("[", "]")
-        } else {
-            ("", "")
-        };
-        format!(
-            "rtmp://{open}{}{close}:{}/{}",
-            self.host, self.port, self.app
-        )
+        format!("rtmp://{}:{}/{}", self.bracketed(), self.port, self.app)
+    }
+
+    /// The host as URLs have it.
+    fn bracketed(&self) -> Cow<'_, str> {
+        match self.host.contains(':') {
+            true => format!("[{}]", self.host).into(),
+            false => self.host.as_str().into(),
+        }
     }
 
     /// The name that `publish` sends: the stream with the key as its query.
@@ -136,7 +136,12 @@ impl PublishUrl {
 
 impl fmt::Display for PublishUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.tc_url(), self.stream)
+        write!(f, "rtmp://{}", self.bracketed())?;
+        // Said only where it must be: what is printed is no longer than what was read.
+        if self.port != PORT {
+            write!(f, ":{}", self.port)?;
+        }
+        write!(f, "/{}/{}", self.app, self.stream)
     }
 }
 

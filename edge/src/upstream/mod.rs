@@ -119,8 +119,11 @@ impl Origins {
                 .await;
             let seen = seen(&answer);
             self.change(origin, |health, now| health.probe(seen, now));
-            for path in self.leads.lost_by(origin.rank) {
-                self.look_back(origin, &path).await;
+            // One that is silent now would only keep the next probe waiting.
+            if seen == Seen::Answer {
+                for path in self.leads.lost_by(origin.rank) {
+                    self.look_back(origin, &path).await;
+                }
             }
         }
     }

@@ -51,6 +51,14 @@ fn refuses_what_is_no_publish_url_without_repeating_it() {
     ));
 }
 
+/// Found by fuzzing: with the port that it did not have, it printed as more than the limit.
+#[test]
+fn a_url_at_the_limit_reads_back_as_it_prints() {
+    let url = format!("rtmp://h/live/{}", "x".repeat(URL_BYTES_MAX - 14));
+    assert_eq!(url.len(), URL_BYTES_MAX);
+    assert_eq!(parse(&url).to_string(), url);
+}
+
 #[test]
 fn secrets_do_not_show() {
     let url = parse("rtmp://host/live/test?key=hunter2");
