@@ -45,7 +45,7 @@ pub fn scan(text: &[u8]) -> Option<Facts> {
     let mut part_target = None;
     let (mut first, mut count, mut parts) = (0_u64, 0_u64, 0_u32);
     let mut ended = false;
-    // The number after that of the newest gap.
+    // How many segments there are up to the newest gap.
     let mut after_gap = None;
     for line in lines {
         let Some(tag) = line.strip_prefix(b"#EXT") else {

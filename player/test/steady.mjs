@@ -68,12 +68,14 @@ function chooseRung(width) {
   if (button().getAttribute('aria-expanded') === 'true') button().click();
 }
 
-/** Runs in the page: it plays, and the sphere shows a picture. */
-function plays() {
-  return new Promise((resolve) => {
+/** Runs in the page: it plays, and the sphere shows a picture, within so many milliseconds. */
+function plays(limit) {
+  return new Promise((resolve, reject) => {
     const look = () => {
       const { panocast } = window;
       if (panocast?.state === 'playing' && panocast.readPixels(0.5, 0.5)[3] === 255) resolve();
+      else if (performance.now() > limit)
+        reject(new Error(`it ${panocast?.state} after ${limit} ms`));
       else setTimeout(look, 100);
     };
     look();
@@ -136,7 +138,7 @@ const server = await serve(new URL('../dist', import.meta.url).pathname, media);
 const stream = publish(`${media}/hls`, 'test');
 const page = await openBare(`${server.url}/?url=/hls/test/index.m3u8`);
 try {
-  await page.evaluate(plays);
+  await page.evaluate(plays, 60_000);
   const samples = await watch(page);
   const { result, wrong } = judge(samples);
   const line = (name, colour, what) => ({

@@ -134,10 +134,13 @@ impl Origins {
             .send(origin, Method::GET, path, None, PROBE_TIMEOUT)
             .await;
         let text = match answer {
-            Ok(answer) => read_all(answer.into_body(), PLAYLIST_BYTES_MAX).await.ok(),
+            Ok(answer) => {
+                let text = read_all(answer.into_body(), PLAYLIST_BYTES_MAX);
+                tokio::time::timeout(PROBE_TIMEOUT, text).await.ok()
+            }
             Err(_) => None,
         };
-        let facts = text.and_then(|text| playlist::scan(&text));
+        let facts = text.and_then(|text| playlist::scan(&text.ok()?));
         let is_level = facts.is_some_and(|facts| self.progress.is_level(path, &facts));
         if is_level || self.progress.is_over(path, self.clock.now()) {
             tracing::info!(origin = origin.url, path, "asked first again");
