@@ -182,7 +182,7 @@ fn is_full(crowds: &HashMap<Box<str>, Crowd>, stream: &str) -> bool {
 }
 
 /// The stream a path belongs to: `/hls/<stream>.m3u8` and everything below `/hls/<stream>/`.
-fn stream_of(path: &str) -> Option<&str> {
+pub(crate) fn stream_of(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/hls/")?;
     let stream = match rest.split_once('/') {
         Some((stream, _)) => stream,

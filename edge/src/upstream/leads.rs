@@ -10,6 +10,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::audience::stream_of;
+
 /// An origin carries some dozens of streams.
 const STREAMS_MAX: usize = 1024;
 
@@ -30,7 +32,7 @@ pub(super) struct Leads {
 impl Leads {
     /// The origin of `rank` had the playlist at `path` when others were asked before it, in vain. Whether that is new.
     pub fn follow(&self, path: &str, rank: usize) -> bool {
-        let Some(stream) = stream(path) else {
+        let Some(stream) = stream_of(path) else {
             return false;
         };
         let mut streams = self.lock();
@@ -47,7 +49,7 @@ impl Leads {
 
     /// Who leads the stream that `path` belongs to.
     pub fn of(&self, path: &str) -> Option<usize> {
-        Some(self.lock().get(stream(path)?)?.rank)
+        Some(self.lock().get(stream_of(path)?)?.rank)
     }
 
     /// Playlists in which another is ahead although the origin of `rank` is preferred to it.
@@ -59,7 +61,7 @@ impl Leads {
 
     /// Nobody leads the stream of `path` any more.
     pub fn forget(&self, path: &str) {
-        if let Some(stream) = stream(path) {
+        if let Some(stream) = stream_of(path) {
             self.lock().remove(stream);
         }
     }
@@ -72,11 +74,6 @@ impl Leads {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Lead>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// `show` of `/hls/show/source/index.m3u8`.
-fn stream(path: &str) -> Option<&str> {
-    path.strip_prefix("/hls/")?.split('/').next()
 }
 
 #[cfg(test)]
