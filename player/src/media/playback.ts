@@ -5,7 +5,8 @@
  * `watchdog`, `quality`, `verdict`); this file carries it out and publishes one snapshot that everything else reads.
  */
 
-import Hls, { type ErrorData } from 'hls.js';
+import Hls, { type ErrorData, type LevelDetails } from 'hls.js';
+import { Closeness } from './closeness.ts';
 import { rememberBandwidth, settings, verdict } from './engine.ts';
 import { type Info, PLAIN, parseInfo } from './info.ts';
 import { json, probe, probeMedia } from './probe.ts';
@@ -70,6 +71,7 @@ export class Playback {
   private goesOn: () => void = () => undefined;
   private reason: string | undefined;
   private watchdog = new Watchdog();
+  private closeness = new Closeness();
   private asking: ReturnType<typeof setTimeout> | undefined;
   private asked = 0;
   private recoveredAt = 0;
@@ -197,6 +199,7 @@ export class Playback {
   private attach(): void {
     this.detach();
     this.watchdog.reset(performance.now() / 1000);
+    this.closeness.reset(performance.now() / 1000);
     // Newer Chrome claims to play HLS by itself, and Safari's native path gives black textures: hls.js first,
     // through ManagedMediaSource on iPhones.
     if (Hls.isSupported()) {
@@ -346,10 +349,27 @@ export class Playback {
     if (this.video.paused && this.phase === 'playing') this.start();
   }
 
+  /** Back towards live, step by step, once stalls are a while ago. */
+  private comeCloser(hls: Hls, details: LevelDetails | null): void {
+    const target = hls.targetLatency;
+    if (!details?.live || target === null || this.phase !== 'playing') return;
+    const least = details.partHoldBack || details.holdBack;
+    const now = performance.now() / 1000;
+    const next = this.closeness.check(
+      now,
+      this.stalls,
+      target,
+      least,
+      hls.config.liveSyncOnStallIncrease,
+    );
+    if (next !== undefined && least > 0) hls.targetLatency = next;
+  }
+
   private second(): void {
     const hls = this.hls;
     if (!hls || document.hidden) return;
     const details = hls.latestLevelDetails;
+    this.comeCloser(hls, details);
     const remedy = this.watchdog.check({
       now: performance.now() / 1000,
       wants: !this.wantsPaused && this.phase !== 'blocked' && this.phase !== 'finished',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CALM, Closeness } from '../../src/media/closeness.ts';
 import { infoFor, PLAIN, parseInfo } from '../../src/media/info.ts';
 import { firstVariant, judge, lastNumber } from '../../src/media/probe.ts';
 import { cap, fitting, label, sharpness, wanted } from '../../src/media/quality.ts';
@@ -238,4 +239,36 @@ test('thumbnails', () => {
   assert.equal(thumbnailAt(cues, 99)?.from, 5);
   assert.equal(thumbnailAt([], 1), undefined);
   assert.deepEqual(parseThumbnails('<html>', 'http://x/'), []);
+});
+
+test('after a stall the player comes closer to live again, and tries less often where that costs one', () => {
+  const closeness = new Closeness();
+  closeness.reset(0);
+  let target = 1.5;
+  let stalls = 0;
+  const closer = (from: number, to: number): number[] => {
+    const at: number[] = [];
+    for (let now = from; now < to; now += 1) {
+      const next = closeness.check(now, stalls, target, 1.5, 0.5);
+      if (next !== undefined) {
+        target = next;
+        at.push(now);
+      }
+    }
+    return at;
+  };
+  const stall = (): void => {
+    stalls += 1;
+    target += 0.5;
+  };
+  assert.deepEqual(closer(0, 100), [], 'close as can be');
+  stall();
+  stall();
+  assert.deepEqual(closer(100, 300), [100 + CALM, 100 + 2 * CALM], 'a step a minute');
+  assert.equal(target, 1.5);
+  stall();
+  assert.deepEqual(closer(300, 300 + 2 * CALM), [], 'it was too close: twice the patience');
+  assert.deepEqual(closer(300 + 2 * CALM, 600), [300 + 2 * CALM]);
+  stall();
+  assert.deepEqual(closer(600, 600 + 5 * CALM), [600 + 4 * CALM]);
 });
