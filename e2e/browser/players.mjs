@@ -17,10 +17,10 @@ import { judge } from './players/judge.mjs';
 import { NATIVE_PLAYERS, startNative } from './players/natives.mjs';
 import { table } from './players/table.mjs';
 
-/** All players have shown pictures for this long before anything goes wrong. */
-const BEFORE_MS = 4_000;
+/** All players have shown pictures for this long before anything goes wrong: what their start cost the source has passed. */
+const BEFORE_MS = 12_000;
 /** After a fault players have this long to get over it, and to show that they have. */
-const AFTER_MS = 12_000;
+const AFTER_MS = 20_000;
 /** From a source's start to the fault it makes by itself: time for players to come up. */
 const SOURCE_FAULT_SECONDS = 25;
 /** The same, where players watch already. */

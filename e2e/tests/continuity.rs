@@ -357,7 +357,7 @@ async fn p8_the_same_parameter_sets_again_change_nothing() {
 }
 
 #[tokio::test]
-async fn p2_p24_numbers_go_on_and_urls_never_return_after_the_origin_was_killed() {
+async fn p2_p24_numbers_go_on_and_urls_never_return_without_what_a_killed_origin_left() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (rtmp, http, admin) = (free_port(), free_port(), free_port());
     let mut origin = Origin::start_on(folder.path(), SETTINGS, rtmp, http, admin).await;
@@ -374,6 +374,8 @@ async fn p2_p24_numbers_go_on_and_urls_never_return_after_the_origin_was_killed(
     let epoch = origin.stream("foo").await["run"]["epoch"].clone();
     origin.process.kill();
     drop(origin);
+    // A machine that has nothing of it but the count of discontinuities.
+    std::fs::remove_dir_all(folder.path().join("state/shelf")).expect("removed");
     // Numbers are the clock's seconds: what a live run of this length would have let pass.
     let first = before.segments[0].msn;
     until("the clock is past the first run", PATIENCE, async || {
@@ -411,7 +413,7 @@ async fn p2_p24_numbers_go_on_and_urls_never_return_after_the_origin_was_killed(
 }
 
 #[tokio::test]
-async fn p27_a_killed_origin_goes_on_right_behind_what_viewers_know() {
+async fn p27_a_killed_origin_shows_what_it_showed_and_goes_on_behind_it() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (rtmp, http, admin) = (free_port(), free_port(), free_port());
     let mut origin = Origin::start_on(folder.path(), SETTINGS, rtmp, http, admin).await;
@@ -424,45 +426,59 @@ async fn p27_a_killed_origin_goes_on_right_behind_what_viewers_know() {
         publisher
     };
     let publisher = publish().await;
-    origin.text_when("/hls/foo.m3u8", |_| true).await;
+    // Everything that was sent is shown: 10 s, the last of it as parts.
+    origin
+        .text_when("/hls/foo/source/index.m3u8", |text| {
+            let hints_fourth =
+                |line: &str| line.contains("PRELOAD-HINT") && line.contains(".3.m4s");
+            text.matches("#EXTINF").count() == 4 && text.lines().any(hints_fourth)
+        })
+        .await;
     let before = viewer::fetch(&origin, "foo", "source").await;
-    let last = before.segments.last().expect("segments");
-    let open = last.msn + 1;
-    let end = before
-        .playlist
-        .segments
-        .last()
-        .and_then(|segment| segment.program_date_time);
-    let end = end.expect("a date").timestamp() as u64 + 3;
-    origin.process.kill();
-    drop((origin, publisher));
-    // What was sent faster than it lasts is dated ahead of the clock.
-    until("the clock is past the first run", PATIENCE, async || {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        now.ok().filter(|now| now.as_secs() > end)
+    let on_disk = folder.path().join("state/shelf/index.foo");
+    until("the newest part is written", PATIENCE, async || {
+        let index = std::fs::read_to_string(&on_disk).ok()?;
+        let index: serde_json::Value = serde_json::from_str(&index).ok()?;
+        let segments = index["run"]["renditions"][0]["segments"].as_array()?;
+        (segments.len() == 5 && segments[4]["parts"].as_array()?.len() >= 3).then_some(())
     })
     .await;
+    origin.process.kill();
+    drop((origin, publisher));
 
     let origin = Origin::start_on(folder.path(), SETTINGS, rtmp, http, admin).await;
-    let publisher = publish().await;
-    let text = origin
-        .text_when("/hls/foo/source/index.m3u8", |text| text.contains(".m4s"))
-        .await;
-    let after = viewer::parse(&text);
-    assert_eq!(after.media_sequence, open, "{text}");
-    let is_gap =
-        |segment: &m3u8_rs::MediaSegment| segment.unknown_tags.iter().any(|tag| tag.tag == "X-GAP");
-    let lost = after
-        .segments
-        .iter()
-        .take_while(|segment| is_gap(segment))
-        .count();
-    let next = after.segments.get(lost).expect("a segment");
-    assert!(lost > 0 && next.discontinuity, "{text}");
+    let shown = viewer::fetch(&origin, "foo", "source").await;
     assert_eq!(
-        after.discontinuity_sequence,
-        before.playlist.discontinuity_sequence
+        shown.playlist.media_sequence,
+        before.playlist.media_sequence
     );
+    assert_eq!(
+        shown.segments.len(),
+        5,
+        "before its encoder is back: {}",
+        shown.text
+    );
+    for (old, new) in before.segments.iter().zip(&shown.segments) {
+        assert_eq!((old.msn, &old.units), (new.msn, &new.units));
+    }
+    let (known, kept) = (urls(&before), urls(&shown));
+    assert!(
+        kept.starts_with(&known),
+        "{known:?} under the URLs they had: {kept:?}"
+    );
+
+    let publisher = publish().await;
+    for rendition in ["source", "audio"] {
+        after_break(&origin, rendition, 1, 3).await;
+    }
+    let after = conforms(&origin, &["source", "audio"]).await;
+    let last = shown.segments.last().expect("segments").msn;
+    assert!(
+        after
+            .iter()
+            .all(|rendition| breaks(rendition) == [last + 1])
+    );
+    assert!(!after[0].text.contains("#EXT-X-GAP"), "{}", after[0].text);
     publisher.leave().await;
 }
 

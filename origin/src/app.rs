@@ -27,8 +27,8 @@ use crate::{
     operator::{self, Operator},
     recorder::Recorder,
     registry::{Registry, TICK},
-    retired::Retired,
     selfcheck::SelfCheck,
+    shelf::Shelf,
     stream::{Environment, Office, Stream},
     twin,
 };
@@ -65,7 +65,7 @@ pub struct App {
     metrics: Metrics,
     recorder: Option<Recorder>,
     registry: Arc<Registry>,
-    retired: Retired,
+    shelf: Shelf,
     addresses: Addresses,
 }
 
@@ -95,21 +95,17 @@ impl App {
             let folder = config.state.display();
             format!("cannot use {folder}; give this process the folder or set origin.state")
         })?;
-        let folder = config.state.join("retired");
-        let retired =
-            Retired::open(&folder, clock.clone(), metrics.clone()).with_context(|| {
-                let folder = folder.display();
-                format!("cannot empty {folder}; give this process the folder or set origin.state")
-            })?;
         let environment = Environment {
             memory,
             clock: clock.clone(),
             metrics: metrics.clone(),
             recorder: recorder.clone(),
             twin: office(&config),
+            published: Arc::default(),
         };
         let config = Arc::new(config);
         let registry = Arc::new(Registry::new(Arc::clone(&config), environment));
+        let shelf = shelve(&config, &registry, &clock, &metrics)?;
         Ok(Self {
             config,
             clock,
@@ -121,7 +117,7 @@ impl App {
             metrics,
             recorder,
             registry,
-            retired,
+            shelf,
             addresses,
         })
     }
@@ -175,11 +171,11 @@ impl App {
         };
         let handler = Http::new(
             Arc::clone(&self.registry),
-            self.retired.clone(),
+            self.shelf.clone(),
             self.metrics.clone(),
             twin,
         );
-        let retired = tokio::spawn(self.retired.run(Arc::clone(&self.registry)));
+        let shelf = tokio::spawn(self.shelf.run(Arc::clone(&self.registry)));
         let handle = move |request, peer| {
             let handler = handler.clone();
             async move { handler.handle(request, peer).await }
@@ -222,7 +218,7 @@ impl App {
         signal.close();
         let _ = tokio::time::timeout(HTTP_GRACE, http).await;
         ticker.abort();
-        retired.abort();
+        shelf.abort();
         checks.abort();
         operator.abort();
         link.inspect(|link| link.abort());
@@ -305,6 +301,26 @@ fn office(config: &Config) -> Option<Office> {
     };
     let primary = config.primary;
     Some(Office { settings, primary })
+}
+
+/// Opens the shelf and shows what an earlier process left there.
+fn shelve(
+    config: &Arc<Config>,
+    registry: &Registry,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<Shelf> {
+    let folder = config.state.join("shelf");
+    let told = || {
+        let folder = folder.display();
+        format!("cannot use {folder}; give this process the folder or set origin.state")
+    };
+    let shelf = Shelf::open(&folder, Arc::clone(config), clock.clone(), metrics.clone());
+    let shelf = shelf.with_context(told)?;
+    for (name, remains) in shelf.restore().with_context(told)? {
+        registry.restore(&name, remains);
+    }
+    Ok(shelf)
 }
 
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {

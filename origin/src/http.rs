@@ -23,8 +23,8 @@ use tokio::sync::watch;
 use crate::{
     metrics::Metrics,
     registry::Registry,
-    retired::{Place, Retired},
     route::{Media, Route, route},
+    shelf::{Place, Shelf},
     stream::{Stream, View},
     twin,
 };
@@ -39,7 +39,7 @@ const FACTS_LIFETIME: CacheControl = CacheControl::max_age(1);
 #[derive(Clone)]
 pub struct Http {
     registry: Arc<Registry>,
-    retired: Retired,
+    shelf: Shelf,
     metrics: Metrics,
     twin: Option<twin::Server>,
 }
@@ -48,13 +48,13 @@ impl Http {
     /// A handler over `registry`'s streams, and what they let go of.
     pub fn new(
         registry: Arc<Registry>,
-        retired: Retired,
+        shelf: Shelf,
         metrics: Metrics,
         twin: Option<twin::Server>,
     ) -> Self {
         Self {
             registry,
-            retired,
+            shelf,
             metrics,
             twin,
         }
@@ -199,7 +199,7 @@ impl Http {
         if let Some(content) = self.live(place, media).await {
             return content.respond(request.method(), request.headers());
         }
-        match self.retired.find(place, media).await {
+        match self.shelf.find(place, media).await {
             Some((kind, bytes)) => content(vec![bytes], kind, place.epoch, media)
                 .respond(request.method(), request.headers()),
             None => not_found("never published, or no longer in the window"),
@@ -213,10 +213,7 @@ impl Http {
         let limit = views.borrow().media().constants().block_limit();
         let look = |view: &View| {
             let snapshot = view.media();
-            if snapshot.epoch() != place.epoch {
-                return Some(None);
-            }
-            match find(snapshot, media) {
+            match find(snapshot, place.epoch, media) {
                 Lookup::Found(content) => Some(Some(content)),
                 Lookup::Pending => None,
                 Lookup::Missing => Some(None),
@@ -267,8 +264,15 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn find(snapshot: &hls::MediaSnapshot, media: Media) -> Lookup<Content> {
-    let content = |chunks| content(chunks, snapshot.kind(), snapshot.epoch(), media);
+fn find(snapshot: &hls::MediaSnapshot, epoch: &str, media: Media) -> Lookup<Content> {
+    let content = |chunks| content(chunks, snapshot.kind(), epoch, media);
+    let known = match media {
+        Media::Init(_) => snapshot.knows(epoch),
+        Media::Segment(msn) | Media::Part(msn, _) => snapshot.epoch_of(msn) == epoch,
+    };
+    if !known {
+        return Lookup::Missing;
+    }
     match media {
         Media::Init(index) => match snapshot.init(index) {
             Some(init) => Lookup::Found(content(vec![init.bytes.clone()])),

@@ -23,9 +23,9 @@ mod operator;
 pub mod recorder;
 pub mod recording;
 mod registry;
-mod retired;
 mod route;
 mod selfcheck;
+mod shelf;
 mod stream;
 mod twin;
 

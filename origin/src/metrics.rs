@@ -29,7 +29,7 @@ pub struct Metrics {
     /// Bytes of media held in RAM by stream.
     pub window_bytes: IntGaugeVec,
     /// Bytes of removed segments on disk.
-    pub retired_bytes: IntGauge,
+    pub shelf_bytes: IntGauge,
     /// 1 while a rung is shed, by stream and rung.
     pub rung_shed: IntGaugeVec,
     /// Times a rung was shed, by stream and rung.
@@ -127,10 +127,10 @@ impl Metrics {
                 "Media held in memory for viewers.",
                 stream,
             ),
-            retired_bytes: registry.gauge(
-                "origin_retired_bytes",
+            shelf_bytes: registry.gauge(
+                "origin_shelf_bytes",
                 "bytes",
-                "Removed segments kept on disk for viewers with an old playlist.",
+                "Segments on disk: listed ones for a process that follows this one, removed ones for viewers with an old playlist.",
             ),
             rung_shed: registry.gauge_vec(
                 "origin_rung_shed",

@@ -1,7 +1,7 @@
 //! Stream names to streams: who publishes where, who is watched, and what time does to them.
 //!
-//! A stream enters with its first accepted publisher and leaves some time after its run has ended, when nothing of it
-//! can be listed any more. The number of streams is bounded by config; there is no other way in.
+//! A stream enters with its first accepted publisher, or with what an earlier process left of it, and leaves some time after its run has ended, when nothing of it
+//! can be listed any more. The number of streams is bounded by config; there is no third way in.
 
 use std::{
     collections::BTreeMap,
@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use hls::Snapshot;
+use tokio::sync::Notify;
 use tracing::info;
 
 use crate::{
@@ -63,6 +65,21 @@ impl Registry {
             config,
             environment,
             streams: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Told whenever viewers of any stream can see something new.
+    pub fn published(&self) -> Arc<Notify> {
+        Arc::clone(&self.environment.published)
+    }
+
+    /// Shows what an earlier process left of `name`, and waits for its publisher. What there is no room for is not shown.
+    pub fn restore(&self, name: &str, remains: Arc<Snapshot>) {
+        let mut streams = self.lock();
+        if streams.len() < self.config.max_streams {
+            let stream = Stream::new(name, self.config.stream(name), self.environment.clone());
+            stream.restore(remains);
+            streams.insert(name.to_owned(), stream);
         }
     }
 

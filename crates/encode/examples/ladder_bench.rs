@@ -150,7 +150,7 @@ impl Writer {
 
 fn write(file: &mut BufWriter<File>, track: &Track, unit: &AccessUnit) {
     let Some(config) = track.avc() else { return };
-    let sets = [config.sps().as_ref(), config.pps().as_ref()];
+    let sets = [config.sps(), config.pps()];
     let sets = sets.into_iter().filter(|_| unit.is_sync);
     for nal in sets.chain(config.nal_units(&unit.payload)) {
         let written = file

@@ -216,7 +216,7 @@ fn write(file: &mut BufWriter<File>, track: Option<&Track>, unit: &AccessUnit) {
     let Some(config) = track.and_then(Track::avc) else {
         return;
     };
-    let sets = [config.sps().as_ref(), config.pps().as_ref()];
+    let sets = [config.sps(), config.pps()];
     let sets = sets.into_iter().filter(|_| unit.is_sync);
     for nal in sets.chain(config.nal_units(&unit.payload)) {
         let written = file

@@ -7,7 +7,9 @@
 //! - regular keyframes: the longest segment seen, rounded;
 //! - irregular keyframes (intervals that differ by more than a tenth): the segment target plus the
 //!   longest interval, since a segment that misses its target by a hair waits one whole interval
-//!   more;
+//!   more. Intervals that are never below the target cannot miss it: where they differ by at most
+//!   half a second (a busy encoder left pictures out) they count as regular, because players keep
+//!   three target durations behind live;
 //! - never below the configured target, never below [`TARGET_DURATION_MIN`].
 //!
 //! From then on no segment may round to more. When no sync sample comes in time the cut is made
@@ -155,8 +157,10 @@ impl Schedule {
 
     /// The target duration in seconds that what was seen calls for.
     pub fn target_duration(&self) -> u64 {
-        let irregular = self.longest_interval > 0
-            && self.longest_interval - self.shortest_interval > self.longest_interval / 10;
+        let spread = self.longest_interval.saturating_sub(self.shortest_interval);
+        let never_misses = self.shortest_interval >= self.target && spread <= ticks(1) / 2;
+        let irregular =
+            self.longest_interval > 0 && spread > self.longest_interval / 10 && !never_misses;
         let longest = if irregular {
             self.longest_segment
                 .max(self.target + self.longest_interval)
@@ -237,6 +241,25 @@ mod tests {
             [0, 20, 80, 140, 170, 230].contains(&f)
         });
         assert_eq!(schedule.target_duration(), 4);
+    }
+
+    #[test]
+    fn p11_pictures_left_out_of_a_gop_do_not_double_the_target_duration() {
+        let mut schedule = Schedule::new(ticks(2));
+        run(&mut schedule, 0, 331, |f| {
+            [0, 70, 130, 190, 264, 330].contains(&f)
+        });
+        assert_eq!(schedule.target_duration(), 3, "2.47 s are the longest");
+        let mut schedule = Schedule::new(ticks(2));
+        run(&mut schedule, 0, 331, |f| {
+            [0, 69, 129, 189, 255, 330].contains(&f)
+        });
+        assert_eq!(schedule.target_duration(), 3, "2.5 s");
+        let mut schedule = Schedule::new(ticks(2));
+        run(&mut schedule, 0, 256, |f| {
+            [0, 69, 129, 189, 255].contains(&f)
+        });
+        assert_eq!(schedule.target_duration(), 2, "2.3 s");
     }
 
     #[test]

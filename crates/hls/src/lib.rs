@@ -28,6 +28,7 @@ pub mod packager;
 pub mod part;
 pub mod playlist;
 pub mod reload;
+pub mod remains;
 mod render;
 mod rendition;
 mod segment;

@@ -80,11 +80,12 @@ pub fn render_media(media: &MediaSnapshot, delivery: &Delivery) -> String {
 }
 
 fn segments(out: &mut String, media: &MediaSnapshot, skipped: usize) {
-    let epoch = media.epoch();
+    let of_run = media.epoch();
     let listed = media.listed();
     let parts_from = first_with_parts(media);
     let mut map = None;
     for (index, entry) in listed.iter().enumerate().skip(skipped) {
+        let epoch = entry.epoch.as_deref().unwrap_or(of_run);
         segment::lead(out, entry, epoch, map_due(&mut map, entry));
         if index >= parts_from {
             part::parts(out, entry, epoch);
@@ -92,8 +93,8 @@ fn segments(out: &mut String, media: &MediaSnapshot, skipped: usize) {
         segment::media(out, entry, epoch);
     }
     if let Some(open) = media.open() {
-        segment::lead(out, open, epoch, map_due(&mut map, open));
-        part::parts(out, open, epoch);
+        segment::lead(out, open, of_run, map_due(&mut map, open));
+        part::parts(out, open, of_run);
     }
 }
 

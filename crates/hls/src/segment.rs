@@ -35,6 +35,8 @@ pub struct Part {
 pub struct Segment {
     /// Media Sequence Number.
     pub msn: u64,
+    /// The run that made it, where that is another than the playlist's: its URLs stay as they were.
+    pub epoch: Option<Arc<str>>,
     /// Parts in order.
     pub parts: Vec<Part>,
     /// Duration in `timescale`; of a growing segment, so far.
@@ -62,6 +64,26 @@ impl Segment {
         self.timescale.seconds(self.duration)
     }
 
+    /// The media time of its end, in seconds; `None` of a gap and of bytes that are none of ours.
+    pub fn end_seconds(&self) -> Option<f64> {
+        let part = self.parts.iter().rfind(|part| !part.gap)?;
+        let init = cmaf::read_init(&self.init.as_ref()?.bytes).ok()?;
+        let samples = cmaf::read_chunk(&init, &part.bytes).ok()?;
+        let ends = samples.iter().map(|sample| {
+            let end = sample
+                .unit
+                .dts
+                .saturating_add(i64::from(sample.unit.duration));
+            self.timescale.seconds(end)
+        });
+        ends.reduce(f64::max)
+    }
+
+    /// The wall time of its end, microseconds since 1970.
+    pub fn end_micros(&self) -> i64 {
+        end_micros(self.program_date_time, self.duration, self.timescale)
+    }
+
     /// Bytes in all parts: the Content-Length of the segment.
     pub fn byte_length(&self) -> u64 {
         self.parts.iter().map(|part| part.bytes.len() as u64).sum()
@@ -85,4 +107,10 @@ impl Segment {
             }
         }
     }
+}
+
+/// The wall time `duration` ticks after `start`.
+pub(crate) fn end_micros(start: i64, duration: i64, timescale: Timescale) -> i64 {
+    let micros = i128::from(duration) * 1_000_000 / i128::from(timescale.rate());
+    start.saturating_add(i64::try_from(micros).unwrap_or(i64::MAX))
 }

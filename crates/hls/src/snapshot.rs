@@ -159,6 +159,22 @@ impl MediaSnapshot {
         &self.announced
     }
 
+    /// The run that made segment `msn`: this one, unless an earlier one left it.
+    pub fn epoch_of(&self, msn: u64) -> &str {
+        let segment = self.closed(msn);
+        let own = segment.and_then(|segment| segment.epoch.as_deref());
+        own.unwrap_or(&self.epoch)
+    }
+
+    /// Whether `epoch` names this run, or an earlier one that left some of these segments.
+    pub fn knows(&self, epoch: &str) -> bool {
+        let segments = &self.listing.segments;
+        *self.epoch == *epoch
+            || segments
+                .iter()
+                .any(|segment| segment.epoch.as_deref() == Some(epoch))
+    }
+
     /// The last closed segment's number.
     pub fn last_msn(&self) -> Option<u64> {
         self.listing.segments.last().map(|segment| segment.msn)
@@ -240,7 +256,7 @@ impl MediaSnapshot {
 }
 
 /// One variant stream.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Variant {
     /// The rendition of its pictures, or of its sound where there are no pictures.
     pub rendition: Arc<str>,
@@ -259,7 +275,7 @@ pub struct Variant {
 }
 
 /// The one audio group.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct AudioGroup {
     /// Its rendition.
     pub rendition: Arc<str>,
@@ -268,7 +284,7 @@ pub struct AudioGroup {
 }
 
 /// All that a multivariant playlist says.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Multivariant {
     /// Variants, in the order listed.
     pub variants: Vec<Variant>,
@@ -324,6 +340,52 @@ impl Snapshot {
     /// The rendition `name`, once its playlist can be fetched.
     pub fn media(&self, name: &str) -> Option<&Arc<MediaSnapshot>> {
         self.renditions.iter().find(|media| &*media.name == name)
+    }
+
+    /// What a run that goes on from here starts with: the next segment's number, and the discontinuities before it.
+    pub fn next_numbers(&self) -> (u64, u64) {
+        let last = |media: &Arc<MediaSnapshot>| {
+            let newest = media.open.as_ref().or(media.listing.segments.last())?;
+            let discontinuities = newest.discontinuity_sequence + u64::from(newest.discontinuity);
+            Some((newest.msn + 1, discontinuities))
+        };
+        let all = self.renditions.iter().filter_map(last);
+        all.max().unwrap_or_default()
+    }
+
+    /// The end of the newest segment, microseconds since 1970; 0 without any.
+    pub fn end_micros(&self) -> i64 {
+        let newest = self.renditions.iter().filter_map(|media| {
+            let newest = media.open.as_ref().or(media.listing.segments.last())?;
+            Some(newest.end_micros())
+        });
+        newest.max().unwrap_or(0)
+    }
+
+    /// The media time of the end of the newest segment, in seconds: of that of any rendition; 0 without any.
+    pub fn end_seconds(&self) -> f64 {
+        let newest = self.renditions.iter().filter_map(|media| {
+            let mut segments = media.listing.segments.iter().chain(&media.open);
+            segments.rfind(|segment| !segment.gap)?.end_seconds()
+        });
+        newest.fold(0.0, f64::max)
+    }
+
+    /// The same, with nothing more to come.
+    pub fn ended(&self) -> Self {
+        let end = |media: &Arc<MediaSnapshot>| {
+            Arc::new(MediaSnapshot {
+                hint: None,
+                announced: Announced::default(),
+                ended: true,
+                ..(**media).clone()
+            })
+        };
+        Self {
+            ended: true,
+            renditions: self.renditions.iter().map(end).collect(),
+            ..self.clone()
+        }
     }
 
     /// What the multivariant playlist says, once it can be fetched.

@@ -40,8 +40,8 @@ pub struct Config {
     width: u32,
     height: u32,
     frame_rate: Option<(u32, u32)>,
-    sps: Bytes,
-    pps: Bytes,
+    sps: Vec<Bytes>,
+    pps: Vec<Bytes>,
 }
 
 impl Config {
@@ -56,8 +56,11 @@ impl Config {
             sps,
             pps,
         } = sets(&record)?;
-        let (sps, pps) = (record.slice_ref(sps), record.slice_ref(pps));
-        let set = SeqParameterSet::from_bits(RefNal::new(&sps, &[], true).rbsp_bits())
+        let owned = |sets: Vec<&[u8]>| sets.into_iter().map(|set| record.slice_ref(set)).collect();
+        let (sps, pps): (Vec<Bytes>, Vec<Bytes>) = (owned(sps), owned(pps));
+        let first = sps.first().ok_or(Error::Missing("sequence"))?;
+        pps.first().ok_or(Error::Missing("picture"))?;
+        let set = SeqParameterSet::from_bits(RefNal::new(first, &[], true).rbsp_bits())
             .map_err(|e| damaged(&e))?;
         let (width, height) = set.pixel_dimensions().map_err(|e| damaged(&e))?;
         let side = 16..=SIDE_PIXELS_MAX;
@@ -82,13 +85,18 @@ impl Config {
     }
 
     /// The first sequence parameter set, without its length.
-    pub fn sps(&self) -> &Bytes {
-        &self.sps
+    pub fn sps(&self) -> &[u8] {
+        self.sps.first().map_or(&[], |set| set)
     }
 
     /// The first picture parameter set, without its length.
-    pub fn pps(&self) -> &Bytes {
-        &self.pps
+    pub fn pps(&self) -> &[u8] {
+        self.pps.first().map_or(&[], |set| set)
+    }
+
+    /// Every parameter set, in the order decoders need them, without lengths.
+    pub fn parameter_sets(&self) -> impl Iterator<Item = &Bytes> {
+        self.sps.iter().chain(&self.pps)
     }
 
     /// Bytes of each NAL unit's length field: 1, 2 or 4.
@@ -157,8 +165,8 @@ impl<'a> Iterator for NalUnits<'a> {
 /// What a record holds, as slices of it.
 struct Sets<'a> {
     nal_length_bytes: usize,
-    sps: &'a [u8],
-    pps: &'a [u8],
+    sps: Vec<&'a [u8]>,
+    pps: Vec<&'a [u8]>,
 }
 
 /// Takes a record apart. `h264-reader` can too, but panics on parameter sets of no bytes.
@@ -174,8 +182,8 @@ fn sets(record: &[u8]) -> Result<Sets<'_>, Error> {
     if nal_length_bytes == 3 {
         return Err(damaged("NAL unit lengths of 3 bytes do not exist"));
     }
-    let sps = first_set(&mut rest, 0x1f, 7)?.ok_or(Error::Missing("sequence"))?;
-    let pps = first_set(&mut rest, 0xff, 8)?.ok_or(Error::Missing("picture"))?;
+    let sps = counted(&mut rest, 0x1f, 7)?;
+    let pps = counted(&mut rest, 0xff, 8)?;
     Ok(Sets {
         nal_length_bytes,
         sps,
@@ -183,11 +191,11 @@ fn sets(record: &[u8]) -> Result<Sets<'_>, Error> {
     })
 }
 
-/// Reads a counted list of parameter sets; gives the first, which must be of NAL unit type `kind`.
-fn first_set<'a>(rest: &mut &'a [u8], mask: u8, kind: u8) -> Result<Option<&'a [u8]>, Error> {
+/// Reads a counted list of parameter sets, which must be of NAL unit type `kind`.
+fn counted<'a>(rest: &mut &'a [u8], mask: u8, kind: u8) -> Result<Vec<&'a [u8]>, Error> {
     let cut = || Error::Damaged("it ends inside a parameter set".to_owned());
     let (count, mut left) = rest.split_first().ok_or_else(cut)?;
-    let mut first = None;
+    let mut found = Vec::new();
     for _ in 0..count & mask {
         let (length, body) = left.split_first_chunk::<2>().ok_or_else(cut)?;
         let length = usize::from(u16::from_be_bytes(*length));
@@ -197,11 +205,11 @@ fn first_set<'a>(rest: &mut &'a [u8], mask: u8, kind: u8) -> Result<Option<&'a [
                 "a parameter set is empty or of another type".to_owned(),
             ));
         }
-        first = first.or(Some(set));
+        found.push(set);
         left = after;
     }
     *rest = left;
-    Ok(first)
+    Ok(found)
 }
 
 fn frame_rate(set: &SeqParameterSet) -> Option<(u32, u32)> {

@@ -110,7 +110,7 @@ pub struct Orientation {
 }
 
 /// All a player must know to put the picture around the viewer.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Immersive {
     /// Sphere to picture.
     pub projection: Projection,

@@ -9,6 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** The longest anything takes to come up on a busy machine. */
 const PATIENCE_MS = 60_000;
 const STREAM = 'players';
+/** Pictures per second of the source. */
+export const FRAME_RATE = 15;
 
 const freePort = () => new Promise((resolve) => {
   const server = createServer().listen(0, '127.0.0.1', () => {
@@ -104,7 +106,7 @@ level = "info"
 [test-source]
 targets = ["rtmp://127.0.0.1:${rtmp}/live/${STREAM}"]
 width = 960
-frame_rate = 15
+frame_rate = ${FRAME_RATE}
 gop = "1s"
 bitrate = "1500k"
 preset = "ultrafast"

@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { PLACE, decode } from '../blocks.mjs';
+import { FRAME_RATE } from './broadcast.mjs';
 
 const WIDTH = 480;
 const HEIGHT = 240;
@@ -10,8 +11,7 @@ const HEIGHT = 240;
 const HARMLESS = /Found duplicated MOOV Atom|Last message repeated|deprecated pixel format/;
 
 const COMMANDS = {
-  // It would decode each segment at once: a player shows it as it lasts.
-  ffmpeg: (url) => ['ffmpeg', '-nostdin', '-v', 'warning', '-re', '-i', url,
+  ffmpeg: (url) => ['ffmpeg', '-nostdin', '-v', 'warning', '-i', url,
     '-map', '0:v:0', '-vf', `scale=${WIDTH}:${HEIGHT},format=gray`, '-fps_mode', 'passthrough', '-f', 'rawvideo', 'pipe:3',
     '-map', '0:a:0', '-f', 'null', '-'],
   GStreamer: (url) => ['gst-launch-1.0', '-q', 'playbin3', `uri=${url}`,
@@ -19,6 +19,36 @@ const COMMANDS = {
     'audio-sink=fakesink sync=true'],
 };
 export const NATIVE_PLAYERS = Object.keys(COMMANDS);
+
+/** Those that decode as fast as they are read: a player shows each picture as long as it lasts. */
+const UNPACED = new Set(['ffmpeg']);
+
+/**
+ * Gives each picture that comes from `stream` to `show`: at once, or `everyMs` after the one before where that is later.
+ * What is not taken yet holds its sender up.
+ */
+function takePictures(stream, everyMs, show) {
+  let due = 0;
+  let timer;
+  const take = () => {
+    timer = undefined;
+    for (;;) {
+      const wait = due - Date.now();
+      if (wait > 0) {
+        timer = setTimeout(take, wait);
+        return;
+      }
+      const picture = stream.read(WIDTH * HEIGHT);
+      if (!picture || picture.length < WIDTH * HEIGHT) return;
+      show(picture);
+      // After a stall the next one is due from then on.
+      due = Math.max(due + everyMs, Date.now());
+    }
+  };
+  stream.on('readable', () => {
+    if (timer === undefined) take();
+  });
+}
 
 /** Brightness of each block in a grey picture: the middle of its 4 x 4 pixels. */
 function blocks(grey) {
@@ -37,14 +67,9 @@ export function startNative(name, url) {
   const [program, ...args] = COMMANDS[name](url);
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
   const seen = { pictures: [], errors: [], events: [] };
-  let rest = Buffer.alloc(0);
-  child.stdio[3].on('data', (bytes) => {
-    rest = Buffer.concat([rest, bytes]);
-    while (rest.length >= WIDTH * HEIGHT) {
-      const stamp = decode(blocks(rest.subarray(0, WIDTH * HEIGHT)));
-      seen.pictures.push([Date.now(), null, stamp && stamp.unixMs]);
-      rest = rest.subarray(WIDTH * HEIGHT);
-    }
+  takePictures(child.stdio[3], UNPACED.has(name) ? 1000 / FRAME_RATE : 0, (picture) => {
+    const stamp = decode(blocks(picture));
+    seen.pictures.push([Date.now(), null, stamp && stamp.unixMs]);
   });
   child.stderr.setEncoding('utf8').on('data', (text) => {
     for (const line of text.split('\n').filter((line) => line.trim() && !HARMLESS.test(line))) {

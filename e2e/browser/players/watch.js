@@ -63,7 +63,8 @@ async function shaka(module, url) {
   });
   const player = new window.shaka.Player();
   const said = (error) => {
-    wrong(() => error.severity === window.shaka.util.Error.Severity.CRITICAL, `${error.code}: ${String(error.data).slice(0, 200)}`);
+    const detail = error.code === undefined ? error : `${error.code}: ${String(error.data).slice(0, 200)}`;
+    wrong(() => error.severity === window.shaka.util.Error.Severity.CRITICAL, String(detail.stack ?? detail));
   };
   player.addEventListener('error', (event) => said(event.detail));
   await player.attach(video);

@@ -15,7 +15,7 @@ use std::{
 };
 
 use flv::Event;
-use hls::{Snapshot, Tail, Tracks};
+use hls::{Snapshot, Tracks};
 use media::{Immersive, Timeline, Track, timeline};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -24,7 +24,7 @@ use tracing::{error, info};
 use super::{
     Environment, Publisher, Stream,
     health::Health,
-    run::{self, Run, Start},
+    run::{Left, Run, Start},
     unix_micros,
 };
 use crate::{
@@ -67,6 +67,10 @@ pub struct Core {
     /// What this session's publisher has announced.
     pub(super) announced: Tracks,
     pub(super) run: Option<Run>,
+    /// What an earlier process left of the stream, until a run goes on from it.
+    remains: Option<Arc<Snapshot>>,
+    /// Viewers have yet to see it as it is now.
+    remains_changed: bool,
     /// What is shared with the other origin, if there is one.
     pub(super) twin: Option<Twin>,
     /// Next number and discontinuity sequence of earlier runs that viewers have seen.
@@ -100,10 +104,19 @@ impl Core {
             timeline: Timeline::new(),
             announced: Tracks::default(),
             run: None,
+            remains: None,
+            remains_changed: false,
             shown_before: (0, 0),
             left_at: None,
             ended_at: None,
         }
+    }
+
+    /// Shows what an earlier process left, and waits for its publisher.
+    pub fn restore(&mut self, remains: Arc<Snapshot>) {
+        self.remains = Some(remains);
+        self.remains_changed = true;
+        self.left_at = Some(self.environment.clock.now());
     }
 
     /// The publisher, if there is one.
@@ -147,7 +160,13 @@ impl Core {
             self.timeline.resume();
             self.drain_timeline(since);
         } else {
-            self.timeline = Timeline::new();
+            // Above the times of what an earlier process left, as after any reconnect: GStreamer loses its place where
+            // times go back.
+            let end = self
+                .remains
+                .as_ref()
+                .map_or(0.0, |remains| remains.end_seconds());
+            self.timeline = Timeline::starting_at(end);
         }
         id
     }
@@ -247,19 +266,29 @@ impl Core {
         self.left_at = None;
         match &mut self.run {
             Some(run) => run.end(),
-            // A publisher came and went without a single access unit.
-            None => self.ended_at = Some(self.environment.clock.now()),
+            // A publisher came and went without a single access unit, or never came back.
+            None => {
+                self.ended_at = Some(self.environment.clock.now());
+                self.remains = self
+                    .remains
+                    .as_ref()
+                    .map(|remains| Arc::new(remains.ended()));
+                self.remains_changed = true;
+            }
         }
     }
 
     /// Whether the run has got its end.
     pub fn is_ended(&self) -> bool {
-        self.run.as_ref().is_some_and(Run::is_ended)
+        match (&self.run, &self.remains) {
+            (Some(run), _) => run.is_ended(),
+            (None, remains) => remains.as_ref().is_some_and(|remains| remains.is_ended()),
+        }
     }
 
     /// Whether nothing of this stream need be served any more.
     pub fn is_over(&self) -> bool {
-        let linger = if self.run.is_some() {
+        let linger = if self.run.is_some() || self.remains.is_some() {
             self.config.hls.window.0 * LINGER_WINDOWS
         } else {
             Duration::ZERO
@@ -279,7 +308,7 @@ impl Core {
     /// `live`, `waiting` for its publisher, or `ended`.
     pub fn state_name(&self) -> &'static str {
         match (&self.run, &self.session) {
-            (Some(run), _) if run.is_ended() => "ended",
+            _ if self.is_ended() => "ended",
             (Some(_), Some(_)) => "live",
             _ => "waiting",
         }
@@ -287,12 +316,19 @@ impl Core {
 
     /// The newest snapshot.
     pub fn snapshot(&mut self) -> Option<Arc<Snapshot>> {
-        self.run.as_mut().map(Run::snapshot)
+        let remains = self.remains.clone();
+        self.run.as_mut().map(Run::snapshot).or(remains)
     }
 
     /// The newest snapshot, if viewers have not seen it.
     pub fn changed_snapshot(&mut self) -> Option<Arc<Snapshot>> {
-        self.run.as_mut().and_then(Run::changed_snapshot)
+        match &mut self.run {
+            Some(run) => run.changed_snapshot(),
+            None => {
+                let changed = std::mem::take(&mut self.remains_changed);
+                self.remains.clone().filter(|_| changed)
+            }
+        }
     }
 
     /// Whether it should be locked to the other origin's and is not.
@@ -356,20 +392,23 @@ impl Core {
 
     /// Starts a run whose numbers lie above everything served before; `false` when it cannot start.
     fn start_run(&mut self, wall: SystemTime) -> bool {
-        // Right behind what a killed process before this one left; two origins go on from each other.
-        let settings = run::settings(&self.config);
-        let memory = &self.environment.memory;
-        let first = self.run.is_none();
-        let tail = first.then(|| memory.tail(&self.name, &settings, wall));
-        self.start_own(wall, (0, 0), tail.flatten(), self.announced.clone())
+        // Right behind what a process before this one left, unless its playlists have got their end.
+        let remains = self.remains.take();
+        let least = remains
+            .as_ref()
+            .map_or((0, 0), |remains| remains.next_numbers());
+        let left = remains
+            .filter(|remains| !remains.is_ended())
+            .map(Left::Remains);
+        self.start_own(wall, least, left, self.announced.clone())
     }
 
-    /// The same, with numbers at or above `least` too, or right behind `tail`.
+    /// The same, with numbers at or above `least` too, or right behind what is `left`.
     pub(super) fn start_own(
         &mut self,
         wall: SystemTime,
         least: (u64, u64),
-        tail: Option<Tail>,
+        left: Option<Left>,
         tracks: Tracks,
     ) -> bool {
         let seconds = u64::try_from(unix_micros(wall) / 1_000_000).unwrap_or(0);
@@ -381,12 +420,15 @@ impl Core {
             .max(least.1);
         let name = epoch::name(wall);
         let start = Start {
-            epoch: name.clone(),
+            epoch: left
+                .as_ref()
+                .and_then(Left::epoch)
+                .unwrap_or_else(|| name.clone()),
             first_msn: seconds.max(next_msn).max(least.0),
             first_discontinuity_sequence,
-            constants: tail.map(|tail| tail.constants),
+            constants: left.as_ref().and_then(Left::constants),
             boundary: None,
-            tail,
+            left,
             recording: name,
             ladders_before: self.run.as_ref().map_or(0, Run::ladders_generation),
         };
@@ -401,7 +443,7 @@ impl Core {
             first_discontinuity_sequence: join.boundary.discontinuity_sequence,
             constants: join.constants,
             boundary: Some(join.boundary),
-            tail: None,
+            left: None,
             recording: epoch::name(wall),
             ladders_before: self.run.as_ref().map_or(0, Run::ladders_generation),
         };

@@ -29,7 +29,7 @@ use service::{
     Clock,
     http::{CacheControl, Content},
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::info;
 
 use self::core::Core;
@@ -54,6 +54,8 @@ pub struct Environment {
     pub memory: Memory,
     /// What this origin must know to share streams with its peer; `None` without one.
     pub twin: Option<Office>,
+    /// Told whenever viewers of any stream can see something new.
+    pub published: Arc<Notify>,
 }
 
 /// This origin's part in a pair.
@@ -117,6 +119,13 @@ impl Stream {
             front: RwLock::default(),
             digests: twin::Digests::default(),
         })
+    }
+
+    /// Shows what an earlier process left of it, and waits for its publisher.
+    pub fn restore(&self, remains: Arc<Snapshot>) {
+        let mut core = self.core();
+        core.restore(remains);
+        self.publish(&mut core);
     }
 
     /// Its name.
@@ -346,6 +355,7 @@ impl Stream {
             views.insert(media.name().to_owned(), watch::Sender::new(view));
         }
         self.publish_front(&snapshot);
+        self.environment.published.notify_one();
     }
 
     fn publish_front(&self, snapshot: &Snapshot) {

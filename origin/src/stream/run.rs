@@ -37,12 +37,55 @@ pub struct Start {
     pub constants: Option<hls::Constants>,
     /// Where in the other origin's run to start; the numbers above are its own then.
     pub boundary: Option<Boundary>,
-    /// Where the process before this one left the stream; the numbers are its own then.
-    pub tail: Option<Tail>,
+    /// Where the stream's last run ended that another process made; the numbers are its own then.
+    pub left: Option<Left>,
     /// The name of its recording: an origin's own, also in a run that two origins share.
     pub recording: String,
     /// Ladders up to this generation belong to the run before.
     pub ladders_before: u64,
+}
+
+/// What is known of a run that ended with its process.
+#[derive(Clone, Debug)]
+pub enum Left {
+    /// Its numbers: it was the other origin's.
+    Tail(Tail),
+    /// All that players know: it was this origin's.
+    Remains(Arc<Snapshot>),
+}
+
+impl Left {
+    /// What its playlists have promised.
+    pub fn constants(&self) -> Option<hls::Constants> {
+        match self {
+            Left::Tail(tail) => Some(tail.constants),
+            Left::Remains(snapshot) => snapshot.constants(),
+        }
+    }
+
+    /// The name of the run that goes on from it, where that is announced.
+    pub fn epoch(&self) -> Option<String> {
+        match self {
+            Left::Tail(_) => None,
+            Left::Remains(snapshot) => Some(snapshot.epoch().to_owned()),
+        }
+    }
+
+    /// Discontinuities through the one that follows.
+    fn discontinuities(&self) -> u64 {
+        match self {
+            // The one before what was lost, if viewers were told of it, and the one after.
+            Left::Tail(tail) => tail.discontinuity_sequence + 2,
+            Left::Remains(snapshot) => snapshot.next_numbers().1 + 1,
+        }
+    }
+
+    fn hand_to(self, packager: &mut Packager) -> Result<(), hls::Error> {
+        match self {
+            Left::Tail(tail) => packager.go_on(tail),
+            Left::Remains(snapshot) => packager.resume(snapshot),
+        }
+    }
 }
 
 /// What became of one rung of the ladder.
@@ -78,10 +121,6 @@ pub struct Run {
     ended: bool,
     late_syncs: u64,
     recorder_dropped: u64,
-    /// What its playlists depend on.
-    settings: String,
-    /// Where it stands, as noted.
-    tail: Option<Tail>,
 }
 
 impl Run {
@@ -99,7 +138,7 @@ impl Run {
             first_discontinuity_sequence,
             constants,
             boundary,
-            tail,
+            left,
             recording,
             ladders_before,
         } = start;
@@ -113,15 +152,13 @@ impl Run {
             immersive: config.immersive,
             constants,
         })?;
-        // The one before what was lost, if viewers were told of it, and the one after.
-        let noted = tail.map_or(first_discontinuity_sequence, |tail| {
-            tail.discontinuity_sequence + 2
-        });
+        let discontinuities = left.as_ref().map(Left::discontinuities);
+        let noted = discontinuities.unwrap_or(first_discontinuity_sequence);
         environment.memory.note(stream, noted);
         let joins = boundary.is_some();
-        let goes_on = tail.is_some();
-        if let Some(tail) = tail {
-            packager.go_on(tail)?;
+        let goes_on = left.is_some();
+        if let Some(left) = left {
+            left.hand_to(&mut packager)?;
         }
         if let Some(boundary) = boundary {
             packager.join(boundary)?;
@@ -156,8 +193,6 @@ impl Run {
             ended: false,
             late_syncs: 0,
             recorder_dropped: 0,
-            settings: settings(config),
-            tail: None,
         };
         let planned = run.plan(tracks.video.as_ref());
         run.rungs = planned
@@ -193,7 +228,6 @@ impl Run {
         self.note_discontinuity();
         self.packager.interrupt();
         self.drain_events();
-        self.note_tail();
     }
 
     /// The same, where another origin has what is missing here.
@@ -207,17 +241,6 @@ impl Run {
     fn note_discontinuity(&self) {
         let sequence = self.packager.discontinuity_sequence() + 1;
         self.environment.memory.note(&self.stream, sequence);
-    }
-
-    /// A process that follows this one goes on from there.
-    fn note_tail(&mut self) {
-        let tail = self.packager.tail();
-        if tail != self.tail {
-            self.tail = tail;
-            self.environment
-                .memory
-                .note_tail(&self.stream, &self.settings, tail);
-        }
     }
 
     /// Another run takes its place: nothing of it is shown any more, and its playlists get no end.
@@ -286,7 +309,6 @@ impl Run {
             Err(error) => warn!(stream = self.stream, %error, dts, "access unit left out"),
         }
         self.drain_events();
-        self.note_tail();
         boundary
     }
 
@@ -427,9 +449,6 @@ impl Run {
         self.drain_events();
         self.close_recording();
         self.ended = true;
-        self.environment
-            .memory
-            .note_tail(&self.stream, &self.settings, None);
         info!(
             stream = self.stream,
             epoch = self.epoch,
@@ -675,11 +694,6 @@ impl RungState {
             "sheds": self.sheds,
         })
     }
-}
-
-/// What playlists promise follows from this; a process with other settings cannot keep it.
-pub fn settings(config: &StreamConfig) -> String {
-    format!("{:?}", config.hls)
 }
 
 /// A configured rung of a source that lies on the sphere as `immersive` says, in the encoder's words.

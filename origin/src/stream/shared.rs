@@ -6,7 +6,10 @@ use std::time::{Duration, SystemTime};
 use media::{AccessUnit, timeline};
 use tracing::{info, warn};
 
-use super::{core::Core, run::Run};
+use super::{
+    core::Core,
+    run::{Left, Run},
+};
 use crate::twin::{Break, DigestFacts, Facts, Output, Own, Placed, RunFacts, Trouble, Twin};
 
 impl Core {
@@ -113,7 +116,8 @@ impl Core {
                 } => {
                     let goes_on = tail.is_some();
                     info!(stream = self.name, goes_on, "numbering of our own");
-                    self.start_own(wall, (msn, discontinuity_sequence), tail, tracks);
+                    let left = tail.map(Left::Tail);
+                    self.start_own(wall, (msn, discontinuity_sequence), left, tracks);
                 }
                 Output::Join(join, tracks) => {
                     let (msn, epoch, offset_ms) =

@@ -31,6 +31,9 @@ pub struct Boundary {
     /// and without parts.
     #[serde(default)]
     pub part_target: Option<i64>,
+    /// The pictures' configuration has changed in this run: keyframes bring their parameter sets along.
+    #[serde(default)]
+    pub repeats_sets: bool,
 }
 
 impl Packager {
@@ -53,6 +56,7 @@ impl Packager {
         if let Some(ticks) = boundary.part_target {
             self.part_target = PartTarget::Ticks(ticks);
         }
+        self.repeats_sets = boundary.repeats_sets;
         self.awaits_constants = self.config.constants.is_none();
         self.join = Some(boundary);
         Ok(())
@@ -92,6 +96,7 @@ impl Packager {
             anchor_micros: slot.anchor.micros,
             keyframe_interval: self.schedule.last_interval(),
             part_target: self.part_target.ticks(),
+            repeats_sets: slot.repeats_sets,
         })
     }
 

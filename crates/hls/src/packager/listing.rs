@@ -21,6 +21,11 @@ const AUDIO_JITTER: i64 = 360;
 /// the container.
 const CONFIGURED_HEADROOM_PERCENT: u64 = 20;
 
+/// Whether so many segments, `ticks` long together, are enough for a player to start with.
+pub(super) fn enough(segments: u64, ticks: i64) -> bool {
+    segments >= READY_SEGMENTS || segments + 1 >= READY_SEGMENTS && ticks >= READY_LONG_TICKS
+}
+
 impl Packager {
     /// Moves the window and lets playlists appear; after each closed segment.
     pub(super) fn slide(&mut self) {
@@ -28,10 +33,9 @@ impl Packager {
             true => self.source.whole_segments,
             false => self.audio.whole_segments,
         };
-        let long = whole + 1 >= READY_SEGMENTS && self.window.clock() >= READY_LONG_TICKS;
         let ready = match self.shown_from() {
             Some(length) => whole > 0 && self.window.clock() >= length,
-            None => whole >= READY_SEGMENTS || long,
+            None => enough(whole, self.window.clock()),
         };
         if ready {
             self.become_ready();
@@ -252,6 +256,9 @@ impl Packager {
         let mut variants: Vec<Variant> = pictures
             .filter(|(rendition, _)| rendition.listed)
             .filter_map(|(rendition, spec)| {
+                if let Some(known) = self.known_variant(rendition) {
+                    return Some(known);
+                }
                 let configured = spec.map_or(0, |spec| {
                     spec.bitrate
                         .saturating_mul(100 + CONFIGURED_HEADROOM_PERCENT)

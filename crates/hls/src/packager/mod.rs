@@ -25,6 +25,8 @@ mod audio;
 mod config;
 mod join;
 mod listing;
+mod pause;
+mod resume;
 mod rungs;
 mod slot;
 mod tail;
@@ -131,7 +133,13 @@ pub struct Packager {
     join: Option<Boundary>,
     /// Where the process before this one left the stream.
     tail: Option<Tail>,
-    /// It has gone on from there.
+    /// What an earlier process left, and this one lists.
+    remains: Option<Arc<Snapshot>>,
+    /// Nothing new is shown until there is more of it.
+    withheld: Option<pause::Withheld>,
+    /// The pictures' configuration has changed in this run.
+    repeats_sets: bool,
+    /// It has gone on from either.
     is_bridged: bool,
     /// It has joined, and the other origin has yet to fix its constants.
     awaits_constants: bool,
@@ -198,6 +206,9 @@ impl Packager {
             anchor: None,
             join: None,
             tail: None,
+            remains: None,
+            withheld: None,
+            repeats_sets: false,
             is_bridged: false,
             awaits_constants: false,
             source: Rendition::new(SOURCE, Kind::Video),
@@ -253,6 +264,7 @@ impl Packager {
         }
         let mut rung = Rendition::new(&spec.name, Kind::Video);
         rung.cursor = self.slots.front().map_or(self.next_msn, |slot| slot.msn);
+        self.inherit(&mut rung);
         if let Some(constants) = self.constants {
             rung.meter.fix(constants.target_duration);
         }
@@ -268,6 +280,8 @@ impl Packager {
         if video.is_none() && audio.is_none() {
             return Err(Error::NoTracks);
         }
+        let changed = |old| video.as_ref().is_some_and(|new| old != new);
+        self.repeats_sets |= self.source.last_track().is_some_and(changed);
         self.has_video = video.is_some();
         self.has_audio = audio.is_some();
         self.source.set_track(video);
@@ -333,7 +347,7 @@ impl Packager {
         self.settle_audio(true);
         self.schedule.interrupt();
         self.state = State::AwaitingSync;
-        self.discontinuity = !self.slots.is_empty();
+        self.discontinuity = self.follows();
     }
 
     /// The source starts a new timeline: other tracks, a jump in time, or a publisher that came
@@ -346,7 +360,7 @@ impl Packager {
         }
         self.interrupt();
         self.held.clear();
-        self.discontinuity = !self.slots.is_empty();
+        self.discontinuity = self.follows();
         self.set_sources(sources)
     }
 
@@ -374,6 +388,9 @@ impl Packager {
     /// Whether [`Packager::snapshot`] would differ from the last one.
     pub fn has_changed(&self) -> bool {
         let mut all = [&self.source, &self.audio].into_iter().chain(&self.rungs);
+        if self.is_withheld() {
+            return false;
+        }
         self.changed || all.any(|rendition| rendition.changed)
     }
 
@@ -390,6 +407,11 @@ impl Packager {
     /// Fixed once the first playlist exists.
     pub fn constants(&self) -> Option<Constants> {
         self.constants
+    }
+
+    /// Whether anything comes before the next segment.
+    fn follows(&self) -> bool {
+        self.is_bridged || !self.slots.is_empty()
     }
 
     fn raise(&mut self, event: Event) {
@@ -431,6 +453,7 @@ impl Packager {
     /// Opens the next segment at `start`.
     fn open_slot(&mut self, start: Edge, wall: i64, has_video: bool) -> u64 {
         self.bridge(start, wall);
+        self.date_after_remains(start, wall);
         let joined = self.take_join_anchor();
         self.anchor = self.anchor.or(joined);
         let anchor = *self.anchor.get_or_insert_with(|| {
@@ -445,6 +468,9 @@ impl Packager {
             }
         });
         let discontinuity = std::mem::take(&mut self.discontinuity);
+        if discontinuity {
+            self.judge_pause(wall);
+        }
         let msn = self.next_msn;
         self.next_msn += 1;
         self.slots.push_back(Slot {
@@ -458,6 +484,7 @@ impl Packager {
             anchor,
             has_video,
             has_audio: self.has_audio,
+            repeats_sets: self.repeats_sets,
         });
         self.discontinuities += u64::from(discontinuity);
         msn

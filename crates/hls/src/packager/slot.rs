@@ -37,6 +37,8 @@ pub(crate) struct Slot {
     pub has_video: bool,
     /// The source has an audio track.
     pub has_audio: bool,
+    /// Its keyframes bring their parameter sets along: see [`crate::rendition`].
+    pub repeats_sets: bool,
 }
 
 impl Slot {

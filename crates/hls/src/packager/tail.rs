@@ -1,5 +1,5 @@
-//! Going on after a process that was killed: numbers stay next to those that viewers know, and what it left open
-//! becomes a gap.
+//! Going on from nothing but numbers: behind an origin's peer that died with all it had. Numbers stay next to those that
+//! viewers know, and what was open becomes a gap. (What this origin itself left is listed again: [`super::resume`].)
 //!
 //! A player places a new playlist beside the one it knows by segments that both list, or by numbers that follow each
 //! other (bis §6.2.2 has servers never leave any out). After a jump it guesses from the target duration, and hls.js
@@ -98,6 +98,7 @@ impl Packager {
                 anchor,
                 has_video: false,
                 has_audio: self.has_audio,
+                repeats_sets: self.repeats_sets,
             };
             self.discontinuities += u64::from(slot.discontinuity);
             self.next_msn += 1;

@@ -2,8 +2,14 @@
 //!
 //! It is told where segments start and end ([`Slot`]); it decides only where parts end. A segment
 //! that cannot be whole becomes a gap, so that numbers stay in step with the other renditions.
+//!
+//! Once the pictures' configuration has changed in a run, every keyframe brings its parameter sets along. Init segments
+//! have them, but a player that reads a rendition as one file keeps the first (FFmpeg's does), and one that was told of a
+//! discontinuity before it was told of the init segment behind it takes the last (hls.js up to 1.6.16, Shaka): both would
+//! decode nothing any more. Until then, and where the encoder repeats them itself, units stay as they came.
 
 mod open;
+mod sets;
 
 use std::sync::Arc;
 
@@ -71,7 +77,7 @@ pub(crate) struct Ahead {
     pub discontinuity: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rendition {
     pub name: Arc<str>,
     pub kind: Kind,
@@ -125,6 +131,12 @@ impl Rendition {
         }
     }
 
+    /// Lists what `media` of an earlier run left.
+    pub fn inherit(&mut self, media: &MediaSnapshot) {
+        self.closed = media.listing.clone();
+        self.changed = true;
+    }
+
     /// The next segment gets an init segment of its own.
     pub fn renew_init(&mut self) {
         self.init = None;
@@ -132,6 +144,13 @@ impl Rendition {
 
     pub fn track(&self) -> Option<&Track> {
         self.track.as_ref()
+    }
+
+    /// The track of the newest pictures or sound, those of an earlier run included.
+    pub fn last_track(&self) -> Option<&Track> {
+        let inits = self.closed.segments.iter().rev();
+        let last = || inits.filter_map(|segment| segment.init.as_ref()).next();
+        self.track.as_ref().or_else(|| Some(&last()?.track))
     }
 
     pub fn is_open(&self) -> bool {
@@ -217,10 +236,17 @@ impl Rendition {
     }
 
     /// Adds a unit to the open segment and makes the parts it completes.
-    pub fn append(&mut self, unit: AccessUnit, part_target: PartTarget) -> Result<(), cmaf::Error> {
+    pub fn append(
+        &mut self,
+        mut unit: AccessUnit,
+        part_target: PartTarget,
+    ) -> Result<(), cmaf::Error> {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
+        if let (true, Some(track)) = (open.slot.repeats_sets, &self.track) {
+            unit = sets::repeated(unit, track);
+        }
         // Across a hole the unit before lasts on, as its chunk will say too.
         if let Some(last) = open.pending.last_mut() {
             let lasts = unit.dts.saturating_sub(last.dts);

@@ -16,7 +16,7 @@ pub(super) const BROKEN_OFF_MS: i64 = 10;
 pub(super) const ENDED_SHORT_MS: i64 = 250;
 
 /// The open segment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Open {
     pub slot: Slot,
     pub init: Arc<Init>,
@@ -40,6 +40,7 @@ pub(super) fn build(open: Open, duration: i64, timescale: Timescale) -> Segment 
     let program_date_time = open.program_date_time();
     Segment {
         msn: open.slot.msn,
+        epoch: None,
         parts: open.parts,
         duration,
         timescale,
@@ -56,6 +57,7 @@ pub(super) fn build(open: Open, duration: i64, timescale: Timescale) -> Segment 
 pub(super) fn grown(open: &Open, timescale: Timescale) -> Segment {
     Segment {
         msn: open.slot.msn,
+        epoch: None,
         parts: open.parts.clone(),
         duration: open.parts.iter().map(|part| part.duration).sum(),
         timescale,
@@ -95,6 +97,7 @@ pub(super) fn gap(
     }
     Segment {
         msn: slot.msn,
+        epoch: None,
         parts,
         duration: length,
         timescale,

@@ -67,6 +67,9 @@ pub const START_WAIT_SINGLE: Duration = Duration::from_millis(300);
 /// sync bears 40 ms.
 const JOIN_SLACK_MS: i64 = 20;
 
+/// A start on these is exact in every track's timescale: it divides all sample rates of AAC (7,350 and 11,025 Hz too).
+const STEPS_PER_SECOND: i64 = 25;
+
 const TICKS_PER_MS: i64 = VIDEO_TIMESCALE.rate() as i64 / 1000;
 const STEP_MAX: i64 = STEP_MAX_MS * TICKS_PER_MS;
 
@@ -131,12 +134,23 @@ pub struct Timeline {
     events: VecDeque<Event>,
     delivered: bool,
     discontinuities: u64,
+    /// Where zero lies, in steps of which there are [`STEPS_PER_SECOND`].
+    start: i64,
 }
 
 impl Timeline {
     /// A timeline that starts near zero.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A timeline that starts near `seconds`, or up to 40 ms later: where one of an earlier process ended, so that times
+    /// do not go back.
+    pub fn starting_at(seconds: f64) -> Self {
+        Self {
+            start: (seconds * STEPS_PER_SECOND as f64).ceil() as i64,
+            ..Self::default()
+        }
     }
 
     /// Announces the video track's configuration; `declared_rate` is what metadata claims (frames,
@@ -190,7 +204,9 @@ impl Timeline {
         let mut event = self.events.pop_front()?;
         self.delivered = true;
         if let Event::AccessUnit(unit) = &mut event {
-            let shift = self.lane(unit.kind).shift;
+            let lane = self.lane(unit.kind);
+            let start = self.start * (i64::from(lane.timescale().rate()) / STEPS_PER_SECOND);
+            let shift = lane.shift.saturating_add(start);
             unit.dts = unit.dts.saturating_add(shift);
             unit.pts = unit.pts.saturating_add(shift);
         }

@@ -28,6 +28,7 @@ fn publish(folder: &Path, clock: &Clock, recorder: Option<Recorder>) -> (Arc<Str
         recorder,
         memory: Numbers::open(folder).unwrap(),
         twin: None,
+        published: Arc::default(),
     };
     let stream = Stream::new("stage", config, environment);
     let publisher = Publisher {

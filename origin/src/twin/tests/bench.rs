@@ -119,6 +119,7 @@ fn environment(primary: bool, clock: Clock, disk: &Path) -> Environment {
         recorder: None,
         memory: Memory::open(disk).expect("a folder"),
         twin: Some(Office { settings, primary }),
+        published: Arc::default(),
     }
 }
 

@@ -25,6 +25,7 @@ fn facts() -> Facts {
         anchor_micros: WALL - 2_000_000,
         keyframe_interval: Some(720_000),
         part_target: Some(180_000),
+        repeats_sets: false,
     };
     let mark = MarkFacts {
         hash: 1,

@@ -1,0 +1,326 @@
+//! What remains of a run when its process dies: a snapshot written down, and read back.
+//!
+//! ```text
+//! snapshot --Index::of--> text           text --Index::restore--> snapshot --Packager::resume--> the next run
+//!     \--bytes of parts--> files ---------bytes--/
+//! ```
+//!
+//! A player is served best after a restart when nothing is missing: the segments it knows, under the URLs it knows, then
+//! a discontinuity, as if the encoder had reconnected. So the next process lists what the last one listed. The segment
+//! that was open is closed with the parts it had, and says how long those last: a rendition that was behind ends its
+//! timeline earlier than others, like an encoder's sound and pictures do when it stops. A rendition that had no part yet of the newest segment gets a gap
+//! there, because all renditions number alike; so does a segment whose bytes are not all found.
+//!
+//! What this does not do: read or write files, judge whether an index is recent enough to go on from.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use media::{Immersive, Kind, Timescale, VIDEO_TIMESCALE};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Announced, Constants, Hint, Init, MediaSnapshot, Multivariant, Part, Report, Segment, Snapshot,
+    segment::end_micros, snapshot::Listing,
+};
+
+/// A run at one instant, but for the bytes.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Index {
+    epoch: Arc<str>,
+    constants: Constants,
+    immersive: Immersive,
+    multivariant: Option<Multivariant>,
+    renditions: Vec<Entries>,
+}
+
+/// One rendition's listed segments.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Entries {
+    name: Arc<str>,
+    is_video: bool,
+    segments: Vec<Entry>,
+}
+
+/// One segment.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Entry {
+    msn: u64,
+    epoch: Option<Arc<str>>,
+    timescale: u32,
+    duration: i64,
+    program_date_time: i64,
+    discontinuity: bool,
+    discontinuity_sequence: u64,
+    init: Option<u32>,
+    independent: bool,
+    gap: bool,
+    parts: Vec<Piece>,
+}
+
+/// Bytes, duration, whether independent, whether a gap: of one part.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct Piece(usize, i64, bool, bool);
+
+/// What bytes are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stored {
+    /// An init segment, by the number in its URL.
+    Init(u32),
+    /// A segment's parts, one after the other, by its Media Sequence Number.
+    Segment(u64),
+}
+
+impl Index {
+    /// Writes down what viewers see; `None` while they see nothing, or nothing more is to come.
+    pub fn of(snapshot: &Snapshot) -> Option<Self> {
+        let constants = snapshot.constants.filter(|_| !snapshot.ended)?;
+        let entries = |media: &Arc<MediaSnapshot>| Entries {
+            name: media.name.clone(),
+            is_video: media.kind == Kind::Video,
+            segments: media
+                .listed()
+                .iter()
+                .chain(&media.open)
+                .map(|segment| Entry::of(segment))
+                .collect(),
+        };
+        Some(Self {
+            epoch: snapshot.epoch.clone(),
+            constants,
+            immersive: snapshot.immersive,
+            multivariant: snapshot.multivariant.as_deref().cloned(),
+            renditions: snapshot.renditions.iter().map(entries).collect(),
+        })
+    }
+
+    /// The end of the newest segment, microseconds since 1970; 0 without any.
+    pub fn end_micros(&self) -> i64 {
+        let newest = self.renditions.iter().filter_map(|one| {
+            let newest = one.segments.last()?;
+            let timescale = Timescale::new(newest.timescale)?;
+            Some(end_micros(
+                newest.program_date_time,
+                newest.duration,
+                timescale,
+            ))
+        });
+        newest.max().unwrap_or(0)
+    }
+
+    /// What players may see of it now that its process is gone, and the run `epoch` is to go on with it. `read` gives
+    /// the bytes of a rendition and the run that made them, `None` where they are lost. `None` where an index makes no
+    /// sense.
+    pub fn restore(
+        &self,
+        epoch: &str,
+        mut read: impl FnMut(&str, &str, Stored) -> Option<Bytes>,
+    ) -> Option<Snapshot> {
+        let last = self.renditions.iter().filter_map(Entries::last).max()?;
+        // What others lack of the end is counted as long as it is where it is.
+        let whole = self
+            .renditions
+            .iter()
+            .find(|one| one.last() == Some(last))?;
+        let mut listings = Vec::new();
+        for entries in self
+            .renditions
+            .iter()
+            .filter(|one| !one.segments.is_empty())
+        {
+            let mut read = |epoch: &str, what| read(&entries.name, epoch, what);
+            let mut segments = entries.restore(&self.epoch, &mut read)?;
+            let missing = whole
+                .segments
+                .iter()
+                .filter(|one| Some(one.msn) > entries.last());
+            segments.extend(missing.map(|one| Arc::new(one.lost(&self.epoch))));
+            let consecutive = segments
+                .windows(2)
+                .all(|pair| pair[1].msn == pair[0].msn + 1);
+            if !consecutive || segments.last()?.msn != last {
+                return None;
+            }
+            listings.push((entries, segments));
+        }
+        Some(self.snapshot(&epoch.into(), listings))
+    }
+
+    fn snapshot(&self, epoch: &Arc<str>, listings: Vec<(&Entries, Vec<Arc<Segment>>)>) -> Snapshot {
+        let with_parts = self.constants.part_target.is_some();
+        let report = |(entries, segments): &(&Entries, Vec<Arc<Segment>>)| {
+            let last = segments.last()?;
+            Some(Report {
+                name: entries.name.clone(),
+                last_msn: last.msn,
+                last_part: (last.parts.len() as u64)
+                    .checked_sub(1)
+                    .filter(|_| with_parts),
+            })
+        };
+        let reports: Arc<[Report]> = listings.iter().filter_map(report).collect();
+        let media = |(entries, segments): (&Entries, Vec<Arc<Segment>>)| {
+            Arc::new(MediaSnapshot {
+                name: entries.name.clone(),
+                kind: entries.kind(),
+                epoch: epoch.clone(),
+                constants: self.constants,
+                hint: segments.last().filter(|_| with_parts).map(|last| Hint {
+                    msn: last.msn + 1,
+                    part: 0,
+                }),
+                listing: Arc::new(Listing {
+                    segments,
+                    first_listed: 0,
+                }),
+                open: None,
+                announced: Announced {
+                    discontinuity: true,
+                    init: None,
+                },
+                reports: reports.clone(),
+                ended: false,
+            })
+        };
+        Snapshot {
+            revision: 0,
+            epoch: epoch.clone(),
+            constants: Some(self.constants),
+            ended: false,
+            immersive: self.immersive,
+            renditions: listings.into_iter().map(media).collect(),
+            multivariant: self.multivariant.clone().map(Arc::new),
+        }
+    }
+}
+
+impl Entries {
+    fn kind(&self) -> Kind {
+        if self.is_video {
+            Kind::Video
+        } else {
+            Kind::Audio
+        }
+    }
+
+    fn last(&self) -> Option<u64> {
+        self.segments.last().map(|segment| segment.msn)
+    }
+
+    fn restore(
+        &self,
+        run: &Arc<str>,
+        read: &mut dyn FnMut(&str, Stored) -> Option<Bytes>,
+    ) -> Option<Vec<Arc<Segment>>> {
+        let mut inits = HashMap::new();
+        let mut segments = Vec::with_capacity(self.segments.len());
+        for entry in &self.segments {
+            let epoch = entry.epoch.as_ref().unwrap_or(run);
+            let init = entry.init.and_then(|index| {
+                let known = inits.entry((epoch.clone(), index));
+                known
+                    .or_insert_with(|| init(index, read(epoch, Stored::Init(index))?))
+                    .clone()
+            });
+            let bytes = init
+                .as_ref()
+                .and_then(|_| read(epoch, Stored::Segment(entry.msn)));
+            segments.push(Arc::new(entry.restore(epoch, init, bytes)?));
+        }
+        Some(segments)
+    }
+}
+
+fn init(index: u32, bytes: Bytes) -> Option<Arc<Init>> {
+    let track = cmaf::read_init(&bytes)
+        .ok()?
+        .tracks
+        .into_iter()
+        .next()?
+        .track;
+    Some(Arc::new(Init {
+        index,
+        bytes,
+        track,
+    }))
+}
+
+impl Entry {
+    fn of(segment: &Arc<Segment>) -> Self {
+        let piece =
+            |part: &Part| Piece(part.bytes.len(), part.duration, part.independent, part.gap);
+        Self {
+            msn: segment.msn,
+            epoch: segment.epoch.clone(),
+            timescale: segment.timescale.rate(),
+            duration: segment.duration,
+            program_date_time: segment.program_date_time,
+            discontinuity: segment.discontinuity,
+            discontinuity_sequence: segment.discontinuity_sequence,
+            init: segment.init.as_ref().map(|init| init.index),
+            independent: segment.independent,
+            gap: segment.gap,
+            parts: segment.parts.iter().map(piece).collect(),
+        }
+    }
+
+    /// The segment, or a gap where any of its bytes are missing; `None` where the entry makes no sense.
+    fn restore(
+        &self,
+        epoch: &Arc<str>,
+        init: Option<Arc<Init>>,
+        bytes: Option<Bytes>,
+    ) -> Option<Segment> {
+        let length = self
+            .parts
+            .iter()
+            .try_fold(0_usize, |sum, part| sum.checked_add(part.0))?;
+        let bytes = bytes.filter(|bytes| bytes.len() >= length && length > 0);
+        let gap = self.gap || bytes.is_none();
+        let mut rest = bytes.unwrap_or_default();
+        let mut part = |Piece(length, duration, independent, lost): &Piece| {
+            let lost = *lost || rest.len() < *length;
+            Part {
+                bytes: if lost {
+                    Bytes::new()
+                } else {
+                    rest.split_to(*length)
+                },
+                duration: *duration,
+                independent: *independent,
+                gap: lost,
+            }
+        };
+        Some(Segment {
+            msn: self.msn,
+            epoch: Some(epoch.clone()),
+            parts: self.parts.iter().map(&mut part).collect(),
+            duration: self.duration.max(1),
+            timescale: Timescale::new(self.timescale)?,
+            program_date_time: self.program_date_time,
+            discontinuity: self.discontinuity,
+            discontinuity_sequence: self.discontinuity_sequence,
+            init,
+            independent: self.independent,
+            gap,
+        })
+    }
+
+    /// The same place in a rendition that has nothing of it.
+    fn lost(&self, run: &Arc<str>) -> Segment {
+        let timescale = Timescale::new(self.timescale).unwrap_or(VIDEO_TIMESCALE);
+        Segment {
+            msn: self.msn,
+            epoch: self.epoch.clone().or_else(|| Some(run.clone())),
+            parts: Vec::new(),
+            duration: self.duration.max(1),
+            timescale,
+            program_date_time: self.program_date_time,
+            discontinuity: self.discontinuity,
+            discontinuity_sequence: self.discontinuity_sequence,
+            init: None,
+            independent: true,
+            gap: true,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Files by the URL that names them, each growing to its length, some with a time to go.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use crate::route::Media;
+
+/// Whose media.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Stream name.
+    pub stream: &'a str,
+    /// Rendition name.
+    pub rendition: &'a str,
+    /// The run's name.
+    pub epoch: &'a str,
+}
+
+/// One file.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    kind: media::Kind,
+    bytes: u64,
+    /// When it may go, on the process clock; `None` while playlists list it.
+    until: Option<Duration>,
+}
+
+/// A folder of files.
+#[derive(Debug)]
+pub struct Files {
+    folder: PathBuf,
+    kept: Mutex<HashMap<String, Kept>>,
+}
+
+impl Files {
+    /// In `folder`; what is there already counts for nothing until it is taken over.
+    pub fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Where the files are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Brings a file to the length of its `pieces`: what it has of them already stays, the rest is appended. Gives its
+    /// name.
+    pub fn fill<'a>(
+        &self,
+        place: Place<'_>,
+        media: Media,
+        kind: media::Kind,
+        pieces: impl Iterator<Item = &'a Bytes>,
+    ) -> io::Result<String> {
+        let name = file_name(place, media);
+        let there = self.lock().get(&name).map_or(0, |kept| kept.bytes);
+        let path = self.folder.join(&name);
+        match append(&path, there, pieces) {
+            Ok(bytes) => {
+                let kept = Kept {
+                    kind,
+                    bytes,
+                    until: None,
+                };
+                self.lock().insert(name.clone(), kept);
+                Ok(name)
+            }
+            Err(error) => {
+                // Half a file serves nobody, and its room is wanted.
+                let _ = fs::remove_file(&path);
+                self.lock().remove(&name);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes over the first `bytes` of a file that an earlier process left.
+    pub fn take_over(
+        &self,
+        place: Place<'_>,
+        media: Media,
+        kind: media::Kind,
+        bytes: u64,
+    ) -> io::Result<()> {
+        let name = file_name(place, media);
+        let file = OpenOptions::new()
+            .write(true)
+            .open(self.folder.join(&name))?;
+        file.set_len(bytes)?;
+        let until = None;
+        self.lock().insert(name, Kept { kind, bytes, until });
+        Ok(())
+    }
+
+    /// The bytes of a file that an earlier process left.
+    pub fn read(&self, place: Place<'_>, media: Media) -> Option<Bytes> {
+        let bytes = fs::read(self.folder.join(file_name(place, media))).ok()?;
+        Some(bytes.into())
+    }
+
+    /// Where the bytes of `media` are, and whether they are pictures or sound.
+    pub fn find(&self, place: Place<'_>, media: Media) -> Option<(media::Kind, PathBuf)> {
+        let name = file_name(place, media);
+        let kind = self.lock().get(&name)?.kind;
+        Some((kind, self.folder.join(name)))
+    }
+
+    /// Lets files go at `until`.
+    pub fn retire<'a>(&self, names: impl Iterator<Item = &'a String>, until: Duration) {
+        let mut kept = self.lock();
+        for name in names {
+            if let Some(kept) = kept.get_mut(name) {
+                kept.until = Some(until);
+            }
+        }
+    }
+
+    /// Removes what may go at `now`. A file that somebody reads is gone when they are done.
+    pub fn expire(&self, now: Duration) {
+        self.lock().retain(|name, kept| {
+            let stays = kept.until.is_none_or(|until| until > now);
+            if !stays {
+                let _ = fs::remove_file(self.folder.join(name));
+            }
+            stays
+        });
+    }
+
+    /// Removes every file that nobody took over, but for those `spared`.
+    pub fn clear_strangers(&self, spared: impl Fn(&str) -> bool) -> io::Result<()> {
+        let kept = self.lock();
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            let known = name
+                .to_str()
+                .is_some_and(|name| kept.contains_key(name) || spared(name));
+            if !known {
+                fs::remove_file(self.folder.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes on disk.
+    pub fn bytes(&self) -> u64 {
+        self.lock().values().map(|kept| kept.bytes).sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Appends what comes after the first `there` bytes of `pieces`; the length then. A file shorter than `there` is not
+/// what was written: that fails.
+fn append<'a>(path: &Path, there: u64, pieces: impl Iterator<Item = &'a Bytes>) -> io::Result<u64> {
+    let mut file: Option<File> = None;
+    let mut at = 0;
+    for piece in pieces {
+        let length = piece.len() as u64;
+        if at + length > there {
+            if file.is_none() {
+                let opened = OpenOptions::new().create(true).append(true).open(path)?;
+                if opened.metadata()?.len() < there {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "somebody cut a file short",
+                    ));
+                }
+                opened.set_len(there)?;
+                file = Some(opened);
+            }
+            let known = usize::try_from(there.saturating_sub(at)).unwrap_or(usize::MAX);
+            if let Some(file) = &mut file {
+                file.write_all(piece.get(known..).unwrap_or_default())?;
+            }
+        }
+        at += length;
+    }
+    Ok(at.max(there))
+}
+
+/// Names of streams, renditions and runs are safe in a file name and hold no dot: see [`crate::route`].
+fn file_name(place: Place<'_>, media: Media) -> String {
+    let Place {
+        stream,
+        rendition,
+        epoch,
+    } = place;
+    let file = match media {
+        Media::Init(index) => format!("init-{index}"),
+        Media::Segment(msn) => msn.to_string(),
+        Media::Part(msn, part) => format!("{msn}-{part}"),
+    };
+    format!("{stream}.{rendition}.{epoch}.{file}")
+}

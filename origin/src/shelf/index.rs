@@ -1,0 +1,139 @@
+//! What says how the files of a stream belong together: one small file for each stream.
+//!
+//! It is believed only on the machine, in the boot and with the playlist settings it was made with, and while viewers
+//! may still be there: a process can have been killed then, but no write was lost, and what playlists promised holds.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use hls::{Snapshot, remains::Index};
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+/// Players are gone after this; then numbers start by the clock again.
+const AGE_MAX: Duration = Duration::from_secs(600);
+
+/// Names the time since the machine was started.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// After this comes the stream's name.
+const PREFIX: &str = "index.";
+
+#[derive(Deserialize, Serialize)]
+struct Noted {
+    boot: String,
+    settings: String,
+    run: Index,
+}
+
+/// The index files of a folder.
+#[derive(Clone, Debug)]
+pub struct Indexes {
+    folder: Arc<Path>,
+    boot: Arc<str>,
+    /// What playlists depend on.
+    settings: Arc<str>,
+}
+
+impl Indexes {
+    /// Of `folder`; `settings` is what playlists depend on.
+    pub fn new(folder: &Path, settings: &str) -> Self {
+        let boot = fs::read_to_string(BOOT_ID).unwrap_or_default();
+        Self {
+            folder: folder.into(),
+            boot: boot.trim().into(),
+            settings: settings.into(),
+        }
+    }
+
+    /// Whether a file of this name is one.
+    pub fn owns(name: &str) -> bool {
+        name.starts_with(PREFIX)
+    }
+
+    /// Writes what viewers of `stream` see, whole or not at all. Where they see
+    /// nothing, or nothing more is to come, it is removed.
+    pub fn write(&self, stream: &str, snapshot: &Snapshot) -> io::Result<()> {
+        let Some(run) = Index::of(snapshot) else {
+            return self.remove(stream);
+        };
+        let noted = Noted {
+            boot: self.boot.to_string(),
+            settings: self.settings.to_string(),
+            run,
+        };
+        let text = serde_json::to_vec(&noted)?;
+        let (path, fresh) = (self.path(stream), self.folder.join("index"));
+        fs::write(&fresh, text)?;
+        fs::rename(&fresh, path)
+    }
+
+    /// Nothing goes on from there.
+    pub fn remove(&self, stream: &str) -> io::Result<()> {
+        match fs::remove_file(self.path(stream)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Every stream that can be gone on with, and its run. Those that cannot are removed.
+    pub fn believed(&self, wall: SystemTime) -> io::Result<Vec<(String, Index)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            let Some(stream) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
+                continue;
+            };
+            match self.read(stream, wall) {
+                Ok(run) => found.push((stream.to_owned(), run)),
+                Err(reason) => {
+                    warn!(
+                        stream,
+                        reason, "a stream of an earlier process is not gone on with"
+                    );
+                    self.remove(stream)?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn read(&self, stream: &str, wall: SystemTime) -> Result<Index, &'static str> {
+        let text = fs::read(self.path(stream)).map_err(|_| "its index cannot be read")?;
+        let noted: Noted =
+            serde_json::from_slice(&text).map_err(|_| "its index is of another version")?;
+        let end = u64::try_from(noted.run.end_micros()).unwrap_or(0);
+        let end = UNIX_EPOCH + Duration::from_micros(end);
+        // What was sent faster than it lasts ends ahead of the clock.
+        let age = wall.duration_since(end).unwrap_or_default();
+        if self.boot.is_empty() || *noted.boot != *self.boot {
+            return Err("the machine was started since");
+        }
+        if *noted.settings != *self.settings {
+            return Err("[origin.hls] says something else now");
+        }
+        if age > AGE_MAX {
+            return Err("it is too long ago");
+        }
+        Ok(noted.run)
+    }
+
+    fn path(&self, stream: &str) -> PathBuf {
+        self.folder.join(format!("{PREFIX}{stream}"))
+    }
+}
+
+#[cfg(test)]
+impl Indexes {
+    /// As after a reboot.
+    pub fn rebooted(&self) -> Self {
+        Self {
+            boot: "another".into(),
+            ..self.clone()
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Segments on disk: those that playlists list, for the process after this one, and those that left them, for as long as
+//! somebody may hold a playlist that lists them.
+//!
+//! ```text
+//! a part is published    -> appended to its segment's file -> the stream's index written
+//! a segment is unlisted  -> its memory let go -> viewer asks for it -> the file -> answer
+//! the process is killed  -> the next one reads the index -> the same playlist, the same URLs
+//! ```
+//!
+//! Restarts: a process that starts where another one was killed lists what that one listed ([`hls::remains`]), so players
+//! go on as after any reconnect of the encoder. Removed segments: one stays fetchable for its own duration plus that of
+//! the longest playlist that listed it (rfc8216bis §6.2.2). Kept in memory that would double what a stream costs, for
+//! bytes that hardly anybody asks for: caches have them, live players are past them. The newest few stay in memory, for
+//! viewers whose playlist is a reload old.
+//!
+//! Media never waits for the disk: one task follows what was published and writes it, a moment later. A disk that is
+//! full or fails costs memory and, at a restart, gaps; nothing else. What this does not do: outlive the machine (a pair
+//! of origins does), nor record (`crate::recorder` does).
+
+mod files;
+mod index;
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hls::{MediaSnapshot, Segment, Snapshot, remains::Stored};
+use service::Clock;
+use tracing::{info, warn};
+
+use crate::{config::Config, epoch, metrics::Metrics, registry::Registry, route::Media};
+
+use files::Files;
+pub use files::Place;
+use index::Indexes;
+
+/// Removed segments that stay in memory: viewers who read the playlist just before.
+const IN_MEMORY: usize = 3;
+
+/// How long a rest is taken after each look at the streams: many may publish at once.
+const REST: Duration = Duration::from_millis(10);
+
+/// How often files whose time is over are looked for, at least.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The folder and what is in it; clones share both.
+#[derive(Clone, Debug)]
+pub struct Shelf {
+    files: Arc<Files>,
+    indexes: Indexes,
+    config: Arc<Config>,
+    clock: Clock,
+    metrics: Metrics,
+    /// The last write failed, and the log says so.
+    failing: Arc<AtomicBool>,
+}
+
+/// What a stream has on the shelf.
+#[derive(Debug, Default)]
+struct Shelved {
+    /// The run and revision that were looked at.
+    seen: Option<(String, u64)>,
+    /// Files of what is listed.
+    listed: HashSet<String>,
+    /// How long an unlisted one stays: the longest of all its runs.
+    lifetime: Duration,
+}
+
+impl Shelf {
+    /// Opens (and makes) `folder`.
+    pub fn open(
+        folder: &Path,
+        config: Arc<Config>,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        // What playlists promise follows from this; a process with other settings cannot keep it.
+        let settings = format!("{:?}", config.hls);
+        Ok(Self {
+            files: Arc::new(Files::new(folder)),
+            indexes: Indexes::new(folder, &settings),
+            config,
+            clock,
+            metrics,
+            failing: Arc::default(),
+        })
+    }
+
+    /// The streams that an earlier process left, by name; what else it left is removed. A pair of origins goes on from
+    /// what the other one has.
+    pub fn restore(&self) -> io::Result<Vec<(String, Arc<Snapshot>)>> {
+        let mut restored = Vec::new();
+        if self.config.peer.is_none() {
+            for (stream, index) in self.indexes.believed(self.clock.wall())? {
+                let found =
+                    index.restore(&epoch::name(self.clock.wall()), |rendition, epoch, what| {
+                        let place = Place {
+                            stream: &stream,
+                            rendition,
+                            epoch,
+                        };
+                        self.files.read(place, media_of(what))
+                    });
+                let Some(snapshot) = found else {
+                    warn!(
+                        stream,
+                        "a stream of an earlier process makes no sense; it starts anew"
+                    );
+                    self.indexes.remove(&stream)?;
+                    continue;
+                };
+                self.take_over(&stream, &snapshot);
+                let (next_msn, _) = snapshot.next_numbers();
+                info!(
+                    stream,
+                    next_msn, "goes on with what an earlier process left"
+                );
+                restored.push((stream, Arc::new(snapshot)));
+            }
+        }
+        let spared = |name: &str| Indexes::owns(name) && self.config.peer.is_none();
+        self.files.clear_strangers(spared)?;
+        Ok(restored)
+    }
+
+    fn take_over(&self, stream: &str, snapshot: &Snapshot) {
+        each(stream, snapshot, |place, kind, segment| {
+            let pieces = pieces_of(segment).map(|(media, pieces)| {
+                let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
+                (media, bytes as u64)
+            });
+            for (media, bytes) in pieces {
+                if let Err(error) = self.files.take_over(place, media, kind, bytes) {
+                    self.complain(&error);
+                }
+            }
+        });
+    }
+
+    /// The bytes of what is on disk; `None` when it is not there. Parts never are: playlists list them for three target
+    /// durations only (rfc8216bis §6.2.2).
+    pub async fn find(&self, place: Place<'_>, media: Media) -> Option<(media::Kind, Bytes)> {
+        let (kind, path) = self.files.find(place, media)?;
+        match tokio::fs::read(&path).await {
+            Ok(bytes) => Some((kind, bytes.into())),
+            Err(error) => {
+                warn!(path = %path.display(), %error, "cannot read a removed segment back");
+                None
+            }
+        }
+    }
+
+    /// Follows `registry`'s streams for ever.
+    pub async fn run(self, registry: Arc<Registry>) {
+        let mut shelved = HashMap::new();
+        let published = registry.published();
+        loop {
+            let (shelf, registry) = (self.clone(), Arc::clone(&registry));
+            let sweep = move || {
+                shelf.sweep(&registry, &mut shelved);
+                shelved
+            };
+            match tokio::task::spawn_blocking(sweep).await {
+                Ok(now) => shelved = now,
+                Err(_) => return,
+            }
+            self.clock.sleep(REST).await;
+            tokio::select! {
+                () = published.notified() => {}
+                () = self.clock.sleep(EVERY) => {}
+            }
+        }
+    }
+
+    fn sweep(&self, registry: &Registry, shelved: &mut HashMap<String, Shelved>) {
+        let streams = registry.streams();
+        let mut failed = None;
+        for stream in &streams {
+            let Some(snapshot) = stream.snapshot() else {
+                continue;
+            };
+            let of_stream = shelved.entry(stream.name().to_owned()).or_default();
+            let now = (snapshot.epoch().to_owned(), snapshot.revision());
+            if of_stream.seen.as_ref() == Some(&now) {
+                continue;
+            }
+            match self.keep(stream.name(), &snapshot, of_stream) {
+                Ok(()) => {
+                    of_stream.seen = Some(now);
+                    if let Some(through) = removed_through(&snapshot) {
+                        stream.release_through(through);
+                    }
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        let gone = |name: &String| !streams.iter().any(|stream| stream.name() == name);
+        for (name, shelved) in shelved.extract_if(|name, _| gone(name)) {
+            let until = self.clock.now() + shelved.lifetime;
+            self.files.retire(shelved.listed.iter(), until);
+            failed = self.indexes.remove(&name).err().or(failed);
+        }
+        match failed {
+            Some(error) => self.complain(&error),
+            None => self.failing.store(false, Ordering::Relaxed),
+        }
+        self.files.expire(self.clock.now());
+        let bytes = i64::try_from(self.files.bytes()).unwrap_or(i64::MAX);
+        self.metrics.shelf_bytes.set(bytes);
+    }
+
+    /// Writes what is new of a stream, and what belongs together.
+    fn keep(&self, stream: &str, snapshot: &Snapshot, shelved: &mut Shelved) -> io::Result<()> {
+        let mut listed = HashSet::new();
+        let mut written = Ok(());
+        each(stream, snapshot, |place, kind, segment| {
+            for (media, pieces) in pieces_of(segment) {
+                match self.files.fill(place, media, kind, pieces.into_iter()) {
+                    Ok(name) => drop(listed.insert(name)),
+                    Err(error) => written = Err(error),
+                }
+            }
+        });
+        // A new run has nothing to go by yet.
+        let lifetimes = snapshot.renditions().iter().map(|media| lifetime(media));
+        shelved.lifetime = lifetimes.fold(shelved.lifetime, Duration::max);
+        let until = self.clock.now() + shelved.lifetime;
+        self.files.retire(shelved.listed.difference(&listed), until);
+        shelved.listed = listed;
+        // What could not be written is found to be missing.
+        if self.config.peer.is_none() {
+            self.indexes.write(stream, snapshot)?;
+        }
+        written
+    }
+
+    fn complain(&self, error: &io::Error) {
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            let folder = self.files.folder().display();
+            warn!(%error, %folder, "cannot keep segments on disk; they stay in memory until the disk takes them, and a restart would show gaps");
+        }
+    }
+}
+
+/// Calls `act` with every segment that is listed, or in memory and was, with its place.
+fn each<'a>(
+    stream: &'a str,
+    snapshot: &'a Snapshot,
+    mut act: impl FnMut(Place<'a>, media::Kind, &'a Segment),
+) {
+    for media in snapshot.renditions() {
+        for segment in media.retained().iter().chain(media.open()) {
+            let place = Place {
+                stream,
+                rendition: media.name(),
+                epoch: segment.epoch.as_deref().unwrap_or(media.epoch()),
+            };
+            act(place, media.kind(), segment);
+        }
+    }
+}
+
+/// The files of a segment.
+fn pieces_of(segment: &Segment) -> impl Iterator<Item = (Media, Vec<&Bytes>)> {
+    let init = segment
+        .init
+        .iter()
+        .map(|init| (Media::Init(init.index), vec![&init.bytes]));
+    let own = (!segment.gap).then(|| (Media::Segment(segment.msn), segment.pieces().collect()));
+    init.chain(own)
+}
+
+fn media_of(stored: Stored) -> Media {
+    match stored {
+        Stored::Init(index) => Media::Init(index),
+        Stored::Segment(msn) => Media::Segment(msn),
+    }
+}
+
+/// The number of the newest segment that need not be in memory any more, if there is one: in all renditions.
+fn removed_through(snapshot: &Snapshot) -> Option<u64> {
+    let of_media = |media: &Arc<MediaSnapshot>| {
+        let removed = media.retained().len() - media.listed().len();
+        let index = removed.checked_sub(IN_MEMORY + 1)?;
+        Some(media.retained().get(index)?.msn)
+    };
+    snapshot.renditions().iter().filter_map(of_media).min()
+}
+
+/// A segment's own duration and the longest playlist's: two segments more than what is listed, one for the open one.
+fn lifetime(media: &MediaSnapshot) -> Duration {
+    let listed: f64 = media.listed().iter().map(|segment| segment.seconds()).sum();
+    Duration::from_secs_f64(listed) + 2 * Duration::from_secs(media.constants().target_duration)
+}
+
+#[cfg(test)]
+mod tests;
