@@ -82,7 +82,7 @@ impl Index {
                 .listed()
                 .iter()
                 .chain(&media.open)
-                .map(|segment| Entry::of(segment))
+                .map(Entry::of)
                 .collect(),
         };
         Some(Self {
