@@ -11,7 +11,6 @@ import type { Info, Projection } from '../media/info.ts';
 import { infoFor, PLAIN } from '../media/info.ts';
 import type { Aframe, Entity } from './aframe.d.ts';
 import { RADIANS, toPicture } from './angles.ts';
-import { type Draw, Planes, type Renderer, wantsPlanes } from './planes.ts';
 import { eyes, margin, type Rectangle, usualFov } from './projection.ts';
 import { fragment, VERTEX } from './shader.ts';
 
@@ -30,15 +29,13 @@ export class Picture {
   info: Info = PLAIN;
   /** Count of changes on the screen that the picture itself causes; the scene redraws when it moved. */
   changes = 0;
-  texture: Three.Texture | undefined;
+  texture: Three.VideoTexture | undefined;
   private told: Info = PLAIN;
   private group: Three.Group;
   private video: HTMLVideoElement | undefined;
   private shown: { projection: Projection; stereo: boolean } | undefined;
   private uniforms: Uniforms[] = [];
   private textureVersion = 0;
-  private planes: Planes | undefined;
-  private software: { renderer: Renderer; draw: Draw } | undefined;
   private three: typeof Three;
 
   constructor(three: typeof Three) {
@@ -54,17 +51,8 @@ export class Picture {
     return this.group;
   }
 
-  /** What draws, before the video is set: where it is software, frames come another way. */
-  setRenderer(renderer: Renderer, draw: Draw): void {
-    if (wantsPlanes(renderer)) this.software = { renderer, draw };
-  }
-
   setVideo(video: HTMLVideoElement): void {
     this.video = video;
-    if (this.software) {
-      const { renderer, draw } = this.software;
-      this.planes = new Planes(this.three, renderer, draw, video, () => this.withoutPlanes());
-    }
     video.addEventListener('resize', () => this.retexture());
     video.addEventListener('loadeddata', () => this.retexture());
     if (video.readyState >= 2) this.retexture();
@@ -83,14 +71,6 @@ export class Picture {
 
   /** Called before each frame; true when the screen would show something new. */
   tick(): boolean {
-    if (this.planes) {
-      const fresh = this.planes.update();
-      if (this.texture !== this.planes.texture) {
-        this.texture = this.planes.texture;
-        this.refresh();
-      }
-      return fresh;
-    }
     const version = this.texture?.version ?? 0;
     const moved = version !== this.textureVersion;
     this.textureVersion = version;
@@ -98,22 +78,13 @@ export class Picture {
   }
 
   dispose(): void {
-    this.planes?.dispose();
     this.texture?.dispose();
     this.clear();
   }
 
-  /** The browser does not give its planes away: back to its own way. */
-  private withoutPlanes(): void {
-    this.planes?.dispose();
-    this.planes = undefined;
-    this.texture = undefined;
-    this.retexture();
-  }
-
   private retexture(): void {
     const video = this.video;
-    if (!video || video.videoWidth === 0 || this.planes) return;
+    if (!video || video.videoWidth === 0) return;
     const image = this.texture?.userData['size'] as string | undefined;
     const size = `${video.videoWidth}×${video.videoHeight}`;
     if (image === size) return;
@@ -163,8 +134,8 @@ export class Picture {
   }
 
   private refresh(): void {
-    const ofVideo = [this.video?.videoWidth || 1, this.video?.videoHeight || 1] as const;
-    const [width, height] = this.planes?.size ?? ofVideo;
+    const width = this.video?.videoWidth || 1;
+    const height = this.video?.videoHeight || 1;
     this.info = infoFor(this.told, width, height);
     const { stereo, projection, yaw, pitch, roll, fov } = this.info;
     const both = eyes(stereo);

@@ -87,7 +87,6 @@ function drawWhenNeeded(
 ): Pick<Stage, 'draw' | 'firstPictureMs'> {
   const { renderer } = scene;
   const draw = renderer.render.bind(renderer);
-  picture.setRenderer(renderer, draw);
   let shown = '';
   let first: number | undefined;
   renderer.render = (object, camera) => {
