@@ -435,7 +435,7 @@ async fn p27_a_killed_origin_shows_what_it_showed_and_goes_on_behind_it() {
         })
         .await;
     let before = viewer::fetch(&origin, "foo", "source").await;
-    let on_disk = folder.path().join("state/shelf/index.foo");
+    let on_disk = folder.path().join("state/shelf/foo.index");
     until("the newest part is written", PATIENCE, async || {
         let index = std::fs::read_to_string(&on_disk).ok()?;
         let index: serde_json::Value = serde_json::from_str(&index).ok()?;

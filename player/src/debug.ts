@@ -6,6 +6,7 @@
 import type { Vector3 } from 'three';
 import type { Playback, Snapshot } from './media/playback.ts';
 import { direction } from './scene/angles.ts';
+import { type Readback, readback } from './scene/readback.ts';
 import type { Stage } from './scene/scene.ts';
 
 export type Colour = [red: number, green: number, blue: number, alpha: number];
@@ -52,27 +53,9 @@ declare global {
 }
 
 export function expose(playback: Playback, stage: () => Stage | undefined): void {
-  const texture = (): { gl: WebGL2RenderingContext; size: [number, number] } | undefined => {
+  const frame = (): Readback | undefined => {
     const s = stage();
-    if (!s?.picture.texture) return undefined;
-    s.draw();
-    const handle = s.scene.renderer.properties.get(s.picture.texture).__webglTexture;
-    const gl = s.scene.renderer.getContext() as WebGL2RenderingContext;
-    if (!handle) return undefined;
-    gl.bindFramebuffer(gl.FRAMEBUFFER, scratch(gl));
-    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, handle, 0);
-    return { gl, size: [playback.video.videoWidth, playback.video.videoHeight] };
-  };
-  const read = (
-    from: NonNullable<ReturnType<typeof texture>>,
-    [x, y, w, h]: readonly [number, number, number, number],
-  ): Uint8Array => {
-    const { gl } = from;
-    const bytes = new Uint8Array(w * h * 4);
-    gl.readPixels(x, y, w, h, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
-    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
-    stage()?.scene.renderer.resetState();
-    return bytes;
+    return s && readback(s);
   };
   const pixel = (share: number, length: number): number =>
     Math.min(length - 1, Math.max(0, Math.floor(share * length)));
@@ -116,24 +99,24 @@ export function expose(playback: Playback, stage: () => Stage | undefined): void
       return { media: playback.video.currentTime * 1000, wall: Date.now() };
     },
     readPixels(u: number, v: number): Colour {
-      const from = texture();
+      const from = frame();
       if (!from) return [0, 0, 0, 0];
-      const [w, h] = from.size;
-      return [...read(from, [pixel(u, w), pixel(1 - v, h), 1, 1])] as Colour;
+      const [x, y] = [pixel(u, from.size[0]), pixel(v, from.size[1])];
+      return [...from.read({ x, y, width: 1, height: 1 })] as Colour;
     },
-    readGrid({ left, top, width, height, columns, rows }: Grid): number[] {
-      const from = texture();
+    readGrid(grid: Grid): number[] {
+      const from = frame();
       if (!from) return [];
-      const [w, h] = from.size;
-      const [x, y] = [pixel(left, w), pixel(1 - top - height, h)];
-      const [across, up] = [pixel(left + width, w) - x + 1, pixel(1 - top, h) - y + 1];
-      const bytes = read(from, [x, y, across, up]);
+      const [x, y] = [pixel(grid.left, from.size[0]), pixel(grid.top, from.size[1])];
+      const width = pixel(grid.left + grid.width, from.size[0]) - x + 1;
+      const height = pixel(grid.top + grid.height, from.size[1]) - y + 1;
+      const bytes = from.read({ x, y, width, height });
       const cells: number[] = [];
-      for (let row = 0; row < rows; row++) {
-        for (let column = 0; column < columns; column++) {
-          const px = pixel((column + 0.5) / columns, across);
-          const py = pixel(1 - (row + 0.5) / rows, up);
-          const at = (py * across + px) * 4;
+      for (let row = 0; row < grid.rows; row++) {
+        for (let column = 0; column < grid.columns; column++) {
+          const px = pixel((column + 0.5) / grid.columns, width);
+          const py = pixel((row + 0.5) / grid.rows, height);
+          const at = (py * width + px) * 4;
           const [r, g, b] = [bytes[at] ?? 0, bytes[at + 1] ?? 0, bytes[at + 2] ?? 0];
           cells.push(Math.round(0.2126 * r + 0.7152 * g + 0.0722 * b));
         }
@@ -154,21 +137,11 @@ export function expose(playback: Playback, stage: () => Stage | undefined): void
       const s = stage();
       if (!s) return undefined;
       const point: Vector3 = new s.aframe.THREE.Vector3(...direction(yaw, pitch));
-      s.scene.camera.updateMatrixWorld();
+      s.scene.camera.updateWorldMatrix(true, false);
       const inView = point.clone().applyMatrix4(s.scene.camera.matrixWorldInverse);
       if (inView.z >= 0) return undefined;
       point.project(s.scene.camera);
       return [(point.x + 1) / 2, (1 - point.y) / 2];
     },
   });
-}
-
-const framebuffers = new WeakMap<WebGL2RenderingContext, WebGLFramebuffer>();
-
-function scratch(gl: WebGL2RenderingContext): WebGLFramebuffer {
-  const kept = framebuffers.get(gl);
-  if (kept) return kept;
-  const made = gl.createFramebuffer();
-  framebuffers.set(gl, made);
-  return made;
 }

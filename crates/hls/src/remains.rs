@@ -24,13 +24,16 @@ use crate::{
     segment::end_micros, snapshot::Listing,
 };
 
+/// Players keep Media Sequence Numbers as doubles: one above this is no number of ours.
+const MSN_MAX: u64 = (1 << 53) - 1;
+
 /// A run at one instant, but for the bytes.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Index {
     epoch: Arc<str>,
     constants: Constants,
     immersive: Immersive,
-    multivariant: Option<Multivariant>,
+    multivariant: Option<Arc<Multivariant>>,
     renditions: Vec<Entries>,
 }
 
@@ -89,7 +92,7 @@ impl Index {
             epoch: snapshot.epoch.clone(),
             constants,
             immersive: snapshot.immersive,
-            multivariant: snapshot.multivariant.as_deref().cloned(),
+            multivariant: snapshot.multivariant.clone(),
             renditions: snapshot.renditions.iter().map(entries).collect(),
         })
     }
@@ -117,6 +120,9 @@ impl Index {
         mut read: impl FnMut(&str, &str, Stored) -> Option<Bytes>,
     ) -> Option<Snapshot> {
         let last = self.renditions.iter().filter_map(Entries::last).max()?;
+        if last > MSN_MAX {
+            return None;
+        }
         // What others lack of the end is counted as long as it is where it is.
         let whole = self
             .renditions
@@ -137,7 +143,7 @@ impl Index {
             segments.extend(missing.map(|one| Arc::new(one.lost(&self.epoch))));
             let consecutive = segments
                 .windows(2)
-                .all(|pair| pair[1].msn == pair[0].msn + 1);
+                .all(|pair| pair[1].msn.checked_sub(1) == Some(pair[0].msn));
             if !consecutive || segments.last()?.msn != last {
                 return None;
             }
@@ -189,7 +195,7 @@ impl Index {
             ended: false,
             immersive: self.immersive,
             renditions: listings.into_iter().map(media).collect(),
-            multivariant: self.multivariant.clone().map(Arc::new),
+            multivariant: self.multivariant.clone(),
         }
     }
 }

@@ -346,7 +346,8 @@ impl Snapshot {
     pub fn next_numbers(&self) -> (u64, u64) {
         let last = |media: &Arc<MediaSnapshot>| {
             let newest = media.open.as_ref().or(media.listing.segments.last())?;
-            let discontinuities = newest.discontinuity_sequence + u64::from(newest.discontinuity);
+            let announced = u64::from(newest.discontinuity);
+            let discontinuities = newest.discontinuity_sequence.saturating_add(announced);
             Some((newest.msn + 1, discontinuities))
         };
         let all = self.renditions.iter().filter_map(last);

@@ -4,17 +4,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Broadcast, Source, config, rung, watch};
+use common::{Broadcast, watch};
 use hls::{Delivery, check::Checker, render_media};
 use media::VIDEO_TIMESCALE;
 
 /// A broadcast whose encoder comes back after `away`.
 fn paused(away: Duration, gop: u64) -> (Broadcast, Checker) {
-    let source = Source::regular(30, gop);
-    let mut broadcast = Broadcast::new(config(), source, &[rung("960p", 1_000_000)]);
-    let mut checker = Checker::new();
-    let found = watch(&mut broadcast, &mut checker, 31 * 30);
-    assert_eq!(found, Vec::<String>::new());
+    let (mut broadcast, mut checker) = common::broadcast(31, gop);
     broadcast.packager.interrupt();
     broadcast.flush_rungs();
     for media in broadcast.packager.snapshot().renditions() {

@@ -5,7 +5,7 @@ mod common;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use common::{Broadcast, Source, config, rung, watch};
+use common::{Broadcast, Source, broadcast, config, rung, watch};
 use hls::{
     Config, Delivery, Packager, Snapshot,
     check::Checker,
@@ -51,20 +51,7 @@ fn gone_on(died: &Broadcast, remains: Snapshot, away: Duration) -> Broadcast {
     };
     let mut packager = Packager::new(settings).unwrap();
     packager.resume(Arc::new(remains)).unwrap();
-    let rungs = [rung("960p", 1_000_000)];
-    let mut next = Broadcast::started(packager, Source::regular(30, 60), &rungs);
-    next.dts = died.dts + VIDEO_TIMESCALE.ticks(away);
-    next.audio_dts = VIDEO_TIMESCALE.rescale(next.dts, next.timescale());
-    next
-}
-
-fn broadcast(seconds: u64) -> (Broadcast, Checker) {
-    let source = Source::regular(30, 60);
-    let mut broadcast = Broadcast::new(config(), source, &[rung("960p", 1_000_000)]);
-    let mut checker = Checker::new();
-    let found = watch(&mut broadcast, &mut checker, seconds * 30);
-    assert_eq!(found, Vec::<String>::new());
-    (broadcast, checker)
+    common::gone_on(died, packager, away)
 }
 
 fn check(checker: &mut Checker, snapshot: &Snapshot) -> Vec<String> {
@@ -77,7 +64,7 @@ fn check(checker: &mut Checker, snapshot: &Snapshot) -> Vec<String> {
 #[test]
 fn p27_viewers_see_what_they_knew_then_a_discontinuity() {
     for (frames, away_ms) in [(0, 400), (7, 900), (29, 5_000), (47, 3_000), (59, 90_000)] {
-        let (mut died, mut checker) = broadcast(31);
+        let (mut died, mut checker) = broadcast(31, 60);
         let none = Vec::<String>::new();
         assert_eq!(watch(&mut died, &mut checker, frames), none);
         let before = died.packager.snapshot();
@@ -120,7 +107,7 @@ fn p27_viewers_see_what_they_knew_then_a_discontinuity() {
 
 #[test]
 fn what_is_open_is_kept_as_far_as_it_got() {
-    let (mut died, _) = broadcast(31);
+    let (mut died, _) = broadcast(31, 60);
     died.run(50);
     let before = died.packager.snapshot();
     let open = before
@@ -152,7 +139,7 @@ fn what_is_open_is_kept_as_far_as_it_got() {
 
 #[test]
 fn a_rung_that_had_nothing_of_the_newest_segment_has_a_gap_there() {
-    let (mut died, mut checker) = broadcast(31);
+    let (mut died, mut checker) = broadcast(31, 60);
     let found = watch(&mut died, &mut checker, 47);
     assert_eq!(found, Vec::<String>::new());
     let before = died.packager.snapshot();
@@ -174,7 +161,7 @@ fn a_rung_that_had_nothing_of_the_newest_segment_has_a_gap_there() {
 
 #[test]
 fn lost_bytes_are_gaps_and_nothing_else_is() {
-    let (mut died, _) = broadcast(31);
+    let (mut died, _) = broadcast(31, 60);
     let before = died.packager.snapshot();
     let mut disk = disk(&before);
     let lost = before.media("960p").unwrap().listed()[3].msn;
@@ -196,7 +183,7 @@ fn lost_bytes_are_gaps_and_nothing_else_is() {
 
 #[test]
 fn a_process_may_be_killed_again_before_its_encoder_is_back() {
-    let (mut died, mut checker) = broadcast(31);
+    let (mut died, mut checker) = broadcast(31, 60);
     let before = died.packager.snapshot();
     let disk = disk(&before);
     let once = restored(&before, &disk, "e2").unwrap();
@@ -216,7 +203,7 @@ fn a_process_may_be_killed_again_before_its_encoder_is_back() {
 
 #[test]
 fn a_publisher_that_never_comes_back_leaves_playlists_with_an_end() {
-    let (mut died, mut checker) = broadcast(31);
+    let (mut died, mut checker) = broadcast(31, 60);
     let before = died.packager.snapshot();
     let remains = restored(&before, &disk(&before), "e2").unwrap();
     let ended = remains.ended();
@@ -228,7 +215,7 @@ fn a_publisher_that_never_comes_back_leaves_playlists_with_an_end() {
 
 #[test]
 fn variants_are_listed_as_before_until_they_are_measured() {
-    let (mut died, _) = broadcast(31);
+    let (mut died, _) = broadcast(31, 60);
     let before = died.packager.snapshot();
     let remains = restored(&before, &disk(&before), "e2").unwrap();
     let text = |snapshot: &Snapshot| {
@@ -256,7 +243,7 @@ fn variants_are_listed_as_before_until_they_are_measured() {
 
 #[test]
 fn strangers_and_nonsense_are_refused() {
-    let (mut died, _) = broadcast(31);
+    let (mut died, _) = broadcast(31, 60);
     let before = died.packager.snapshot();
     let remains = Arc::new(restored(&before, &disk(&before), "e2").unwrap());
     let mut other = Packager::new(config()).unwrap();

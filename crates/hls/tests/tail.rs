@@ -4,9 +4,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Broadcast, Source, config, rung, watch};
-use hls::{Config, Delivery, Packager, Tail, check::Checker, render_media};
-use media::VIDEO_TIMESCALE;
+use common::{Broadcast, broadcast, config, watch};
+use hls::{Config, Delivery, Packager, Tail, render_media};
 
 /// Goes on from `tail` in another process, `away` after `died`'s last picture.
 fn gone_on(died: &Broadcast, tail: Tail, away: Duration) -> Broadcast {
@@ -17,31 +16,13 @@ fn gone_on(died: &Broadcast, tail: Tail, away: Duration) -> Broadcast {
     };
     let mut packager = Packager::new(settings).unwrap();
     packager.go_on(tail).unwrap();
-    let rungs = [rung("960p", 1_000_000)];
-    let mut next = Broadcast::started(packager, Source::regular(30, 60), &rungs);
-    next.dts = died.dts + VIDEO_TIMESCALE.ticks(away);
-    next.audio_dts = VIDEO_TIMESCALE.rescale(next.dts, next.timescale());
-    next
-}
-
-fn broadcast(seconds: u64) -> (Broadcast, Checker) {
-    let mut broadcast = Broadcast::new(
-        config(),
-        Source::regular(30, 60),
-        &[rung("960p", 1_000_000)],
-    );
-    let mut checker = Checker::new();
-    assert_eq!(
-        watch(&mut broadcast, &mut checker, seconds * 30),
-        Vec::<String>::new()
-    );
-    (broadcast, checker)
+    common::gone_on(died, packager, away)
 }
 
 #[test]
 fn p27_a_killed_process_is_gone_on_from_without_a_broken_rule() {
     for (frames, away_ms) in [(0, 400), (1, 3_000), (29, 5_000), (59, 90_000)] {
-        let (mut died, mut checker) = broadcast(31);
+        let (mut died, mut checker) = broadcast(31, 60);
         assert_eq!(watch(&mut died, &mut checker, frames), Vec::<String>::new());
         let tail = died.packager.tail().unwrap();
         let mut next = gone_on(&died, tail, Duration::from_millis(away_ms));
@@ -64,7 +45,7 @@ fn p27_a_killed_process_is_gone_on_from_without_a_broken_rule() {
 
 #[test]
 fn p27_the_first_playlist_needs_one_segment_only() {
-    let (died, _) = broadcast(31);
+    let (died, _) = broadcast(31, 60);
     let tail = died.packager.tail().unwrap();
     let mut next = gone_on(&died, tail, Duration::from_secs(7));
     next.run(62);
@@ -80,7 +61,7 @@ fn p27_the_first_playlist_needs_one_segment_only() {
 
 #[test]
 fn p27_a_discontinuity_that_was_told_of_is_kept() {
-    let (mut died, mut checker) = broadcast(31);
+    let (mut died, mut checker) = broadcast(31, 60);
     died.packager.interrupt();
     died.flush_rungs();
     let tail = died.packager.tail().unwrap();
@@ -100,7 +81,7 @@ fn p27_a_discontinuity_that_was_told_of_is_kept() {
 
 #[test]
 fn a_clock_that_went_back_dates_nothing_before_what_was_shown() {
-    let (died, _) = broadcast(31);
+    let (died, _) = broadcast(31, 60);
     let tail = died.packager.tail().unwrap();
     let mut next = gone_on(&died, tail, Duration::ZERO);
     next.dts = 0;
@@ -122,7 +103,7 @@ fn a_clock_that_went_back_dates_nothing_before_what_was_shown() {
 
 #[test]
 fn a_strangers_tail_is_refused() {
-    let (died, _) = broadcast(31);
+    let (died, _) = broadcast(31, 60);
     let mut other = Packager::new(config()).unwrap();
     assert!(
         other.go_on(died.packager.tail().unwrap()).is_err(),

@@ -14,19 +14,24 @@ use hls::{Snapshot, remains::Index};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use crate::route::is_stream_name;
+
 /// Players are gone after this; then numbers start by the clock again.
 const AGE_MAX: Duration = Duration::from_secs(600);
 
 /// Names the time since the machine was started.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// After this comes the stream's name.
-const PREFIX: &str = "index.";
+/// What follows the stream's name. No medium's file ends so, nor has one so few dots.
+const SUFFIX: &str = ".index";
+
+/// Where an index is written before it takes the place of the one before; no stream's name begins with a dot.
+const FRESH: &str = ".index.new";
 
 #[derive(Deserialize, Serialize)]
 struct Noted {
-    boot: String,
-    settings: String,
+    boot: Arc<str>,
+    settings: Arc<str>,
     run: Index,
 }
 
@@ -52,7 +57,7 @@ impl Indexes {
 
     /// Whether a file of this name is one.
     pub fn owns(name: &str) -> bool {
-        name.starts_with(PREFIX)
+        stream_of(name).is_some()
     }
 
     /// Writes what viewers of `stream` see, whole or not at all. Where they see
@@ -62,12 +67,12 @@ impl Indexes {
             return self.remove(stream);
         };
         let noted = Noted {
-            boot: self.boot.to_string(),
-            settings: self.settings.to_string(),
+            boot: self.boot.clone(),
+            settings: self.settings.clone(),
             run,
         };
         let text = serde_json::to_vec(&noted)?;
-        let (path, fresh) = (self.path(stream), self.folder.join("index"));
+        let (path, fresh) = (self.path(stream), self.folder.join(FRESH));
         fs::write(&fresh, text)?;
         fs::rename(&fresh, path)
     }
@@ -85,7 +90,7 @@ impl Indexes {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let name = entry?.file_name();
-            let Some(stream) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
+            let Some(stream) = name.to_str().and_then(stream_of) else {
                 continue;
             };
             match self.read(stream, wall) {
@@ -123,8 +128,13 @@ impl Indexes {
     }
 
     fn path(&self, stream: &str) -> PathBuf {
-        self.folder.join(format!("{PREFIX}{stream}"))
+        self.folder.join(format!("{stream}{SUFFIX}"))
     }
+}
+
+fn stream_of(name: &str) -> Option<&str> {
+    name.strip_suffix(SUFFIX)
+        .filter(|stream| is_stream_name(stream))
 }
 
 #[cfg(test)]

@@ -36,7 +36,9 @@ use hls::{MediaSnapshot, Segment, Snapshot, remains::Stored};
 use service::Clock;
 use tracing::{info, warn};
 
-use crate::{config::Config, epoch, metrics::Metrics, registry::Registry, route::Media};
+use crate::{
+    config::Config, epoch, memory::SEQUENCE_MAX, metrics::Metrics, registry::Registry, route::Media,
+};
 
 use files::Files;
 pub use files::Place;
@@ -110,7 +112,8 @@ impl Shelf {
                         };
                         self.files.read(place, media_of(what))
                     });
-                let Some(snapshot) = found else {
+                let sane = |found: &Snapshot| found.next_numbers().1 <= SEQUENCE_MAX;
+                let Some(snapshot) = found.filter(sane) else {
                     warn!(
                         stream,
                         "a stream of an earlier process makes no sense; it starts anew"

@@ -24,6 +24,8 @@ const WALL: Duration = Duration::from_secs(1_793_534_400);
 const WINDOW: Duration = Duration::from_secs(20);
 
 struct Bench {
+    /// The stream's.
+    name: &'static str,
     clock: Clock,
     hand: Hand,
     encoder: Encoder,
@@ -36,15 +38,22 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::named("foo")
+    }
+
+    fn named(name: &'static str) -> Self {
         let disk = Arc::new(tempfile::tempdir().expect("a folder"));
-        let mut bench = Self::idle(disk, WALL, Config::default());
+        let idle = Self::idle(disk, WALL, Config::default());
+        let mut bench = Self { name, ..idle };
         bench.publish();
         bench
     }
 
     /// Another process on the same disk, so long after the first one started. The first one's files stay as they are.
     fn killed(self, after: Duration) -> Self {
-        Self::idle(Arc::clone(&self.disk), WALL + after, Config::default())
+        let next = Self::idle(Arc::clone(&self.disk), WALL + after, Config::default());
+        let name = self.name;
+        Self { name, ..next }
     }
 
     fn idle(disk: Arc<tempfile::TempDir>, wall: Duration, config: Config) -> Self {
@@ -75,6 +84,7 @@ impl Bench {
         }
         let encoder = Encoder::new(Shape::default(), Duration::ZERO);
         Self {
+            name: "foo",
             clock,
             hand,
             encoder,
@@ -87,7 +97,12 @@ impl Bench {
     }
 
     fn publish(&mut self) {
-        self.publication = Some(publish(&self.registry, &self.encoder, self.clock.now()));
+        self.publication = Some(publish(
+            &self.registry,
+            self.name,
+            &self.encoder,
+            self.clock.now(),
+        ));
     }
 
     /// Publishes for so long, looking through the streams each second.
@@ -112,7 +127,7 @@ impl Bench {
     }
 
     fn stream(&self) -> Arc<Stream> {
-        self.registry.find("foo").expect("it was published")
+        self.registry.find(self.name).expect("it was published")
     }
 
     fn media(&self) -> Arc<MediaSnapshot> {
@@ -122,7 +137,7 @@ impl Bench {
 
     async fn find(&self, epoch: &str, media: Media) -> Option<Bytes> {
         let place = Place {
-            stream: "foo",
+            stream: self.name,
             rendition: "source",
             epoch,
         };
@@ -132,13 +147,13 @@ impl Bench {
     }
 }
 
-fn publish(registry: &Registry, encoder: &Encoder, now: Duration) -> Publication {
+fn publish(registry: &Registry, name: &str, encoder: &Encoder, now: Duration) -> Publication {
     let publisher = Publisher {
         address: SocketAddr::from(([127, 0, 0, 1], 9)),
         encoder: "bench".to_owned(),
     };
     let publication = registry
-        .claim("foo", publisher, OnConflict::Takeover)
+        .claim(name, publisher, OnConflict::Takeover)
         .expect("free");
     let video = encoder.video().expect("it sends pictures").clone();
     for event in [
@@ -190,7 +205,7 @@ async fn a_run_that_ended_stays_fetchable_when_another_takes_its_place() {
     bench.registry.tick();
     bench.sweep();
     let now = bench.clock.now();
-    bench.publication = Some(publish(&bench.registry, &bench.encoder, now));
+    bench.publication = Some(publish(&bench.registry, bench.name, &bench.encoder, now));
     bench.encoder.reconnect(bench.clock.now());
     bench.run(Duration::from_secs(15));
     assert_ne!(bench.media().epoch(), old.epoch(), "another run");
@@ -341,7 +356,7 @@ async fn what_cannot_be_gone_on_with_is_removed() {
     );
 
     let bench = left();
-    let index = bench.disk.path().join("shelf").join("index.foo");
+    let index = bench.disk.path().join("shelf").join("foo.index");
     for damage in ["", "{}", "[1,2", "null"] {
         fs::write(&index, damage).expect("writes");
         assert!(
@@ -350,4 +365,45 @@ async fn what_cannot_be_gone_on_with_is_removed() {
         );
         assert!(!index.exists());
     }
+}
+
+#[tokio::test]
+async fn an_index_with_impossible_numbers_is_not_gone_on_with() {
+    for (field, number) in [
+        ("msn", u64::MAX),
+        ("discontinuity_sequence", u64::MAX),
+        ("discontinuity_sequence", SEQUENCE_MAX),
+    ] {
+        let mut bench = Bench::new();
+        bench.run(Duration::from_secs(20));
+        bench.sweep();
+        let path = bench.disk.path().join("shelf").join("foo.index");
+        let text = fs::read(&path).expect("it was written");
+        let mut index: serde_json::Value = serde_json::from_slice(&text).expect("ours");
+        for rendition in index["run"]["renditions"].as_array_mut().expect("some") {
+            let segments = rendition["segments"].as_array_mut().expect("some");
+            let newest = segments.last_mut().expect("some");
+            newest[field] = number.into();
+            newest["discontinuity"] = true.into();
+        }
+        fs::write(&path, index.to_string()).expect("writes");
+        assert!(
+            bench.shelf.restore().expect("reads").is_empty(),
+            "{field} {number}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stream_may_be_called_index() {
+    let mut bench = Bench::named("index");
+    bench.run(Duration::from_secs(20));
+    bench.sweep();
+    let before = bench.media();
+    let next = bench.killed(Duration::from_secs(21));
+    let numbers =
+        |media: &MediaSnapshot| -> Vec<u64> { media.listed().iter().map(|one| one.msn).collect() };
+    let after = next.media();
+    assert!(numbers(&after).starts_with(&numbers(&before)));
+    assert!(after.listed().iter().all(|one| !one.gap), "nothing is lost");
 }

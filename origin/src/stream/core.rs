@@ -24,7 +24,8 @@ use tracing::{error, info};
 use super::{
     Environment, Publisher, Stream,
     health::Health,
-    run::{Left, Run, Start},
+    left::Left,
+    run::{Run, Start},
     unix_micros,
 };
 use crate::{

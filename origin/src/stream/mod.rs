@@ -12,7 +12,9 @@ mod core;
 mod health;
 mod immersive;
 mod ladder;
+mod left;
 mod run;
+mod rung;
 mod shared;
 mod view;
 

@@ -8,16 +8,19 @@ use std::{
     time::SystemTime,
 };
 
-use encode::{
-    Reprojection,
-    ladder::{self, Rung as LadderRung, RungConfig},
-};
-use hls::{Boundary, Config, Event, Packager, RungSpec, Snapshot, Tail, Tracks};
+use encode::ladder::{self, Rung as LadderRung};
+use hls::{Boundary, Config, Event, Packager, RungSpec, Snapshot, Tracks};
 use media::{AccessUnit, Immersive, Kind, Track};
 use serde_json::{Value, json};
 use tracing::{debug, error, info, warn};
 
-use super::{Environment, Stream, ladder::Ladders, unix_micros};
+use super::{
+    Environment, Stream,
+    ladder::Ladders,
+    left::Left,
+    rung::{self, RungState},
+    unix_micros,
+};
 use crate::{
     clock_text::rfc3339,
     config::{Rung, StreamConfig},
@@ -43,60 +46,6 @@ pub struct Start {
     pub recording: String,
     /// Ladders up to this generation belong to the run before.
     pub ladders_before: u64,
-}
-
-/// What is known of a run that ended with its process.
-#[derive(Clone, Debug)]
-pub enum Left {
-    /// Its numbers: it was the other origin's.
-    Tail(Tail),
-    /// All that players know: it was this origin's.
-    Remains(Arc<Snapshot>),
-}
-
-impl Left {
-    /// What its playlists have promised.
-    pub fn constants(&self) -> Option<hls::Constants> {
-        match self {
-            Left::Tail(tail) => Some(tail.constants),
-            Left::Remains(snapshot) => snapshot.constants(),
-        }
-    }
-
-    /// The name of the run that goes on from it, where that is announced.
-    pub fn epoch(&self) -> Option<String> {
-        match self {
-            Left::Tail(_) => None,
-            Left::Remains(snapshot) => Some(snapshot.epoch().to_owned()),
-        }
-    }
-
-    /// Discontinuities through the one that follows.
-    fn discontinuities(&self) -> u64 {
-        match self {
-            // The one before what was lost, if viewers were told of it, and the one after.
-            Left::Tail(tail) => tail.discontinuity_sequence + 2,
-            Left::Remains(snapshot) => snapshot.next_numbers().1 + 1,
-        }
-    }
-
-    fn hand_to(self, packager: &mut Packager) -> Result<(), hls::Error> {
-        match self {
-            Left::Tail(tail) => packager.go_on(tail),
-            Left::Remains(snapshot) => packager.resume(snapshot),
-        }
-    }
-}
-
-/// What became of one rung of the ladder.
-#[derive(Debug)]
-struct RungState {
-    /// Its place in the configured ladder.
-    configured: usize,
-    spec: RungSpec,
-    state: &'static str,
-    reason: Option<String>,
-    sheds: u64,
 }
 
 /// A run.
@@ -495,38 +444,11 @@ impl Run {
         }
     }
 
-    /// The rungs this source gets, each with its place in the configured ladder.
     fn plan(&self, video: Option<&Track>) -> Vec<(usize, LadderRung)> {
-        let Some(config) = video.and_then(Track::avc) else {
-            return Vec::new();
-        };
-        let configs = self.ladder_config.iter();
-        let configs: Vec<_> = configs
-            .map(|rung| rung_config(rung, &self.immersive))
-            .collect();
-        let planned = ladder::plan(
-            config.width(),
-            config.height(),
-            config.frame_rate(),
-            &configs,
-        );
-        let rungs = planned.unwrap_or_else(|error| {
+        rung::plan(video, &self.ladder_config, &self.immersive).unwrap_or_else(|error| {
             error!(stream = self.stream, %error, "cannot plan the ladder; only the pass-through is served");
             Vec::new()
-        });
-        let mut free: Vec<usize> = (0..configs.len()).collect();
-        let mut place = |rung: &LadderRung| {
-            let alike = |index: &usize| {
-                let config = &configs[*index];
-                config.width & !1 == rung.width && config.bitrate == rung.bitrate
-            };
-            let found = free.iter().position(alike)?;
-            Some(free.remove(found))
-        };
-        rungs
-            .into_iter()
-            .filter_map(|rung| Some((place(&rung)?, rung)))
-            .collect()
+        })
     }
 
     fn apply(&mut self, event: ladder::Event) {
@@ -656,58 +578,5 @@ impl Run {
                 _ => {}
             }
         }
-    }
-}
-
-impl RungState {
-    fn new(configured: usize, rung: &LadderRung) -> Self {
-        let spec = RungSpec {
-            name: rung.name.clone(),
-            width: rung.width,
-            height: rung.height,
-            bitrate: rung.bitrate_max.into(),
-            projection: rung.reprojection.map(|reprojection| reprojection.to),
-        };
-        Self {
-            configured,
-            spec,
-            state: "starting",
-            reason: None,
-            sheds: 0,
-        }
-    }
-
-    fn change(&mut self, state: &'static str, reason: Option<String>) {
-        self.state = state;
-        self.reason = reason;
-    }
-
-    fn report(&self) -> Value {
-        json!({
-            "name": self.spec.name,
-            "width": self.spec.width,
-            "height": self.spec.height,
-            "bitrate_max": self.spec.bitrate,
-            "projection": self.spec.projection,
-            "state": self.state,
-            "reason": self.reason,
-            "sheds": self.sheds,
-        })
-    }
-}
-
-/// A configured rung of a source that lies on the sphere as `immersive` says, in the encoder's words.
-fn rung_config(rung: &Rung, immersive: &Immersive) -> RungConfig {
-    RungConfig {
-        reprojection: rung
-            .projection
-            .and_then(|to| Reprojection::of(immersive, to)),
-        max_fps: rung.max_fps.map(f64::from),
-        preset: rung.preset.clone(),
-        encoder: rung.encoder.clone(),
-        ..RungConfig::new(
-            rung.width,
-            u32::try_from(rung.bitrate.0).unwrap_or(u32::MAX),
-        )
     }
 }

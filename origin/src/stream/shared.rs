@@ -6,10 +6,7 @@ use std::time::{Duration, SystemTime};
 use media::{AccessUnit, timeline};
 use tracing::{info, warn};
 
-use super::{
-    core::Core,
-    run::{Left, Run},
-};
+use super::{core::Core, left::Left, run::Run};
 use crate::twin::{Break, DigestFacts, Facts, Output, Own, Placed, RunFacts, Trouble, Twin};
 
 impl Core {

@@ -90,7 +90,7 @@ export function watchPage(app: HTMLElement, wish: Watch): void {
       built.look.onturn = () => compass.turn(built.look.yaw, built.look.fov);
       built.look.onturn();
       built.picture.setInfo(playback.info);
-      built.picture.setVideo(video);
+      built.picture.setVideo(video, built.software);
       bar.ready(built);
     })
     .catch((error: unknown) => {

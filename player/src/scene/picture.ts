@@ -11,6 +11,7 @@ import type { Info, Projection } from '../media/info.ts';
 import { infoFor, PLAIN } from '../media/info.ts';
 import type { Aframe, Entity } from './aframe.d.ts';
 import { RADIANS, toPicture } from './angles.ts';
+import { Planes } from './planes.ts';
 import { eyes, margin, type Rectangle, usualFov } from './projection.ts';
 import { fragment, VERTEX } from './shader.ts';
 
@@ -30,6 +31,8 @@ export class Picture {
   /** Count of changes on the screen that the picture itself causes; the scene redraws when it moved. */
   changes = 0;
   texture: Three.VideoTexture | undefined;
+  /** In the texture's stead where WebGL runs in software. */
+  planes: Planes | undefined;
   private told: Info = PLAIN;
   private group: Three.Group;
   private video: HTMLVideoElement | undefined;
@@ -51,8 +54,13 @@ export class Picture {
     return this.group;
   }
 
-  setVideo(video: HTMLVideoElement): void {
+  /** `software`: whether WebGL runs there. */
+  setVideo(video: HTMLVideoElement, software: boolean): void {
     this.video = video;
+    if (software && typeof VideoFrame !== 'undefined') {
+      this.planes = new Planes(this.three, video, () => this.withoutPlanes());
+      this.shown = undefined;
+    }
     video.addEventListener('resize', () => this.retexture());
     video.addEventListener('loadeddata', () => this.retexture());
     if (video.readyState >= 2) this.retexture();
@@ -69,22 +77,36 @@ export class Picture {
     this.changes += 1;
   }
 
-  /** Called before each frame; true when the screen would show something new. */
-  tick(): boolean {
-    const version = this.texture?.version ?? 0;
-    const moved = version !== this.textureVersion;
-    this.textureVersion = version;
-    return moved;
+  /** Called when a frame could be drawn; true when there is one that was not. */
+  poll(): boolean {
+    return this.planes?.poll() ?? (this.texture?.version ?? 0) !== this.textureVersion;
+  }
+
+  /** Called before each drawing. */
+  upload(): void {
+    this.textureVersion = this.texture?.version ?? 0;
+    const before = this.planes?.size;
+    this.planes?.upload();
+    if (this.planes?.size !== before) this.refresh();
   }
 
   dispose(): void {
+    this.planes?.dispose();
     this.texture?.dispose();
     this.clear();
   }
 
+  /** The browser does not give its planes away: back to its own way. */
+  private withoutPlanes(): void {
+    this.planes?.dispose();
+    this.planes = undefined;
+    this.shown = undefined;
+    this.retexture();
+  }
+
   private retexture(): void {
     const video = this.video;
-    if (!video || video.videoWidth === 0) return;
+    if (!video || video.videoWidth === 0 || this.planes) return;
     const image = this.texture?.userData['size'] as string | undefined;
     const size = `${video.videoWidth}×${video.videoHeight}`;
     if (image === size) return;
@@ -114,10 +136,11 @@ export class Picture {
         lens: { value: 1 },
         strength: { value: 0 },
         margin: { value: 0.5 },
+        ...this.planes?.uniforms,
       };
       const material = new ShaderMaterial({
         vertexShader: VERTEX,
-        fragmentShader: fragment(projection),
+        fragmentShader: fragment(projection, this.planes !== undefined),
         side: BackSide,
         depthTest: false,
         depthWrite: false,
@@ -134,8 +157,8 @@ export class Picture {
   }
 
   private refresh(): void {
-    const width = this.video?.videoWidth || 1;
-    const height = this.video?.videoHeight || 1;
+    const ofVideo = [this.video?.videoWidth || 1, this.video?.videoHeight || 1] as const;
+    const [width, height] = this.planes?.size ?? ofVideo;
     this.info = infoFor(this.told, width, height);
     const { stereo, projection, yaw, pitch, roll, fov } = this.info;
     const both = eyes(stereo);
@@ -145,7 +168,7 @@ export class Picture {
     this.uniforms.forEach((u, i) => {
       const eye: Rectangle = i === 0 ? both.left : both.right;
       u.map.value = this.texture ?? null;
-      u.strength.value = this.texture ? 1 : 0;
+      u.strength.value = this.texture || this.planes?.size ? 1 : 0;
       u.margin.value = margin(this.info);
       u.eye.value.fromArray(eye);
       u.size.value.set(width * eye[2], height * eye[3]);

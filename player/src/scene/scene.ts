@@ -4,7 +4,9 @@ import type { PerspectiveCamera } from 'three';
 import type { Aframe, Entity, Scene } from './aframe.d.ts';
 import { registerEquirectLayer } from './equirect-layer.ts';
 import { type Look, registerLook } from './look.ts';
+import { Pace } from './pace.ts';
 import { type Picture, registerPicture } from './picture.ts';
+import { runsInSoftware } from './planes.ts';
 
 export interface Stage {
   scene: Scene;
@@ -12,6 +14,8 @@ export interface Stage {
   picture: Picture;
   rig: Entity;
   aframe: Aframe;
+  /** Whether WebGL runs on the processor. */
+  software: boolean;
   /** Draws now, in this task, so that the canvas can be read. */
   draw(): void;
   /** When the first frame of video was drawn, milliseconds since the page was opened. */
@@ -76,27 +80,48 @@ export async function stage(aframe: Aframe, host: HTMLElement): Promise<Stage> {
   // The left eye's picture is what a flat screen shows of a stereo stream.
   (eye.getObject3D('camera') as PerspectiveCamera).layers.enable(1);
   const rig = scene.querySelector('#rig') as Entity;
-  return { scene, look, picture, rig, aframe, ...drawWhenNeeded(scene, picture, look) };
+  const gl = scene.renderer.getContext() as WebGL2RenderingContext;
+  const software = runsInSoftware(gl);
+  const pace = software ? new Pace(gl) : undefined;
+  return {
+    ...{ scene, look, picture, rig, aframe, software },
+    ...drawWhenNeeded(scene, picture, look, pace),
+  };
 }
 
-/** Leaves the canvas alone while nothing changed: half the work at 30 fps on a 60 Hz screen, all of it when paused. */
+/**
+ * Leaves the canvas alone while nothing changed: half the work at 30 fps on a 60 Hz screen, all of it when paused.
+ * With a pace also while it is too soon.
+ */
 function drawWhenNeeded(
   scene: Scene,
   picture: Picture,
   look: Look,
+  pace: Pace | undefined,
 ): Pick<Stage, 'draw' | 'firstPictureMs'> {
   const { renderer } = scene;
-  const draw = renderer.render.bind(renderer);
+  const render = renderer.render.bind(renderer);
+  const draw: typeof render = (object, camera) => {
+    picture.upload();
+    render(object, camera);
+  };
   let shown = '';
   let first: number | undefined;
   renderer.render = (object, camera) => {
+    if (renderer.xr.isPresenting) {
+      picture.poll();
+      draw(object, camera);
+      return;
+    }
     const { yaw, pitch, roll, fov } = look;
     const { width, height } = renderer.domElement;
     const now = [yaw, pitch, roll, fov, width, height, picture.changes].join(' ');
-    const fresh = picture.tick();
-    if (!renderer.xr.isPresenting && !fresh && now === shown) return;
+    const fresh = (pace?.rested() ?? true) && picture.poll();
+    const turned = now !== shown && (pace?.done() ?? true);
+    if (!fresh && !turned) return;
     shown = now;
     draw(object, camera);
+    pace?.drawn();
     if (fresh) first ??= performance.now();
   };
   return { draw: () => draw(scene.object3D, scene.camera), firstPictureMs: () => first };

@@ -6,6 +6,7 @@
  */
 
 import type { Projection } from '../media/info.ts';
+import { SAMPLE_PLANES } from './planes.ts';
 
 export const VERTEX = /* glsl */ `
 varying vec3 way;
@@ -16,8 +17,6 @@ void main() {
 }`;
 
 const COMMON = /* glsl */ `
-precision highp float;
-uniform sampler2D map;
 uniform vec4 eye;        // this eye's rectangle in the frame, from the left and top
 uniform vec2 size;       // of one eye's picture in pixels
 uniform mat3 toPicture;
@@ -37,9 +36,16 @@ void main() {
   // Inside the cell, so that filtering never mixes in a neighbouring face or the other eye.
   vec2 clear = margin / (size * cell.zw);
   vec2 p = cell.xy + clamp(at.xy, clear, 1.0 - clear) * cell.zw;
-  vec2 uv = eye.xy + p * eye.zw;
-  vec3 colour = texture2D(map, vec2(uv.x, 1.0 - uv.y)).rgb;
-  gl_FragColor = vec4(mix(BACKGROUND, colour, at.z * strength), 1.0);
+  gl_FragColor = vec4(mix(BACKGROUND, frame(eye.xy + p * eye.zw), at.z * strength), 1.0);
+}`;
+
+const PRECISION = 'precision highp float;';
+
+/** `frame` is the colour at a point of the frame, 0 to 1 from its left and top; a texture starts at the bottom. */
+const SAMPLE_TEXTURE = /* glsl */ `
+uniform sampler2D map;
+vec3 frame(vec2 at) {
+  return texture2D(map, vec2(at.x, 1.0 - at.y)).rgb;
 }`;
 
 const FACES = /* glsl */ `
@@ -105,7 +111,9 @@ void place(vec3 d, out vec4 cell, out vec3 at) {
 /** Shown where the picture has nothing; the page's own dark, in the canvas's colour space. */
 export const BACKGROUND = [0x0b / 255, 0x0f / 255, 0x16 / 255] as const;
 
-export function fragment(projection: Projection): string {
+/** `planes`: whether the frame lies in planes instead of a texture. */
+export function fragment(projection: Projection, planes: boolean): string {
   const dark = `vec3(${BACKGROUND.map((c) => c.toFixed(4)).join(', ')})`;
-  return COMMON.replaceAll('BACKGROUND', dark) + PLACE[projection];
+  const frame = planes ? SAMPLE_PLANES : SAMPLE_TEXTURE;
+  return PRECISION + frame + COMMON.replaceAll('BACKGROUND', dark) + PLACE[projection];
 }

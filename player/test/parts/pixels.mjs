@@ -84,33 +84,51 @@ function rungs(folder) {
   writeFileSync(`${folder}/two-shapes/info.json`, JSON.stringify({ rungs: [eac] }));
 }
 
+/** One shape in one layout, every direction of it as drawn on the canvas. */
+async function shown(page, server, shape, layout) {
+  await page.goto(`${server.url}/?url=/vod/${shape}-${layout}/index.m3u8`);
+  await playing(page);
+  // All directions once; the layouts then only differ in where the eye's rectangle lies.
+  const list = directions().filter((_, i) => layout === 'mono' || i % 5 === 0);
+  const seen = await look(page, list);
+  list.forEach(([yaw, pitch], i) => {
+    const [x, y, ...rgb] = seen[i];
+    assert.ok(
+      Math.abs(x - 0.5) < 0.01 && Math.abs(y - 0.5) < 0.01,
+      `yaw ${yaw} pitch ${pitch} is at ${x}, ${y}`,
+    );
+    const want = visible(shape, yaw, pitch) ? colour(yaw, pitch) : GROUND;
+    assert.ok(near(rgb, want), `yaw ${yaw} pitch ${pitch}: saw ${rgb.slice(0, 3)}, wanted ${want}`);
+  });
+}
+
+/** Whether frames come as planes, as where WebGL runs in software, or the browser's own way. */
+const planes = (page) =>
+  page.evaluate(() => {
+    const { picture } = document.querySelector('#world').components.panorama;
+    return picture.planes !== undefined;
+  });
+
 export async function pixels({ browser, server, media, check, shots }) {
   const page = await newPage(browser);
   for (const shape of Object.keys(SHAPES)) {
     for (const layout of LAYOUTS) {
       await check(`${shape}, ${layout}`, async () => {
-        await page.goto(`${server.url}/?url=/vod/${shape}-${layout}/index.m3u8`);
-        await playing(page);
-        // All directions once; the layouts then only differ in where the eye's rectangle lies.
-        const list = directions().filter((_, i) => layout === 'mono' || i % 5 === 0);
-        const seen = await look(page, list);
-        list.forEach(([yaw, pitch], i) => {
-          const [x, y, ...rgb] = seen[i];
-          assert.ok(
-            Math.abs(x - 0.5) < 0.01 && Math.abs(y - 0.5) < 0.01,
-            `yaw ${yaw} pitch ${pitch} is at ${x}, ${y}`,
-          );
-          const want = visible(shape, yaw, pitch) ? colour(yaw, pitch) : GROUND;
-          assert.ok(
-            near(rgb, want),
-            `yaw ${yaw} pitch ${pitch}: saw ${rgb.slice(0, 3)}, wanted ${want}`,
-          );
-        });
+        await shown(page, server, shape, layout);
         if (shots) await photograph(page, `${shots}/${shape}-${layout}`);
         assert.deepEqual(page.problems, []);
       });
     }
   }
+  await check('without a GPU frames come as planes; with one the same is shown', async () => {
+    assert.equal(await planes(page), true, 'these tests draw in software');
+    const other = await newPage(browser);
+    await other.addInitScript(() => delete window.VideoFrame);
+    for (const shape of Object.keys(SHAPES)) await shown(other, server, shape, 'mono');
+    assert.equal(await planes(other), false);
+    assert.deepEqual(other.problems, []);
+    await other.context().close();
+  });
   await check('rungs of another projection are drawn as such after a switch', async () => {
     rungs(`${media}/vod`);
     await page.goto(`${server.url}/?url=/vod/two-shapes/index.m3u8`);

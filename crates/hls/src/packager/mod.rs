@@ -264,7 +264,9 @@ impl Packager {
         }
         let mut rung = Rendition::new(&spec.name, Kind::Video);
         rung.cursor = self.slots.front().map_or(self.next_msn, |slot| slot.msn);
-        self.inherit(&mut rung);
+        if let Some(remains) = &self.remains {
+            resume::inherit(remains, self.next_msn, &mut rung);
+        }
         if let Some(constants) = self.constants {
             rung.meter.fix(constants.target_duration);
         }
@@ -388,10 +390,7 @@ impl Packager {
     /// Whether [`Packager::snapshot`] would differ from the last one.
     pub fn has_changed(&self) -> bool {
         let mut all = [&self.source, &self.audio].into_iter().chain(&self.rungs);
-        if self.is_withheld() {
-            return false;
-        }
-        self.changed || all.any(|rendition| rendition.changed)
+        !self.is_withheld() && (self.changed || all.any(|rendition| rendition.changed))
     }
 
     /// The number that the next segment will get: what a successor must at least start at.
@@ -453,18 +452,14 @@ impl Packager {
     /// Opens the next segment at `start`.
     fn open_slot(&mut self, start: Edge, wall: i64, has_video: bool) -> u64 {
         self.bridge(start, wall);
-        self.date_after_remains(start, wall);
         let joined = self.take_join_anchor();
         self.anchor = self.anchor.or(joined);
+        let last_end = self.last_end();
         let anchor = *self.anchor.get_or_insert_with(|| {
             // Never before the end of what came before: a publisher's clock may run ahead of ours.
-            let floor = self
-                .slots
-                .back()
-                .map(|slot| slot.program_date_time(slot.end_time()));
             Anchor {
                 time: start.time,
-                micros: floor.map_or(wall, |floor| wall.max(floor)),
+                micros: last_end.map_or(wall, |floor| wall.max(floor)),
             }
         });
         let discontinuity = std::mem::take(&mut self.discontinuity);
@@ -488,6 +483,16 @@ impl Packager {
         });
         self.discontinuities += u64::from(discontinuity);
         msn
+    }
+
+    /// The date of the end of the newest segment, of an earlier process where this one has none; microseconds since
+    /// 1970.
+    fn last_end(&self) -> Option<i64> {
+        let own = self
+            .slots
+            .back()
+            .map(|slot| slot.program_date_time(slot.end_time()));
+        own.or_else(|| self.remains.as_ref().map(|remains| remains.end_micros()))
     }
 
     /// Closes the open segment at `end`, in every rendition that has all of it.

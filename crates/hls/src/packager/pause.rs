@@ -31,14 +31,7 @@ impl Packager {
         let Some(constants) = self.constants else {
             return;
         };
-        let last = self.slots.back();
-        let end = match last {
-            Some(last) => last.program_date_time(last.end_time()),
-            None => self
-                .remains
-                .as_ref()
-                .map_or(wall, |remains| remains.end_micros()),
-        };
+        let end = self.last_end().unwrap_or(wall);
         let target = i64::try_from(constants.target_duration).unwrap_or(i64::MAX);
         let long = target.saturating_mul(PAUSE_TARGETS * 1_000_000);
         self.withheld = (wall.saturating_sub(end) > long).then_some(Withheld {

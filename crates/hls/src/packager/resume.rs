@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use media::VIDEO_TIMESCALE;
 
-use super::{Anchor, Edge, Packager, State};
+use super::{Packager, State};
 use crate::{Error, Snapshot, Variant, rendition::Rendition};
 
 impl Packager {
@@ -36,43 +36,15 @@ impl Packager {
         self.constants = remains.constants;
         self.ready_at = Some(self.window.clock());
         self.multivariant_exists = remains.multivariant.is_some();
+        for own in [&mut self.source, &mut self.audio] {
+            inherit(&remains, self.next_msn, own);
+            if let Some(constants) = self.constants {
+                own.meter.fix(constants.target_duration);
+            }
+        }
         self.remains = Some(remains);
-        let (mut source, mut audio) = (self.source.clone(), self.audio.clone());
-        self.inherit(&mut source);
-        self.inherit(&mut audio);
-        (self.source, self.audio) = (source, audio);
         self.changed = true;
         Ok(())
-    }
-
-    /// Gives a rendition what the one of its name left.
-    pub(super) fn inherit(&self, heir: &mut Rendition) {
-        let Some(remains) = &self.remains else {
-            return;
-        };
-        heir.cursor = self.next_msn;
-        if let Some(media) = remains.media(&heir.name) {
-            heir.inherit(media);
-            heir.listed = remains.multivariant.as_ref().is_some_and(|known| {
-                let mut variants = known.variants.iter();
-                let sound = known.audio.iter().any(|audio| audio.rendition == heir.name);
-                sound || variants.any(|variant| variant.rendition == heir.name)
-            });
-        }
-        if let Some(constants) = self.constants {
-            heir.meter.fix(constants.target_duration);
-        }
-    }
-
-    /// The first segment is dated by the clock, but not before the end of what is listed.
-    pub(super) fn date_after_remains(&mut self, start: Edge, wall: i64) {
-        let first = self.slots.is_empty() && self.anchor.is_none();
-        if let (true, Some(remains)) = (first, &self.remains) {
-            self.anchor = Some(Anchor {
-                time: start.time,
-                micros: wall.max(remains.end_micros()),
-            });
-        }
     }
 
     /// What the multivariant playlist said of a rendition, while this run has not measured it.
@@ -85,5 +57,18 @@ impl Packager {
         variants
             .find(|variant| variant.rendition == rendition.name)
             .cloned()
+    }
+}
+
+/// Gives a rendition what the one of its name left.
+pub(super) fn inherit(remains: &Snapshot, next_msn: u64, heir: &mut Rendition) {
+    heir.cursor = next_msn;
+    if let Some(media) = remains.media(&heir.name) {
+        heir.inherit(media);
+        heir.listed = remains.multivariant.as_ref().is_some_and(|known| {
+            let mut variants = known.variants.iter();
+            let sound = known.audio.iter().any(|audio| audio.rendition == heir.name);
+            sound || variants.any(|variant| variant.rendition == heir.name)
+        });
     }
 }

@@ -77,7 +77,7 @@ pub(crate) struct Ahead {
     pub discontinuity: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Rendition {
     pub name: Arc<str>,
     pub kind: Kind,

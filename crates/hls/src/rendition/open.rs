@@ -16,7 +16,7 @@ pub(super) const BROKEN_OFF_MS: i64 = 10;
 pub(super) const ENDED_SHORT_MS: i64 = 250;
 
 /// The open segment.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Open {
     pub slot: Slot,
     pub init: Arc<Init>,

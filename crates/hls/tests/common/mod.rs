@@ -273,6 +273,25 @@ impl Broadcast {
     }
 }
 
+/// A watched broadcast with one rung that broke no rule in its first seconds: a segment each `gop` frames, 30 a second.
+pub fn broadcast(seconds: u64, gop: u64) -> (Broadcast, Checker) {
+    let source = Source::regular(30, gop);
+    let mut broadcast = Broadcast::new(config(), source, &[rung("960p", 1_000_000)]);
+    let mut checker = Checker::new();
+    let found = watch(&mut broadcast, &mut checker, seconds * 30);
+    assert_eq!(found, Vec::<String>::new());
+    (broadcast, checker)
+}
+
+/// The process of `died` is followed by one with `packager`, whose encoder comes `away` after the last picture.
+pub fn gone_on(died: &Broadcast, packager: Packager, away: Duration) -> Broadcast {
+    let rungs = [rung("960p", 1_000_000)];
+    let mut next = Broadcast::started(packager, Source::regular(30, 60), &rungs);
+    next.dts = died.dts + VIDEO_TIMESCALE.ticks(away);
+    next.audio_dts = VIDEO_TIMESCALE.rescale(next.dts, next.timescale());
+    next
+}
+
 pub fn micros() -> Timescale {
     Timescale::new(1_000_000).unwrap()
 }

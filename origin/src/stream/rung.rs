@@ -1,0 +1,106 @@
+//! The rungs of a run: which of the configured ones a source gets, and what became of each.
+
+use encode::{
+    Reprojection,
+    ladder::{self, Rung as LadderRung, RungConfig},
+};
+use hls::RungSpec;
+use media::{Immersive, Track};
+use serde_json::{Value, json};
+
+use crate::config::Rung;
+
+/// What became of one rung of the ladder.
+#[derive(Debug)]
+pub(super) struct RungState {
+    /// Its place in the configured ladder.
+    pub configured: usize,
+    pub spec: RungSpec,
+    state: &'static str,
+    reason: Option<String>,
+    pub sheds: u64,
+}
+
+impl RungState {
+    /// One that has yet to show something; `configured` is its place in the configured ladder.
+    pub fn new(configured: usize, rung: &LadderRung) -> Self {
+        let spec = RungSpec {
+            name: rung.name.clone(),
+            width: rung.width,
+            height: rung.height,
+            bitrate: rung.bitrate_max.into(),
+            projection: rung.reprojection.map(|reprojection| reprojection.to),
+        };
+        Self {
+            configured,
+            spec,
+            state: "starting",
+            reason: None,
+            sheds: 0,
+        }
+    }
+
+    /// From now on.
+    pub fn change(&mut self, state: &'static str, reason: Option<String>) {
+        self.state = state;
+        self.reason = reason;
+    }
+
+    /// For `/api/streams`.
+    pub fn report(&self) -> Value {
+        json!({
+            "name": self.spec.name,
+            "width": self.spec.width,
+            "height": self.spec.height,
+            "bitrate_max": self.spec.bitrate,
+            "projection": self.spec.projection,
+            "state": self.state,
+            "reason": self.reason,
+            "sheds": self.sheds,
+        })
+    }
+}
+
+/// The rungs a source gets, each with its place in the configured ladder.
+pub(super) fn plan(
+    video: Option<&Track>,
+    configured: &[Rung],
+    immersive: &Immersive,
+) -> Result<Vec<(usize, LadderRung)>, encode::Error> {
+    let Some(config) = video.and_then(Track::avc) else {
+        return Ok(Vec::new());
+    };
+    let configs = configured.iter().map(|rung| rung_config(rung, immersive));
+    let configs: Vec<_> = configs.collect();
+    let (width, height) = (config.width(), config.height());
+    let rungs = ladder::plan(width, height, config.frame_rate(), &configs)?;
+    let mut free: Vec<usize> = (0..configs.len()).collect();
+    let mut place = |rung: &LadderRung| {
+        let alike = |index: &usize| {
+            let config = &configs[*index];
+            config.width & !1 == rung.width && config.bitrate == rung.bitrate
+        };
+        let found = free.iter().position(alike)?;
+        Some(free.remove(found))
+    };
+    let placed = rungs
+        .into_iter()
+        .filter_map(|rung| Some((place(&rung)?, rung)));
+    Ok(placed.collect())
+}
+
+/// A configured rung of a source that lies on the sphere as `immersive` says, in the encoder's words.
+fn rung_config(rung: &Rung, immersive: &Immersive) -> RungConfig {
+    RungConfig {
+        reprojection: rung
+            .projection
+            .and_then(|to| Reprojection::of(immersive, to)),
+        max_fps: rung.max_fps.map(f64::from),
+        preset: rung.preset.clone(),
+        encoder: rung.encoder.clone(),
+        ..RungConfig::new(
+            rung.width,
+            u32::try_from(rung.bitrate.0).unwrap_or(u32::MAX),
+        )
+    }
+}
