@@ -5,6 +5,8 @@
 //!     \--bytes of parts--> files ---------bytes--/
 //! ```
 //!
+//! A part changes little of it, so what is written for each part is the [`Change`] since the last one.
+//!
 //! A player is served best after a restart when nothing is missing: the segments it knows, under the URLs it knows, then
 //! a discontinuity, as if the encoder had reconnected. So the next process lists what the last one listed. The segment
 //! that was open is closed with the parts it had, and says how long those last: a rendition that was behind ends its
@@ -28,7 +30,7 @@ use crate::{
 const MSN_MAX: u64 = (1 << 53) - 1;
 
 /// A run at one instant, but for the bytes.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Index {
     epoch: Arc<str>,
     constants: Constants,
@@ -38,7 +40,7 @@ pub struct Index {
 }
 
 /// One rendition's listed segments.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 struct Entries {
     name: Arc<str>,
     is_video: bool,
@@ -46,7 +48,7 @@ struct Entries {
 }
 
 /// One segment.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 struct Entry {
     msn: u64,
     epoch: Option<Arc<str>>,
@@ -62,8 +64,25 @@ struct Entry {
 }
 
 /// Bytes, duration, whether independent, whether a gap: of one part.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 struct Piece(usize, i64, bool, bool);
+
+/// What makes one index of another: see [`Index::since`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Change {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    multivariant: Option<Arc<Multivariant>>,
+    /// By the rendition's place.
+    renditions: Vec<(usize, Tail)>,
+}
+
+/// What changes in one rendition: what was listed before `first` goes, and `segments` take the place of those that were
+/// numbered alike or higher.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Tail {
+    first: u64,
+    segments: Vec<Entry>,
+}
 
 /// What bytes are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +114,49 @@ impl Index {
             multivariant: snapshot.multivariant.clone(),
             renditions: snapshot.renditions.iter().map(entries).collect(),
         })
+    }
+
+    /// What has changed since `before`; `None` where that is more than segments that come and go.
+    pub fn since(&self, before: &Self) -> Option<Change> {
+        let names = |index: &Self| -> Vec<_> {
+            let all = index.renditions.iter();
+            all.map(|one| (one.name.clone(), one.is_video)).collect()
+        };
+        let same_run = self.epoch == before.epoch
+            && self.constants == before.constants
+            && self.immersive == before.immersive
+            && self.multivariant.is_some() >= before.multivariant.is_some()
+            && names(self) == names(before);
+        if !same_run {
+            return None;
+        }
+        let mut renditions = Vec::new();
+        for (place, (now, then)) in self.renditions.iter().zip(&before.renditions).enumerate() {
+            let tail = now.since(then)?;
+            let moved = then.segments.first().is_none_or(|one| one.msn < tail.first);
+            if moved || !tail.segments.is_empty() {
+                renditions.push((place, tail));
+            }
+        }
+        let multivariant = self.multivariant.clone();
+        Some(Change {
+            multivariant: multivariant.filter(|_| self.multivariant != before.multivariant),
+            renditions,
+        })
+    }
+
+    /// Makes a change again that [`Index::since`] found; `None`, and nothing certain, where it is none of this index.
+    pub fn apply(&mut self, change: Change) -> Option<()> {
+        for (place, tail) in change.renditions {
+            let segments = &mut self.renditions.get_mut(place)?.segments;
+            let from = tail.segments.first().map_or(u64::MAX, |one| one.msn);
+            segments.retain(|one| (tail.first..from).contains(&one.msn));
+            segments.extend(tail.segments);
+        }
+        if change.multivariant.is_some() {
+            self.multivariant = change.multivariant;
+        }
+        Some(())
     }
 
     /// The end of the newest segment, microseconds since 1970; 0 without any.
@@ -211,6 +273,25 @@ impl Entries {
 
     fn last(&self) -> Option<u64> {
         self.segments.last().map(|segment| segment.msn)
+    }
+
+    /// See [`Index::since`].
+    fn since(&self, before: &Self) -> Option<Tail> {
+        let Some(first) = self.segments.first().map(|one| one.msn) else {
+            let (first, segments) = (0, Vec::new());
+            return before
+                .segments
+                .is_empty()
+                .then_some(Tail { first, segments });
+        };
+        let gone = before.segments.iter().take_while(|one| one.msn < first);
+        let stays = before.segments.get(gone.count()..).unwrap_or_default();
+        let alike = stays.iter().zip(&self.segments);
+        let alike = alike.take_while(|(then, now)| then == now).count();
+        let segments = self.segments.get(alike..).unwrap_or_default().to_vec();
+        // A number that was given back is no longer there, and no segment says so.
+        let given_back = segments.is_empty() && stays.len() > alike;
+        (!given_back).then_some(Tail { first, segments })
     }
 
     fn restore(

@@ -106,6 +106,41 @@ fn p27_viewers_see_what_they_knew_then_a_discontinuity() {
 }
 
 #[test]
+fn changes_made_again_give_the_same_index() {
+    let source = Source::regular(30, 60);
+    let mut broadcast = Broadcast::new(config(), source, &[rung("960p", 1_000_000)]);
+    let (mut written, mut wholes, mut longest) = (None::<Index>, 0, 0);
+    for frame in 0..120 * 30 {
+        broadcast.mute[0] = (900..1100).contains(&frame);
+        broadcast.step();
+        if frame % 1000 == 999 {
+            let pause = Duration::from_secs(2);
+            broadcast.discontinuity(Source::regular(30, 60), pause);
+        }
+        let Some(now) = Index::of(&broadcast.packager.snapshot()) else {
+            continue;
+        };
+        let change = written.as_ref().and_then(|before| now.since(before));
+        written = match (written, change) {
+            (Some(mut index), Some(change)) => {
+                let text = serde_json::to_string(&change).unwrap();
+                longest = longest.max(text.len());
+                index.apply(serde_json::from_str(&text).unwrap()).unwrap();
+                assert_eq!(index, now, "frame {frame}");
+                Some(index)
+            }
+            _ => {
+                wholes += 1;
+                Some(now)
+            }
+        };
+    }
+    let whole = serde_json::to_string(&written).unwrap().len();
+    assert!(wholes <= 2, "{wholes}: nothing but segments changes");
+    assert!(longest * 5 < whole, "{longest} bytes at a time of {whole}");
+}
+
+#[test]
 fn what_is_open_is_kept_as_far_as_it_got() {
     let (mut died, _) = broadcast(31, 60);
     died.run(50);

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -25,10 +26,12 @@ pub struct Place<'a> {
 }
 
 /// One file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Kept {
     kind: media::Kind,
     bytes: u64,
+    /// Open while more is to come.
+    file: Option<File>,
     /// When it may go, on the process clock; `None` while playlists list it.
     until: Option<Duration>,
 }
@@ -54,23 +57,29 @@ impl Files {
         &self.folder
     }
 
-    /// Brings a file to the length of its `pieces`: what it has of them already stays, the rest is appended. Gives its
-    /// name.
+    /// Brings a file to the length of its `pieces`: what it has of them already stays, the rest is appended. It stays
+    /// open while it `grows`. Gives its name.
     pub fn fill<'a>(
         &self,
         place: Place<'_>,
         media: Media,
         kind: media::Kind,
         pieces: impl Iterator<Item = &'a Bytes>,
+        grows: bool,
     ) -> io::Result<String> {
         let name = file_name(place, media);
-        let there = self.lock().get(&name).map_or(0, |kept| kept.bytes);
+        let known = self
+            .lock()
+            .get_mut(&name)
+            .map(|kept| (kept.bytes, kept.file.take()));
+        let (there, file) = known.unwrap_or_default();
         let path = self.folder.join(&name);
-        match append(&path, there, pieces) {
-            Ok(bytes) => {
+        match append(&path, file, there, pieces) {
+            Ok((file, bytes)) => {
                 let kept = Kept {
                     kind,
                     bytes,
+                    file: file.filter(|_| grows),
                     until: None,
                 };
                 self.lock().insert(name.clone(), kept);
@@ -98,8 +107,13 @@ impl Files {
             .write(true)
             .open(self.folder.join(&name))?;
         file.set_len(bytes)?;
-        let until = None;
-        self.lock().insert(name, Kept { kind, bytes, until });
+        let kept = Kept {
+            kind,
+            bytes,
+            file: None,
+            until: None,
+        };
+        self.lock().insert(name, kept);
         Ok(())
     }
 
@@ -126,15 +140,19 @@ impl Files {
         }
     }
 
-    /// Removes what may go at `now`. A file that somebody reads is gone when they are done.
-    pub fn expire(&self, now: Duration) {
+    /// Removes what may go at `now`; the bytes of what stays. A file that somebody reads is gone when they are done.
+    pub fn expire(&self, now: Duration) -> u64 {
+        let mut bytes = 0;
         self.lock().retain(|name, kept| {
             let stays = kept.until.is_none_or(|until| until > now);
-            if !stays {
+            if stays {
+                bytes += kept.bytes;
+            } else {
                 let _ = fs::remove_file(self.folder.join(name));
             }
             stays
         });
+        bytes
     }
 
     /// Removes every file that nobody took over, but for those `spared`.
@@ -152,43 +170,52 @@ impl Files {
         Ok(())
     }
 
-    /// Bytes on disk.
-    pub fn bytes(&self) -> u64 {
-        self.lock().values().map(|kept| kept.bytes).sum()
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Appends what comes after the first `there` bytes of `pieces`; the length then. A file shorter than `there` is not
-/// what was written: that fails.
-fn append<'a>(path: &Path, there: u64, pieces: impl Iterator<Item = &'a Bytes>) -> io::Result<u64> {
-    let mut file: Option<File> = None;
+/// Appends what comes after the first `there` bytes of `pieces`, to `file` where it is open; the file, if it is open now,
+/// and the length then. A file shorter than `there`, or removed, is not what was written: that fails.
+fn append<'a>(
+    path: &Path,
+    mut file: Option<File>,
+    there: u64,
+    pieces: impl Iterator<Item = &'a Bytes>,
+) -> io::Result<(Option<File>, u64)> {
     let mut at = 0;
+    let mut judged = false;
     for piece in pieces {
         let length = piece.len() as u64;
         if at + length > there {
-            if file.is_none() {
-                let opened = OpenOptions::new().create(true).append(true).open(path)?;
-                if opened.metadata()?.len() < there {
-                    return Err(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        "somebody cut a file short",
-                    ));
-                }
-                opened.set_len(there)?;
-                file = Some(opened);
+            let mut open = match file.take() {
+                Some(open) => open,
+                None => OpenOptions::new().create(true).append(true).open(path)?,
+            };
+            if !judged {
+                cut(&open, there)?;
+                judged = true;
             }
             let known = usize::try_from(there.saturating_sub(at)).unwrap_or(usize::MAX);
-            if let Some(file) = &mut file {
-                file.write_all(piece.get(known..).unwrap_or_default())?;
-            }
+            open.write_all(piece.get(known..).unwrap_or_default())?;
+            file = Some(open);
         }
         at += length;
     }
-    Ok(at.max(there))
+    Ok((file, at.max(there)))
+}
+
+/// Makes a file exactly so long that has at least so much.
+fn cut(file: &File, length: u64) -> io::Result<()> {
+    let found = file.metadata()?;
+    if found.nlink() == 0 || found.len() < length {
+        let reason = "somebody cut a file short";
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, reason));
+    }
+    if found.len() > length {
+        file.set_len(length)?;
+    }
+    Ok(())
 }
 
 /// Names of streams, renditions and runs are safe in a file name and hold no dot: see [`crate::route`].

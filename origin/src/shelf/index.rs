@@ -1,16 +1,24 @@
-//! What says how the files of a stream belong together: one small file for each stream.
+//! What says how the files of a stream belong together: one small file for each stream. Its first line is the whole, each
+//! further one what a part changed; after [`APPENDED_MAX`] bytes it is made anew.
+//!
+//! Making it anew for each part cost a fifth of what passing a stream through costs: a file system takes 60 us to make a
+//! file and as long to rename it over another one.
 //!
 //! It is believed only on the machine, in the boot and with the playlist settings it was made with, and while viewers
 //! may still be there: a process can have been killed then, but no write was lost, and what playlists promised holds.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use hls::{Snapshot, remains::Index};
+use hls::{
+    Snapshot,
+    remains::{Change, Index},
+};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -18,6 +26,9 @@ use crate::route::is_stream_name;
 
 /// Players are gone after this; then numbers start by the clock again.
 const AGE_MAX: Duration = Duration::from_secs(600);
+
+/// Changes that are written behind the whole before it is written anew: half a minute of them, read in a millisecond.
+const APPENDED_MAX: usize = 64 << 10;
 
 /// Names the time since the machine was started.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -33,6 +44,29 @@ struct Noted {
     boot: Arc<str>,
     settings: Arc<str>,
     run: Index,
+}
+
+/// The index file of one stream, open.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    /// What it says.
+    run: Index,
+    appended: usize,
+}
+
+impl Journal {
+    fn append(&mut self, change: &Change) -> io::Result<()> {
+        let line = line(change)?;
+        self.appended += line.len();
+        self.file.write_all(&line)
+    }
+}
+
+fn line(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// The index files of a folder.
@@ -60,21 +94,47 @@ impl Indexes {
         stream_of(name).is_some()
     }
 
-    /// Writes what viewers of `stream` see, whole or not at all. Where they see
-    /// nothing, or nothing more is to come, it is removed.
-    pub fn write(&self, stream: &str, snapshot: &Snapshot) -> io::Result<()> {
+    /// Writes what viewers of `stream` see. Where they see nothing, or nothing more is to come, the file is removed.
+    /// `journal` is where it was written the last time, and whole again after an error.
+    pub fn write(
+        &self,
+        stream: &str,
+        snapshot: &Snapshot,
+        journal: &mut Option<Journal>,
+    ) -> io::Result<()> {
+        let before = journal.take();
         let Some(run) = Index::of(snapshot) else {
             return self.remove(stream);
         };
+        let before = before.filter(|journal| journal.appended < APPENDED_MAX);
+        let change = before.and_then(|journal| Some((run.since(&journal.run)?, journal)));
+        *journal = Some(match change {
+            Some((change, mut journal)) => {
+                journal.append(&change)?;
+                Journal { run, ..journal }
+            }
+            None => self.start(stream, run)?,
+        });
+        Ok(())
+    }
+
+    /// Writes it whole, in the place of the one before or not at all.
+    fn start(&self, stream: &str, run: Index) -> io::Result<Journal> {
         let noted = Noted {
             boot: self.boot.clone(),
             settings: self.settings.clone(),
             run,
         };
-        let text = serde_json::to_vec(&noted)?;
-        let (path, fresh) = (self.path(stream), self.folder.join(FRESH));
-        fs::write(&fresh, text)?;
-        fs::rename(&fresh, path)
+        let fresh = self.folder.join(FRESH);
+        let mut file = File::create(&fresh)?;
+        file.write_all(&line(&noted)?)?;
+        fs::rename(&fresh, self.path(stream))?;
+        let (run, appended) = (noted.run, 0);
+        Ok(Journal {
+            file,
+            run,
+            appended,
+        })
     }
 
     /// Nothing goes on from there.
@@ -109,8 +169,15 @@ impl Indexes {
 
     fn read(&self, stream: &str, wall: SystemTime) -> Result<Index, &'static str> {
         let text = fs::read(self.path(stream)).map_err(|_| "its index cannot be read")?;
-        let noted: Noted =
-            serde_json::from_slice(&text).map_err(|_| "its index is of another version")?;
+        let mut lines = text.split(|byte| *byte == b'\n');
+        let whole = lines.next().unwrap_or_default();
+        let mut noted: Noted =
+            serde_json::from_slice(whole).map_err(|_| "its index is of another version")?;
+        // The last line may have been cut short with its process.
+        for change in lines.map_while(|line| serde_json::from_slice(line).ok()) {
+            let applied = noted.run.apply(change);
+            applied.ok_or("its index contradicts itself")?;
+        }
         let end = u64::try_from(noted.run.end_micros()).unwrap_or(0);
         let end = UNIX_EPOCH + Duration::from_micros(end);
         // What was sent faster than it lasts ends ahead of the clock.

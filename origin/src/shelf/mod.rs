@@ -42,7 +42,7 @@ use crate::{
 
 use files::Files;
 pub use files::Place;
-use index::Indexes;
+use index::{Indexes, Journal};
 
 /// Removed segments that stay in memory: viewers who read the playlist just before.
 const IN_MEMORY: usize = 3;
@@ -65,15 +65,22 @@ pub struct Shelf {
     failing: Arc<AtomicBool>,
 }
 
+/// The run, and the first and the last closed segment of each rendition.
+type Numbers = (String, Vec<(Option<u64>, Option<u64>)>);
+
 /// What a stream has on the shelf.
 #[derive(Debug, Default)]
 struct Shelved {
     /// The run and revision that were looked at.
     seen: Option<(String, u64)>,
+    /// Which segments those were, but for what the open ones have.
+    whole: Option<Numbers>,
     /// Files of what is listed.
     listed: HashSet<String>,
     /// How long an unlisted one stays: the longest of all its runs.
     lifetime: Duration,
+    /// The index as it was written last.
+    journal: Option<Journal>,
 }
 
 impl Shelf {
@@ -136,7 +143,7 @@ impl Shelf {
     }
 
     fn take_over(&self, stream: &str, snapshot: &Snapshot) {
-        each(stream, snapshot, |place, kind, segment| {
+        each(stream, snapshot, |place, kind, segment, _| {
             let pieces = pieces_of(segment).map(|(media, pieces)| {
                 let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
                 (media, bytes as u64)
@@ -216,34 +223,51 @@ impl Shelf {
             Some(error) => self.complain(&error),
             None => self.failing.store(false, Ordering::Relaxed),
         }
-        self.files.expire(self.clock.now());
-        let bytes = i64::try_from(self.files.bytes()).unwrap_or(i64::MAX);
+        let bytes = self.files.expire(self.clock.now());
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.metrics.shelf_bytes.set(bytes);
     }
 
     /// Writes what is new of a stream, and what belongs together.
     fn keep(&self, stream: &str, snapshot: &Snapshot, shelved: &mut Shelved) -> io::Result<()> {
+        let numbers = Some(numbers(snapshot));
+        let only_open = shelved.whole == numbers;
+        shelved.whole = None;
         let mut listed = HashSet::new();
         let mut written = Ok(());
-        each(stream, snapshot, |place, kind, segment| {
+        each(stream, snapshot, |place, kind, segment, grows| {
+            if only_open && !grows {
+                return;
+            }
             for (media, pieces) in pieces_of(segment) {
-                match self.files.fill(place, media, kind, pieces.into_iter()) {
+                let pieces = pieces.into_iter();
+                match self.files.fill(place, media, kind, pieces, grows) {
                     Ok(name) => drop(listed.insert(name)),
                     Err(error) => written = Err(error),
                 }
             }
         });
+        if only_open {
+            shelved.listed.extend(listed);
+        } else {
+            self.unlist(snapshot, shelved, listed);
+        }
+        // What could not be written is found to be missing.
+        if self.config.peer.is_none() {
+            self.indexes.write(stream, snapshot, &mut shelved.journal)?;
+        }
+        shelved.whole = numbers.filter(|_| written.is_ok());
+        written
+    }
+
+    /// Lets what is not `listed` any more go in time.
+    fn unlist(&self, snapshot: &Snapshot, shelved: &mut Shelved, listed: HashSet<String>) {
         // A new run has nothing to go by yet.
         let lifetimes = snapshot.renditions().iter().map(|media| lifetime(media));
         shelved.lifetime = lifetimes.fold(shelved.lifetime, Duration::max);
         let until = self.clock.now() + shelved.lifetime;
         self.files.retire(shelved.listed.difference(&listed), until);
         shelved.listed = listed;
-        // What could not be written is found to be missing.
-        if self.config.peer.is_none() {
-            self.indexes.write(stream, snapshot)?;
-        }
-        written
     }
 
     fn complain(&self, error: &io::Error) {
@@ -254,20 +278,30 @@ impl Shelf {
     }
 }
 
-/// Calls `act` with every segment that is listed, or in memory and was, with its place.
+fn numbers(snapshot: &Snapshot) -> Numbers {
+    let all = snapshot.renditions().iter().map(|media| media.retained());
+    let ends = all.map(|closed| {
+        let msn = |segment: &Arc<Segment>| segment.msn;
+        (closed.first().map(msn), closed.last().map(msn))
+    });
+    (snapshot.epoch().to_owned(), ends.collect())
+}
+
+/// Calls `act` with every segment that is listed, or in memory and was, with its place and whether it still grows.
 fn each<'a>(
     stream: &'a str,
     snapshot: &'a Snapshot,
-    mut act: impl FnMut(Place<'a>, media::Kind, &'a Segment),
+    mut act: impl FnMut(Place<'a>, media::Kind, &'a Segment, bool),
 ) {
     for media in snapshot.renditions() {
-        for segment in media.retained().iter().chain(media.open()) {
+        let closed = media.retained().iter().map(|segment| (segment, false));
+        for (segment, grows) in closed.chain(media.open().map(|segment| (segment, true))) {
             let place = Place {
                 stream,
                 rendition: media.name(),
                 epoch: segment.epoch.as_deref().unwrap_or(media.epoch()),
             };
-            act(place, media.kind(), segment);
+            act(place, media.kind(), segment, grows);
         }
     }
 }

@@ -378,8 +378,9 @@ async fn an_index_with_impossible_numbers_is_not_gone_on_with() {
         bench.run(Duration::from_secs(20));
         bench.sweep();
         let path = bench.disk.path().join("shelf").join("foo.index");
-        let text = fs::read(&path).expect("it was written");
-        let mut index: serde_json::Value = serde_json::from_slice(&text).expect("ours");
+        let text = fs::read_to_string(&path).expect("it was written");
+        let whole = text.lines().next().expect("a line");
+        let mut index: serde_json::Value = serde_json::from_str(whole).expect("ours");
         for rendition in index["run"]["renditions"].as_array_mut().expect("some") {
             let segments = rendition["segments"].as_array_mut().expect("some");
             let newest = segments.last_mut().expect("some");
@@ -406,4 +407,28 @@ async fn a_stream_may_be_called_index() {
     let after = next.media();
     assert!(numbers(&after).starts_with(&numbers(&before)));
     assert!(after.listed().iter().all(|one| !one.gap), "nothing is lost");
+}
+
+#[tokio::test]
+async fn a_line_that_was_cut_short_costs_what_it_said() {
+    for (torn, lost) in [("{\"renditions\":[[0,{\"fir", 0), ("", 1)] {
+        let mut bench = Bench::new();
+        bench.run(Duration::from_secs(20));
+        bench.sweep();
+        let before = bench.media();
+        let path = bench.disk.path().join("shelf").join("foo.index");
+        let text = fs::read_to_string(&path).expect("it was written");
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.len() > 5, "changes are appended");
+        let kept = lines[..lines.len() - lost].join("\n");
+        fs::write(&path, format!("{kept}\n{torn}")).expect("writes");
+        let next = bench.killed(Duration::from_secs(21));
+        let parts = |media: &MediaSnapshot| -> usize {
+            let segments = media.listed().iter().chain(media.open());
+            segments.map(|segment| segment.parts.len()).sum()
+        };
+        let missing = parts(&before) - parts(&next.media());
+        assert_eq!(missing > 0, lost > 0, "{torn:?}: {missing} parts");
+        assert!(missing < 4, "{missing}");
+    }
 }
