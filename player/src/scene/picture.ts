@@ -85,9 +85,9 @@ export class Picture {
   /** Called before each drawing. */
   upload(): void {
     this.textureVersion = this.texture?.version ?? 0;
-    const before = this.planes?.size;
+    const before = this.planes?.shown;
     this.planes?.upload();
-    if (this.planes?.size !== before) this.refresh();
+    if (this.planes?.shown !== before) this.refresh();
   }
 
   dispose(): void {
@@ -158,7 +158,7 @@ export class Picture {
 
   private refresh(): void {
     const ofVideo = [this.video?.videoWidth || 1, this.video?.videoHeight || 1] as const;
-    const [width, height] = this.planes?.size ?? ofVideo;
+    const [width, height] = this.planes?.shown ?? ofVideo;
     this.info = infoFor(this.told, width, height);
     const { stereo, projection, yaw, pitch, roll, fov } = this.info;
     const both = eyes(stereo);
@@ -168,7 +168,7 @@ export class Picture {
     this.uniforms.forEach((u, i) => {
       const eye: Rectangle = i === 0 ? both.left : both.right;
       u.map.value = this.texture ?? null;
-      u.strength.value = this.texture || this.planes?.size ? 1 : 0;
+      u.strength.value = this.texture || this.planes?.shown ? 1 : 0;
       u.margin.value = margin(this.info);
       u.eye.value.fromArray(eye);
       u.size.value.set(width * eye[2], height * eye[3]);

@@ -51,6 +51,14 @@ export function conversion(matrix: string, fullRange: boolean): Conversion | und
   };
 }
 
+/** What the shader makes of one sample, all in 8 bits. */
+export function rgb({ rows, offset }: Conversion, sample: readonly number[]): number[] {
+  const centred = sample.map((value, n) => value / 255 - (offset[n] ?? 0));
+  const row = (r: number): number =>
+    centred.reduce((sum, part, n) => sum + part * (rows[3 * r + n] ?? 0), 0);
+  return [0, 1, 2].map((r) => Math.round(255 * Math.min(1, Math.max(0, row(r)))));
+}
+
 /** In the shader of the picture; `frame` is what it calls. `together`: Cb and Cr lie in one plane. */
 export const SAMPLE_PLANES = /* glsl */ `
 uniform sampler2D luma;
@@ -79,6 +87,7 @@ interface Copy {
   bytes: Uint8Array<ArrayBuffer>;
   width: number;
   height: number;
+  shown: readonly [number, number];
   together: boolean;
   conversion: Conversion;
 }
@@ -102,8 +111,10 @@ export function planesOf(width: number, height: number, together: boolean): Plan
 
 export class Planes {
   readonly uniforms: PlaneUniforms;
-  /** Of the frame that was uploaded last: the video's own size may be the next rung's already. */
+  /** Samples of brightness in the frame that was uploaded last. */
   size: readonly [number, number] | undefined;
+  /** The size at which it is shown, as the video element says it; the element may be at the next rung already. */
+  shown: readonly [number, number] | undefined;
   conversion: Conversion | undefined;
   /** As uploaded: brightness, then colour in one plane or two. */
   textures: Three.DataTexture[] = [];
@@ -152,6 +163,7 @@ export class Planes {
       this.size?.[0] === copy.width &&
       this.size[1] === copy.height;
     if (!fits) this.retexture(parts, copy);
+    if (copy.shown.join() !== this.shown?.join()) this.shown = copy.shown;
     parts.forEach((part, index) => {
       const texture = this.textures[index];
       if (!texture) return;
@@ -209,7 +221,8 @@ export class Planes {
     await frame.copyTo(bytes, {
       layout: parts.map((part) => ({ offset: part.start, stride: part.width * part.samples })),
     });
-    return { bytes, width, height, together, conversion: convert };
+    const shown = [frame.displayWidth, frame.displayHeight] as const;
+    return { bytes, width, height, shown, together, conversion: convert };
   }
 
   private retexture(parts: Plane[], { bytes, width, height }: Copy): void {

@@ -1,6 +1,6 @@
 /** Reads back what the GPU has of the frame that is shown, for tests and measurements. */
 
-import type { Picture } from './picture.ts';
+import { type Planes, rgb } from './planes.ts';
 import type { Stage } from './scene.ts';
 
 /** Columns from the left, rows from the top of the frame. */
@@ -19,58 +19,53 @@ export interface Readback {
 
 /** Undefined while the GPU has no frame of the size that the video has now. */
 export function readback(stage: Stage): Readback | undefined {
-  const { picture } = stage;
-  const { videoWidth, videoHeight } = picture.source ?? {};
-  if (!videoWidth || !videoHeight) return undefined;
-  const reader = picture.planes ? fromPlanes(stage, picture) : fromTexture(stage, picture);
-  return reader && { size: [videoWidth, videoHeight], read: reader };
+  const { planes, texture, source } = stage.picture;
+  if (!source?.videoWidth) return undefined;
+  const size = [source.videoWidth, source.videoHeight] as const;
+  if (!planes) return texture && fromTexture(stage, texture, size);
+  return planes.shown?.join() === size.join() ? fromPlanes(stage, planes) : undefined;
 }
 
 type Read = (region: Region) => Uint8Array;
 
-function fromTexture(stage: Stage, picture: Picture): Read | undefined {
-  const texel = picture.texture && texels(stage, picture.texture);
-  const height = picture.source?.videoHeight ?? 0;
+function fromTexture(stage: Stage, texture: object, size: Readback['size']): Readback | undefined {
+  const texel = texels(stage, texture);
   if (!texel) return undefined;
-  return ({ x, y, width, height: rows }) => {
+  const read: Read = ({ x, y, width, height }) => {
     // Its first row is the picture's last.
-    const turned = texel({ x, y: height - y - rows, width, height: rows });
+    const turned = texel({ x, y: size[1] - y - height, width, height });
     const bytes = new Uint8Array(turned.length);
     const line = width * 4;
-    for (let row = 0; row < rows; row++) {
-      bytes.set(turned.subarray((rows - 1 - row) * line, (rows - row) * line), row * line);
+    for (let row = 0; row < height; row++) {
+      const from = (height - 1 - row) * line;
+      bytes.set(turned.subarray(from, from + line), row * line);
     }
     return bytes;
   };
+  return { size, read };
 }
 
-function fromPlanes(stage: Stage, { planes, source }: Picture): Read | undefined {
-  const fits =
-    planes?.size?.[0] === source?.videoWidth && planes?.size?.[1] === source?.videoHeight;
-  const conversion = planes?.conversion;
-  const [luma, first, second] = (planes?.textures ?? []).map((plane) => texels(stage, plane));
-  if (!fits || !conversion || !luma || !first) return undefined;
-  const { rows, offset } = conversion;
-  return ({ x, y, width, height }) => {
+function fromPlanes(stage: Stage, planes: Planes): Readback | undefined {
+  const { size, conversion } = planes;
+  const [luma, first, second] = planes.textures.map((plane) => texels(stage, plane));
+  if (!size || !conversion || !luma || !first) return undefined;
+  const read: Read = (region) => {
+    const { x, y, width, height } = region;
+    // Where the region lies in planes of half the size.
     const [left, top] = [x >> 1, y >> 1];
     const [across, down] = [((x + width - 1) >> 1) - left + 1, ((y + height - 1) >> 1) - top + 1];
-    const colour = { x: left, y: top, width: across, height: down };
-    const [brightness, cb, cr] = [luma({ x, y, width, height }), first(colour), second?.(colour)];
+    const half = { x: left, y: top, width: across, height: down };
+    const [brightness, cb, cr] = [luma(region), first(half), second?.(half)];
     const bytes = new Uint8Array(width * height * 4);
     for (let i = 0; i < width * height; i++) {
       const [column, row] = [x + (i % width), y + Math.floor(i / width)];
       const at = (((row >> 1) - top) * across + (column >> 1) - left) * 4;
-      const yuv = [brightness[i * 4], cb[at], cr ? cr[at] : cb[at + 1]].map(
-        (sample, n) => (sample ?? 0) / 255 - (offset[n] ?? 0),
-      );
-      for (let c = 0; c < 3; c++) {
-        const sum = yuv.reduce((total, part, n) => total + part * (rows[3 * c + n] ?? 0), 0);
-        bytes[i * 4 + c] = Math.round(255 * Math.min(1, Math.max(0, sum)));
-      }
-      bytes[i * 4 + 3] = 255;
+      const sample = [brightness[4 * i] ?? 0, cb[at] ?? 0, (cr ? cr[at] : cb[at + 1]) ?? 0];
+      bytes.set([...rgb(conversion, sample), 255], 4 * i);
     }
     return bytes;
   };
+  return { size, read };
 }
 
 /** Reads a texture as it lies in the GPU; undefined before its first upload. */
