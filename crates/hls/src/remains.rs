@@ -9,8 +9,9 @@
 //!
 //! A player is served best after a restart when nothing is missing: the segments it knows, under the URLs it knows, then
 //! a discontinuity, as if the encoder had reconnected. So the next process lists what the last one listed. The segment
-//! that was open is closed with the parts it had, and says how long those last: a rendition that was behind ends its
-//! timeline earlier than others, like an encoder's sound and pictures do when it stops. A rendition that had no part yet of the newest segment gets a gap
+//! that was open is closed with the parts it had. All renditions say of it how long it lasts where it got furthest: players
+//! that add durations up (Shaka Player) would else place what comes after it at another time in each rendition, and show a
+//! second again when they change the rung. A rendition that was behind has a hole there instead, as decode times do. A rendition that had no part yet of the newest segment gets a gap
 //! there, because all renditions number alike; so does a segment whose bytes are not all found.
 //!
 //! What this does not do: read or write files, judge whether an index is recent enough to go on from.
@@ -198,6 +199,9 @@ impl Index {
         {
             let mut read = |epoch: &str, what| read(&entries.name, epoch, what);
             let mut segments = entries.restore(&self.epoch, &mut read)?;
+            if let Some(open) = segments.last_mut().map(Arc::make_mut) {
+                open.duration = self.longest(open);
+            }
             let missing = whole
                 .segments
                 .iter()
@@ -212,6 +216,17 @@ impl Index {
             listings.push((entries, segments));
         }
         Some(self.snapshot(&epoch.into(), listings))
+    }
+
+    /// The duration that `segment` has where it got furthest, in its own ticks.
+    fn longest(&self, segment: &Segment) -> i64 {
+        let all = self.renditions.iter().flat_map(|one| &one.segments);
+        let alike = all.filter(|one| one.msn == segment.msn);
+        let durations = alike.filter_map(|one| {
+            let timescale = Timescale::new(one.timescale)?;
+            Some(timescale.rescale(one.duration, segment.timescale))
+        });
+        durations.max().unwrap_or(0).max(segment.duration)
     }
 
     fn snapshot(&self, epoch: &Arc<str>, listings: Vec<(&Entries, Vec<Arc<Segment>>)>) -> Snapshot {

@@ -47,7 +47,7 @@ pub(super) fn check(latest: &BTreeMap<String, Media>) -> Vec<Violation> {
                 add(Rule::AcrossDate, detail);
             }
             let differs = (unit.duration - other.duration).abs() > DURATION_TOLERANCE_SECONDS;
-            if differs && !ends_timeline(media, index) {
+            if differs && !media.ends_timeline(index) {
                 let detail = format!(
                     "segment {} lasts {} s, on {reference} {} s",
                     unit.msn, unit.duration, other.duration
@@ -64,15 +64,6 @@ pub(super) fn check(latest: &BTreeMap<String, Media>) -> Vec<Violation> {
         }
     }
     found
-}
-
-/// Whether nothing follows a segment, or another timeline. Each rendition ends where its last sample does: a process that
-/// was killed had more of one than of another.
-fn ends_timeline(media: &Media, index: usize) -> bool {
-    let next = media.segments.get(index + 1).or(media.open.as_ref());
-    next.map_or(media.discontinuity_ahead || media.ended, |next| {
-        next.discontinuity
-    })
 }
 
 /// The discontinuity number of each segment.

@@ -88,6 +88,15 @@ pub struct Media {
 }
 
 impl Media {
+    /// Whether nothing follows a complete segment, or another timeline. Each rendition ends where its last sample does,
+    /// and a process that was killed had more of one than of another.
+    pub fn ends_timeline(&self, index: usize) -> bool {
+        let next = self.segments.get(index + 1).or(self.open.as_ref());
+        next.map_or(self.discontinuity_ahead || self.ended, |next| {
+            next.discontinuity
+        })
+    }
+
     /// The number of the last complete segment.
     pub fn last_msn(&self) -> Option<u64> {
         self.segments.last().map(|segment| segment.msn)

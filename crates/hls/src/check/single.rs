@@ -152,7 +152,10 @@ fn server_control(media: &Media, target: u64, findings: &mut Findings) {
 
 fn parts(media: &Media, findings: &mut Findings) {
     let listed = media.segments.iter().map(|segment| (segment, true));
-    for (unit, complete) in listed.chain(media.open.iter().map(|open| (open, false))) {
+    for (index, (unit, complete)) in listed
+        .chain(media.open.iter().map(|open| (open, false)))
+        .enumerate()
+    {
         if unit.parts.is_empty() {
             continue;
         }
@@ -164,6 +167,11 @@ fn parts(media: &Media, findings: &mut Findings) {
             return;
         };
         one_units_parts(unit, complete, target, findings);
+        // What a killed process had not written is no part, and takes its time nevertheless.
+        if complete && !unit.gap {
+            let may_be_short = media.ends_timeline(index);
+            parts_make_the_segment(unit, may_be_short, findings);
+        }
     }
 }
 
@@ -190,9 +198,13 @@ fn one_units_parts(unit: &Unit, complete: bool, target: f64, findings: &mut Find
             );
         }
     }
+}
+
+fn parts_make_the_segment(unit: &Unit, may_be_short: bool, findings: &mut Findings) {
     let sum: f64 = unit.parts.iter().map(|part| part.duration).sum();
     let rounding = ROUNDING_SECONDS * (1 + unit.parts.len()) as f64;
-    if complete && !unit.gap && (sum - unit.duration).abs() > rounding {
+    let short = sum < unit.duration && may_be_short;
+    if (sum - unit.duration).abs() > rounding && !short {
         let detail = format!(
             "segment {} lasts {} s, its parts {sum} s",
             unit.msn, unit.duration
