@@ -73,7 +73,7 @@ fn urls(rendition: &Rendition) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn p1_an_encoder_that_comes_back_goes_on_behind_one_discontinuity_on_every_rung() {
+async fn an_encoder_that_comes_back_goes_on_behind_one_discontinuity_on_every_rung() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let origin = Origin::start(folder.path(), LADDER).await;
     let url = origin.publish_url("foo");
@@ -124,7 +124,7 @@ async fn p1_an_encoder_that_comes_back_goes_on_behind_one_discontinuity_on_every
 }
 
 #[tokio::test]
-async fn p4_a_successor_takes_over_from_a_publisher_that_hangs() {
+async fn a_successor_takes_over_from_a_publisher_that_hangs() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let origin = Origin::start(folder.path(), SETTINGS).await;
     let url = origin.publish_url("foo");
@@ -161,7 +161,7 @@ async fn p4_a_successor_takes_over_from_a_publisher_that_hangs() {
 }
 
 #[tokio::test]
-async fn p4_a_publisher_that_falls_silent_is_dropped() {
+async fn a_publisher_that_falls_silent_is_dropped() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let settings =
         format!("{SETTINGS}[origin.publish]\nidle_timeout = \"1s\"\non_conflict = \"reject\"\n");
@@ -242,17 +242,17 @@ fn jump(clip: &Clip, start_ms: u32, jump_ms: u32) -> Vec<Tag> {
 const HOUR_MS: u32 = 3_600_000;
 
 #[tokio::test]
-async fn p6_timestamp_jump_forward_is_one_discontinuity() {
+async fn timestamp_jump_forward_is_one_discontinuity() {
     clock_scenario(|clip| jump(clip, 0, HOUR_MS), 1, 8).await;
 }
 
 #[tokio::test]
-async fn p6_timestamp_jump_back_is_one_discontinuity() {
+async fn timestamp_jump_back_is_one_discontinuity() {
     clock_scenario(|clip| jump(clip, HOUR_MS, 7), 1, 8).await;
 }
 
 #[tokio::test]
-async fn p6_single_wild_timestamps_do_no_harm() {
+async fn single_wild_timestamps_do_no_harm() {
     let wild = |clip: &Clip| {
         let mut tags: Vec<Tag> = clip.headers_at(0).chain(clip.turns(0, 6)).collect();
         let pictures: Vec<usize> = (0..tags.len())
@@ -269,7 +269,7 @@ async fn p6_single_wild_timestamps_do_no_harm() {
 }
 
 #[tokio::test]
-async fn p16_the_32_bit_clock_wraps_unnoticed() {
+async fn the_32_bit_clock_wraps_unnoticed() {
     // 4 s of 16 before the wrap, and 31 bits, where OBS wraps.
     clock_scenario(
         |clip| {
@@ -298,7 +298,7 @@ async fn p16_the_32_bit_clock_wraps_unnoticed() {
 }
 
 #[tokio::test]
-async fn p8_another_picture_size_is_one_aligned_discontinuity_on_every_rung() {
+async fn another_picture_size_is_one_aligned_discontinuity_on_every_rung() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let origin = Origin::start(folder.path(), LADDER).await;
     let small = Clip::make(folder.path(), "320x160", 2);
@@ -343,7 +343,7 @@ async fn p8_another_picture_size_is_one_aligned_discontinuity_on_every_rung() {
 }
 
 #[tokio::test]
-async fn p8_the_same_parameter_sets_again_change_nothing() {
+async fn the_same_parameter_sets_again_change_nothing() {
     let repeats = |clip: &Clip| {
         let again = |turn: u32| {
             let at = turn * clip.length_ms;
@@ -357,7 +357,7 @@ async fn p8_the_same_parameter_sets_again_change_nothing() {
 }
 
 #[tokio::test]
-async fn p2_p24_numbers_go_on_and_urls_never_return_without_what_a_killed_origin_left() {
+async fn numbers_go_on_and_urls_never_return_without_what_a_killed_origin_left() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (rtmp, http, admin) = (free_port(), free_port(), free_port());
     let mut origin = Origin::start_on(folder.path(), SETTINGS, rtmp, http, admin).await;
@@ -428,7 +428,7 @@ fn newest_of_first_rendition(index: &str) -> Option<serde_json::Value> {
 }
 
 #[tokio::test]
-async fn p27_a_killed_origin_shows_what_it_showed_and_goes_on_behind_it() {
+async fn a_killed_origin_shows_what_it_showed_and_goes_on_behind_it() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (rtmp, http, admin) = (free_port(), free_port(), free_port());
     let mut origin = Origin::start_on(folder.path(), SETTINGS, rtmp, http, admin).await;
@@ -498,7 +498,7 @@ async fn p27_a_killed_origin_shows_what_it_showed_and_goes_on_behind_it() {
 }
 
 #[tokio::test]
-async fn p1_after_the_reconnect_window_the_playlists_end() {
+async fn after_the_reconnect_window_the_playlists_end() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let settings = format!("{LADDER}[origin.publish]\nreconnect_window = \"1s\"\n");
     let origin = Origin::start(folder.path(), &settings).await;

@@ -104,7 +104,7 @@ async fn at_edges(edges: &[Edge], kind: &str, ways: &[&str]) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p21_p23_p25_low_latency_through_a_network_and_two_edges() {
+async fn low_latency_through_a_network_and_two_edges() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let origin = Origin::start(folder.path(), SETTINGS).await;
     let _encoder = Ffmpeg::default().publish(folder.path(), "encoder", &origin.publish_url("foo"));

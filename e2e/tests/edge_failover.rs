@@ -142,7 +142,7 @@ async fn assert_played(page: Option<Page>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p26_r1_either_origin_may_be_killed() {
+async fn either_origin_may_be_killed() {
     let mut stage = Stage::start().await;
     let audience = stage.audience().await;
     let page = stage.page().await;
@@ -159,7 +159,7 @@ async fn p26_r1_either_origin_may_be_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p26_p28_the_primary_may_say_nothing_or_only_what_is_old() {
+async fn the_primary_may_say_nothing_or_only_what_is_old() {
     let stage = Stage::start().await;
     let audience = stage.audience().await;
     let page = stage.page().await;

@@ -99,7 +99,7 @@ async fn to_the_end(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r3_twenty_thousand_idle_connections_cost_little_and_disturb_nobody() {
+async fn twenty_thousand_idle_connections_cost_little_and_disturb_nobody() {
     let files = allow(IDLE + SPARE);
     let count = IDLE.min(files.saturating_sub(SPARE));
     if count < IDLE {

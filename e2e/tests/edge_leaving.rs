@@ -241,7 +241,7 @@ async fn slow(http: u16, index: usize) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r4_p30_a_notice_under_load_breaks_nothing() {
+async fn a_notice_under_load_breaks_nothing() {
     let moto = moto::Moto::start();
     let folder = tempfile::tempdir().expect("temporary folder");
     let made: serde_json::Value =
@@ -305,7 +305,7 @@ async fn r4_p30_a_notice_under_load_breaks_nothing() {
 }
 
 #[tokio::test]
-async fn p30_a_rebalance_recommendation_alone_leaves_nothing() {
+async fn a_rebalance_recommendation_alone_leaves_nothing() {
     let moto = moto::Moto::start();
     let folder = tempfile::tempdir().expect("temporary folder");
     let made: serde_json::Value =
@@ -338,7 +338,7 @@ async fn p30_a_rebalance_recommendation_alone_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn r4_a_notice_that_names_a_past_time_ends_the_edge_although_somebody_is_stuck() {
+async fn a_notice_that_names_a_past_time_ends_the_edge_although_somebody_is_stuck() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let imds = Imds::start("i-1", REGION);
     let settings = format!("[edge.drain]\nmetadata = \"{}\"\n", imds.url);
@@ -379,7 +379,7 @@ async fn outlives(name: &str, fault: Fault) {
 }
 
 #[tokio::test]
-async fn r5_a_metadata_service_that_fails_is_no_notice() {
+async fn a_metadata_service_that_fails_is_no_notice() {
     tokio::join!(
         outlives("refusing", Fault::Status(StatusCode::UNAUTHORIZED)),
         outlives("broken", Fault::Status(StatusCode::INTERNAL_SERVER_ERROR)),

@@ -24,7 +24,7 @@ fn encoders(origin: &Origin) -> usize {
 }
 
 #[tokio::test]
-async fn p15_encoders_leave_with_their_publisher_and_are_nobodys_orphans() {
+async fn encoders_leave_with_their_publisher_and_are_nobodys_orphans() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let mut origin = Origin::start(folder.path(), SETTINGS).await;
     let clip = Clip::make(folder.path(), "320x160", 2);

@@ -147,7 +147,7 @@ async fn storm(origin: &Origin) {
 }
 
 #[tokio::test]
-async fn p10_two_hundred_bad_peers_cost_nobody_but_themselves() {
+async fn two_hundred_bad_peers_cost_nobody_but_themselves() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let origin = Origin::start(folder.path(), SETTINGS).await;
     let _publisher =

@@ -170,7 +170,7 @@ fn tells_the_rate(name: &str, variant: &VariantStream, rung: &Rendition, audio: 
 
 /// A minute, all of it still in the window when it is over.
 #[tokio::test]
-async fn p12_rungs_are_aligned() {
+async fn rungs_are_aligned() {
     let source = Ffmpeg {
         size: "640x320",
         seconds: Some(60),
@@ -180,7 +180,7 @@ async fn p12_rungs_are_aligned() {
 }
 
 #[tokio::test]
-async fn p12_rungs_are_aligned_with_b_frames_at_29_97() {
+async fn rungs_are_aligned_with_b_frames_at_29_97() {
     let source = Ffmpeg {
         size: "640x320",
         rate: "30000/1001",

@@ -74,7 +74,7 @@ async fn keys_apps_and_names() {
 }
 
 #[tokio::test]
-async fn p5_a_taken_stream_stays_with_its_publisher() {
+async fn a_taken_stream_stays_with_its_publisher() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let origin = Origin::start(folder.path(), SETTINGS).await;
     let clip = Clip::make(folder.path(), "160x80", 2);

@@ -150,7 +150,7 @@ async fn alike(pair: &Pair) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p26_one_encoder_two_origins_same_bytes_through_deaths() {
+async fn one_encoder_two_origins_same_bytes_through_deaths() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let encode = |shape| Encoded::test_picture(folder.path(), shape, "160x80");
     let encoded: Vec<Arc<Encoded>> = SHAPES.iter().map(encode).collect();

@@ -101,7 +101,7 @@ fn asked(name: &str) -> Option<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p26_origins_die_and_are_replaced_and_nobody_notices() {
+async fn origins_die_and_are_replaced_and_nobody_notices() {
     let deaths = asked(DEATHS).unwrap_or(3) as usize;
     let now = || {
         std::time::UNIX_EPOCH
@@ -156,7 +156,7 @@ async fn p26_origins_die_and_are_replaced_and_nobody_notices() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p26_an_encoder_that_only_fails_over_is_one_discontinuity() {
+async fn an_encoder_that_only_fails_over_is_one_discontinuity() {
     let stage = Stage::start().await;
     let shape = Shape {
         name: "show",

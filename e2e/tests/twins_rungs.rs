@@ -27,7 +27,7 @@ const SETTINGS: &str = "[[origin.ladder]]\nwidth = 240\nbitrate = \"200k\"\npres
 const COMMON: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p26_any_segment_of_a_rung_may_come_from_either_origin() {
+async fn any_segment_of_a_rung_may_come_from_either_origin() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let encoded = Encoded::test_picture(folder.path(), &SHAPE, "320x160");
     let pair = Pair::start(folder.path(), SETTINGS).await;

@@ -69,7 +69,7 @@ async fn what_was_live_is_on_demand_when_the_encoder_stops() {
 }
 
 #[tokio::test]
-async fn p31_a_flaky_session_is_one_asset() {
+async fn a_flaky_session_is_one_asset() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let site = Site::in_folder(folder.path());
     let (_origin, _edge) = (site.origin_that_waits("2s").await, site.edge().await);
@@ -97,7 +97,7 @@ async fn p31_a_flaky_session_is_one_asset() {
 }
 
 #[tokio::test]
-async fn p32_ten_publishers_stop_in_the_same_second_and_ten_assets_appear() {
+async fn ten_publishers_stop_in_the_same_second_and_ten_assets_appear() {
     const PUBLISHERS: usize = 10;
     let folder = tempfile::tempdir().expect("temporary folder");
     let site = Site::in_folder(folder.path());
@@ -165,7 +165,7 @@ fn moments() -> impl Iterator<Item = u64> {
 }
 
 #[tokio::test]
-async fn p32_an_origin_killed_at_twenty_moments_loses_no_recording() {
+async fn an_origin_killed_at_twenty_moments_loses_no_recording() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let site = Site::in_folder(folder.path());
     let clip = Clip::make(folder.path(), "320x160", 2);
@@ -212,7 +212,7 @@ async fn p32_an_origin_killed_at_twenty_moments_loses_no_recording() {
 }
 
 #[tokio::test]
-async fn r6_an_origin_that_has_to_go_stores_what_it_recorded() {
+async fn an_origin_that_has_to_go_stores_what_it_recorded() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let site = Site::in_folder(folder.path());
     let (mut origin, _edge) = (site.origin().await, site.edge().await);

@@ -114,7 +114,7 @@ fn film(folder: &Path) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn r14_p32_p33_nothing_is_lost_when_the_store_fails_and_a_worker_dies() {
+async fn nothing_is_lost_when_the_store_fails_and_a_worker_dies() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     let aws = Deployment::start(&deploy);

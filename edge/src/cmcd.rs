@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p41_reports_are_read_from_query_and_headers() {
+    fn reports_are_read_from_query_and_headers() {
         let query = "x=1&CMCD=bl%3D21300%2Cbs%2Cltc%3D1850%2Cmtp%3D25400%2Csid%3D%226e2f%2Cb5%22%2Cst%3Dl%2Cpanocast-view%3D%2230.-60%22";
         let report = Report::of(Some(query), &HeaderMap::new()).unwrap();
         let expected = Report {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn p41_viewers_are_sessions_of_the_last_half_minute() {
+    fn viewers_are_sessions_of_the_last_half_minute() {
         let metrics = Metrics::new(&Registry::new());
         let sessions = Sessions::default();
         for (second, session) in [(0, "a"), (1, "b"), (2, "a"), (20, "b")] {

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn p26_a_gap_is_ahead_while_players_may_still_come_to_it() {
+    fn a_gap_is_ahead_while_players_may_still_come_to_it() {
         let ahead = |text: &str| scan(text.as_bytes()).unwrap().has_gap_ahead;
         assert!(!ahead(LIVE));
         let of_a_part = LIVE.replace("s268.1.m4s\"", "s268.1.m4s\",GAP=YES");

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn p20_session_ids_and_cache_busters_are_not_in_the_key() {
+    fn session_ids_and_cache_busters_are_not_in_the_key() {
         let path = "/hls/a/audio/index.m3u8";
         for query in [
             "session=1",
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn p21_the_key_has_exactly_the_directives_in_order() {
+    fn the_key_has_exactly_the_directives_in_order() {
         let path = "/hls/a/audio/index.m3u8";
         for query in [
             "_HLS_msn=7&_HLS_part=2",

@@ -98,7 +98,7 @@ async fn playlists_are_compressed_once_for_those_who_take_it() {
 }
 
 #[tokio::test]
-async fn p20_p21_p22_origins_see_paths_and_directives_alone() {
+async fn origins_see_paths_and_directives_alone() {
     let origin = Origin::start(|_, headers| async move {
         assert!(!headers.contains_key("cmcd-session") && !headers.contains_key("cookie"));
         live(9)
@@ -129,7 +129,7 @@ async fn p20_p21_p22_origins_see_paths_and_directives_alone() {
 }
 
 #[tokio::test]
-async fn p23_lifetimes_end_when_the_origin_said() {
+async fn lifetimes_end_when_the_origin_said() {
     let msn = Arc::new(AtomicU64::new(9));
     let now = Arc::clone(&msn);
     let origin = Origin::start(move |_, _| {
@@ -256,7 +256,7 @@ async fn the_page_and_readiness_are_served() {
 }
 
 #[tokio::test]
-async fn p29_any_stream_is_served_from_the_first_request_on() {
+async fn any_stream_is_served_from_the_first_request_on() {
     // Nobody has announced anything to this edge: origins are all it knows.
     let origin = Origin::start(|key, _| async move {
         match key.ends_with("m3u8") {
@@ -274,7 +274,7 @@ async fn p29_any_stream_is_served_from_the_first_request_on() {
 }
 
 #[tokio::test]
-async fn r12_p24_a_new_run_of_the_origin_is_never_answered_with_old_bytes() {
+async fn a_new_run_of_the_origin_is_never_answered_with_old_bytes() {
     let script = |epoch: &'static str| {
         move |key: String, _| async move {
             match key {

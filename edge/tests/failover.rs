@@ -19,7 +19,7 @@ fn not_found() -> Response {
 }
 
 #[tokio::test]
-async fn r1_a_404_is_tried_on_the_backup_and_soon_forgotten() {
+async fn a_404_is_tried_on_the_backup_and_soon_forgotten() {
     let primary = Origin::start(|_, _| async { not_found() });
     let has_it = Arc::new(AtomicBool::new(true));
     let says = Arc::clone(&has_it);
@@ -46,7 +46,7 @@ async fn r1_a_404_is_tried_on_the_backup_and_soon_forgotten() {
 }
 
 #[tokio::test]
-async fn p26_a_killed_primary_is_not_noticed() {
+async fn a_killed_primary_is_not_noticed() {
     let mut primary = Origin::start(|_, _| async { media("from either") });
     let backup = Origin::start(|_, _| async { media("from either") });
     let edge = Edge::start(config(&[&primary, &backup])).await;
@@ -75,7 +75,7 @@ fn breaking(body: &[u8], sent: usize) -> Response {
 }
 
 #[tokio::test]
-async fn p26_a_body_that_breaks_off_is_completed_from_the_backup() {
+async fn a_body_that_breaks_off_is_completed_from_the_backup() {
     let body: Arc<Vec<u8>> = Arc::new((0..500_000_u32).map(|n| (n % 241) as u8).collect());
     let (sent, whole) = (Arc::clone(&body), Arc::clone(&body));
     let mut primary = Origin::start(move |_, _| {
@@ -150,7 +150,7 @@ async fn a_silent_primary_delays_a_playlist_by_less_than_a_segment() {
 }
 
 #[tokio::test]
-async fn p28_a_stale_playlist_is_replaced_by_the_backups() {
+async fn a_stale_playlist_is_replaced_by_the_backups() {
     let primary = Origin::start(|_, _| async { live(9) });
     let msn = Arc::new(AtomicU64::new(9));
     let moving = Arc::clone(&msn);
@@ -181,7 +181,7 @@ async fn p28_a_stale_playlist_is_replaced_by_the_backups() {
 }
 
 #[tokio::test]
-async fn p1_p28_a_resting_stream_stays_200_and_a_dead_one_does_not() {
+async fn a_resting_stream_stays_200_and_a_dead_one_does_not() {
     let origins = [
         Origin::start(|_, _| async { live(9) }),
         Origin::start(|_, _| async { live(9) }),
@@ -200,7 +200,7 @@ async fn p1_p28_a_resting_stream_stays_200_and_a_dead_one_does_not() {
 }
 
 #[tokio::test]
-async fn p28_what_is_too_far_ahead_for_a_frozen_primary_is_asked_of_the_backup() {
+async fn what_is_too_far_ahead_for_a_frozen_primary_is_asked_of_the_backup() {
     // As rfc8216bis section 6.2.5.2 has it: two segments past the end is a mistake of the client's.
     let primary = Origin::start(|key, _| async move {
         match key.contains("_HLS_msn=14") {
@@ -216,7 +216,7 @@ async fn p28_what_is_too_far_ahead_for_a_frozen_primary_is_asked_of_the_backup()
 }
 
 #[tokio::test]
-async fn p26_a_backup_that_has_it_later_answers_while_the_primary_blocks() {
+async fn a_backup_that_has_it_later_answers_while_the_primary_blocks() {
     let primary = Origin::start(|key, _| async move {
         match key.contains("_HLS_msn") {
             true => std::future::pending().await,
@@ -247,7 +247,7 @@ async fn p26_a_backup_that_has_it_later_answers_while_the_primary_blocks() {
 }
 
 #[tokio::test]
-async fn r2_media_outlives_its_origins_and_live_playlists_do_not() {
+async fn media_outlives_its_origins_and_live_playlists_do_not() {
     let mut origin = Origin::start(|key, _| async move {
         match key.ends_with("m3u8") {
             true => live(9),
@@ -269,7 +269,7 @@ async fn r2_media_outlives_its_origins_and_live_playlists_do_not() {
 }
 
 #[tokio::test]
-async fn p27_a_restarted_origin_is_used_again_without_anybody() {
+async fn a_restarted_origin_is_used_again_without_anybody() {
     let mut origin = Origin::start(|_, _| async { live(9) });
     let address = origin.address;
     let edge = Edge::with_hand(config(&[&origin])).await;
@@ -283,7 +283,7 @@ async fn p27_a_restarted_origin_is_used_again_without_anybody() {
 }
 
 #[tokio::test]
-async fn p27_viewers_wait_for_an_origin_that_is_back_in_a_moment() {
+async fn viewers_wait_for_an_origin_that_is_back_in_a_moment() {
     let mut origin = Origin::start(|_, _| async { live(9) });
     let address = origin.address;
     let edge = Edge::with_hand(config(&[&origin])).await;
@@ -340,7 +340,7 @@ fn gap(msn: u64) -> Response {
 }
 
 #[tokio::test]
-async fn p26_who_has_no_more_to_say_is_not_asked_first_until_it_is_level() {
+async fn who_has_no_more_to_say_is_not_asked_first_until_it_is_level() {
     let (lost, newest) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicU64::new(9)),

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 const VIEWERS: usize = 1_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p25_r2_a_herd_costs_one_fetch_per_object() {
+async fn a_herd_costs_one_fetch_per_object() {
     let gate = Arc::new(Semaphore::new(0));
     let opened = Arc::clone(&gate);
     let origin = Origin::start(move |key, _| {

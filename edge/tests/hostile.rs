@@ -131,7 +131,7 @@ async fn one_address_has_its_limit() {
 }
 
 #[tokio::test]
-async fn r3_the_limit_of_connections_is_configured_and_counted() {
+async fn the_limit_of_connections_is_configured_and_counted() {
     let origin = Origin::start(|_, _| async { media("ok") });
     let mut config = config(&[&origin]);
     config.connections = 1;

@@ -27,7 +27,7 @@ async fn ask(edge: &Edge) -> TcpStream {
 }
 
 #[tokio::test]
-async fn r4_p30_slow_downloads_end_whole_and_newcomers_are_served() {
+async fn slow_downloads_end_whole_and_newcomers_are_served() {
     let origin = big_origin();
     let edge = Edge::start(config(&[&origin])).await;
     let mut slow = Vec::new();
@@ -60,7 +60,7 @@ async fn r4_p30_slow_downloads_end_whole_and_newcomers_are_served() {
 }
 
 #[tokio::test]
-async fn r4_a_notice_that_names_a_past_time_ends_at_once() {
+async fn a_notice_that_names_a_past_time_ends_at_once() {
     let origin = big_origin();
     let edge = Edge::start(config(&[&origin])).await;
     let _stuck = ask(&edge).await;
@@ -72,7 +72,7 @@ async fn r4_a_notice_that_names_a_past_time_ends_at_once() {
 }
 
 #[tokio::test]
-async fn p30_an_idle_edge_leaves_long_before_its_deadline() {
+async fn an_idle_edge_leaves_long_before_its_deadline() {
     let origin = big_origin();
     let edge = Edge::start(config(&[&origin])).await;
     edge.get("/").await;

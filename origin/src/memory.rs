@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p2_the_sequence_outlives_the_process() {
+    fn the_sequence_outlives_the_process() {
         let folder = tempfile::tempdir().unwrap();
         let memory = Memory::open(folder.path()).unwrap();
         assert_eq!(memory.discontinuities("stage"), 0);

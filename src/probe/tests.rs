@@ -239,7 +239,7 @@ async fn a_sound_stream_has_no_findings() {
 }
 
 #[tokio::test]
-async fn p11_p18_planted_faults_of_text_are_named() {
+async fn planted_faults_of_text_are_named() {
     use Fault::Text;
     finds_among("syntax", Text(|text, _| text.replace("#EXTM3U", "#EXTM4U"))).await;
     finds(
@@ -369,7 +369,7 @@ async fn p11_p18_planted_faults_of_text_are_named() {
 }
 
 #[tokio::test]
-async fn p2_p12_p28_planted_faults_of_delivery_are_named() {
+async fn planted_faults_of_delivery_are_named() {
     use Fault::{Answer, Backwards, Multivariant, Patient, Still, Unblocked};
     finds_among("msn-decreased", Backwards).await;
     finds_among("block-ignored", Unblocked).await;

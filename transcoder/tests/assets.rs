@@ -145,7 +145,7 @@ async fn a_rung_may_lie_on_the_sphere_in_another_way() {
 }
 
 #[tokio::test]
-async fn r14_p33_duplicates_strangers_and_late_jobs_change_nothing() {
+async fn duplicates_strangers_and_late_jobs_change_nothing() {
     let place = Place::new().await;
     let made = recording(6, None);
     place.record(&made).await;
@@ -228,7 +228,7 @@ fn written(store: &Faulty) -> BTreeSet<String> {
 
 /// Whatever the moment, others take over, and at most one slice is made again.
 #[test]
-fn p33_a_worker_killed_at_any_store_operation_costs_one_slice_at_most() {
+fn a_worker_killed_at_any_store_operation_costs_one_slice_at_most() {
     let made = recording(6, None);
     // One in three is enough of a spread, with every kind of operation among them.
     for kill in (0..).step_by(3) {
@@ -300,7 +300,7 @@ async fn a_store_that_fails_at_random_gets_a_whole_asset() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r6_an_interrupted_worker_gives_its_slice_back_at_once() {
+async fn an_interrupted_worker_gives_its_slice_back_at_once() {
     let place = Place::new().await;
     let made = recording(4, None);
     place.record(&made).await;

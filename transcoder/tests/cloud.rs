@@ -79,7 +79,7 @@ fn storms() -> Schedule {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn p32_ten_publishers_stop_at_once_and_ten_assets_appear() {
+async fn ten_publishers_stop_at_once_and_ten_assets_appear() {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     let aws = Deployment::start(&deploy);
     let (ingest, egress, queue) = open(&aws).await;

@@ -68,7 +68,7 @@ fn wait_until(child: &mut Child, done: impl Fn() -> bool) {
 }
 
 #[test]
-fn p33_killed_at_twenty_moments_it_still_makes_one_whole_asset() {
+fn killed_at_twenty_moments_it_still_makes_one_whole_asset() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let place = runtime.block_on(Place::new());
     let made = recording(20, None);

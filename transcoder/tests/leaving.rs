@@ -113,7 +113,7 @@ async fn ended(mut child: Child) -> ExitStatus {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r6_a_worker_that_is_taken_tells_its_group_when_it_is_done() {
+async fn a_worker_that_is_taken_tells_its_group_when_it_is_done() {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     let aws = Deployment::start(&deploy);
     let folder = tempfile::tempdir().unwrap();

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn p11_every_second_gop_of_one_second() {
+    fn every_second_gop_of_one_second() {
         let mut schedule = Schedule::new(ticks(2));
         assert_eq!(
             run(&mut schedule, 0, 181, |f| f % 30 == 0),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn p11_long_gops_make_long_segments_and_a_matching_target_duration() {
+    fn long_gops_make_long_segments_and_a_matching_target_duration() {
         let mut schedule = Schedule::new(ticks(2));
         assert_eq!(
             run(&mut schedule, 0, 451, |f| f % 150 == 0),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn p11_irregular_keyframes_get_headroom() {
+    fn irregular_keyframes_get_headroom() {
         let mut schedule = Schedule::new(ticks(2));
         run(&mut schedule, 0, 300, |f| {
             [0, 20, 80, 140, 170, 230].contains(&f)
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn p11_pictures_left_out_of_a_gop_do_not_double_the_target_duration() {
+    fn pictures_left_out_of_a_gop_do_not_double_the_target_duration() {
         let mut schedule = Schedule::new(ticks(2));
         run(&mut schedule, 0, 331, |f| {
             [0, 70, 130, 190, 264, 330].contains(&f)
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn p11_a_late_sync_cuts_anyway_and_recovers_at_the_next() {
+    fn a_late_sync_cuts_anyway_and_recovers_at_the_next() {
         let mut schedule = Schedule::new(ticks(2));
         schedule.fix(2);
         let sync = |f: i64| f == 0 || f == 150;
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn p11_a_gop_that_no_longer_divides_the_target_cuts_early_instead_of_dependent() {
+    fn a_gop_that_no_longer_divides_the_target_cuts_early_instead_of_dependent() {
         let mut schedule = Schedule::new(ticks(2));
         schedule.fix(2);
         let starts = run(&mut schedule, 0, 226, |f| f % 45 == 0);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn p18_the_end_of_a_segment_is_foreseen_from_the_keyframe_interval() {
+    fn the_end_of_a_segment_is_foreseen_from_the_keyframe_interval() {
         let mut schedule = Schedule::new(ticks(2));
         run(&mut schedule, 0, 151, |f| f % 30 == 0);
         assert!(!schedule.expects_cut_by(165 * FRAME, FRAME / 2));

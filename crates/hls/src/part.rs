@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn p19_target_is_whole_frames_without_a_stump() {
+    fn target_is_whole_frames_without_a_stump() {
         assert_eq!(ticks(500, 2000, 12_000), 15 * 12_000);
         assert_eq!(ticks(500, 2000, 12_012), 15 * 12_012);
         assert_eq!(ticks(500, 2000, 15_015), 12 * 15_015);

@@ -199,14 +199,16 @@ impl Index {
         {
             let mut read = |epoch: &str, what| read(&entries.name, epoch, what);
             let mut segments = entries.restore(&self.epoch, &mut read)?;
-            if let Some(open) = segments.last_mut().map(Arc::make_mut) {
-                open.duration = self.longest(open);
-            }
             let missing = whole
                 .segments
                 .iter()
                 .filter(|one| Some(one.msn) > entries.last());
             segments.extend(missing.map(|one| Arc::new(one.lost(&self.epoch))));
+            for open in segments.iter_mut().map(Arc::make_mut) {
+                if Some(open.msn) >= entries.last() {
+                    open.duration = self.longest(open);
+                }
+            }
             let consecutive = segments
                 .windows(2)
                 .all(|pair| pair[1].msn.checked_sub(1) == Some(pair[0].msn));

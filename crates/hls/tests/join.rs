@@ -104,7 +104,7 @@ fn compare(leader: &mut Packager, joiner: &mut Packager, from: u64) -> usize {
 }
 
 #[test]
-fn p26_a_joiner_makes_the_same_bytes_from_any_boundary_on() {
+fn a_joiner_makes_the_same_bytes_from_any_boundary_on() {
     // 1.5 s between keyframes: whether one cuts depends on the interval before.
     for gop in [30, 45, 60] {
         let units = units(1800, gop);
@@ -122,7 +122,7 @@ fn p26_a_joiner_makes_the_same_bytes_from_any_boundary_on() {
 }
 
 #[test]
-fn p26_a_joiner_without_constants_shows_nothing_until_it_has_them() {
+fn a_joiner_without_constants_shows_nothing_until_it_has_them() {
     let units = units(1800, 60);
     let mut leader = started(None, None);
     let boundaries = feed(&mut leader, &units, WALL);
@@ -134,7 +134,7 @@ fn p26_a_joiner_without_constants_shows_nothing_until_it_has_them() {
 }
 
 #[test]
-fn p26_what_is_cut_short_here_and_whole_there_is_a_gap() {
+fn what_is_cut_short_here_and_whole_there_is_a_gap() {
     let units = units(400, 60);
     let mut packager = started(None, None);
     feed(&mut packager, &units, WALL);

@@ -18,7 +18,7 @@ const HOURS: u64 = 72;
 const RATE: u32 = 8_000;
 
 #[test]
-fn p16_p11_three_days_without_drift_growth_or_a_rule_broken() {
+fn three_days_without_drift_growth_or_a_rule_broken() {
     let mut source = Source::regular(1, 2);
     source.audio_rate = Some(RATE);
     source.size = Box::new(|_| 20);

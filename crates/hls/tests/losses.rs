@@ -8,7 +8,7 @@ use common::{Broadcast, Source, WALL, config, events, numbers, rung, watch};
 use hls::{Delivery, Event, Lookup, MediaSnapshot, check::Checker, render_media};
 
 #[test]
-fn p13_a_lost_rung_gets_gaps_and_comes_back_aligned() {
+fn a_lost_rung_gets_gaps_and_comes_back_aligned() {
     let rungs = [rung("1920p", 2_000_000), rung("960p", 1_000_000)];
     let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &rungs);
     broadcast.run_seconds(11);
@@ -53,7 +53,7 @@ fn p13_a_lost_rung_gets_gaps_and_comes_back_aligned() {
 }
 
 #[test]
-fn p13_a_rung_that_says_nothing_is_given_up_within_bounds() {
+fn a_rung_that_says_nothing_is_given_up_within_bounds() {
     let mut broadcast = Broadcast::new(
         config(),
         Source::regular(30, 60),
@@ -71,7 +71,7 @@ fn p13_a_rung_that_says_nothing_is_given_up_within_bounds() {
 }
 
 #[test]
-fn p13_a_rung_that_never_comes_up_delays_the_multivariant_playlist_within_bounds_only() {
+fn a_rung_that_never_comes_up_delays_the_multivariant_playlist_within_bounds_only() {
     let rungs = [rung("1920p", 2_000_000), rung("960p", 1_000_000)];
     let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &rungs);
     broadcast.mute[0] = true;
@@ -205,7 +205,7 @@ fn pictures_and_sound_may_come_and_go() {
 }
 
 #[test]
-fn p12_a_rungs_last_picture_before_an_interruption_ends_with_the_source() {
+fn a_rungs_last_picture_before_an_interruption_ends_with_the_source() {
     let rungs = [rung("960p", 1_000_000)];
     let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &rungs);
     broadcast.run_seconds(9);
@@ -266,7 +266,7 @@ fn an_interruption_one_picture_into_a_segment_is_that_picture_and_a_gap_in_sound
 }
 
 #[test]
-fn p11_sound_that_outlasts_its_pictures_never_exceeds_the_target_duration() {
+fn sound_that_outlasts_its_pictures_never_exceeds_the_target_duration() {
     let mut source = Source::regular(30, 30);
     // No keyframe comes after six seconds: segments are cut where the target duration ends.
     source.is_sync = Box::new(|frame| frame <= 180 && frame % 30 == 0);

@@ -16,7 +16,7 @@ fn text(broadcast: &mut Broadcast, name: &str) -> String {
 }
 
 #[test]
-fn p12_p18_a_regular_broadcast_breaks_no_rule_at_any_reload() {
+fn a_regular_broadcast_breaks_no_rule_at_any_reload() {
     for (fps, gop, rate) in [
         (30, 30, 48_000),
         (50, 100, 44_100),
@@ -48,7 +48,7 @@ fn p12_p18_a_regular_broadcast_breaks_no_rule_at_any_reload() {
 }
 
 #[test]
-fn p11_first_playlist_has_three_segments_and_the_target_duration_stays() {
+fn first_playlist_has_three_segments_and_the_target_duration_stays() {
     let mut broadcast = Broadcast::new(config(), Source::regular(30, 30), &[]);
     broadcast.run(180);
     assert!(broadcast.packager.snapshot().media("source").is_none());
@@ -102,7 +102,7 @@ fn the_multivariant_playlist_appears_with_the_last_renditions_third_segment() {
 }
 
 #[test]
-fn p11_rungs_stay_independent_where_the_source_is_not() {
+fn rungs_stay_independent_where_the_source_is_not() {
     let mut source = Source::regular(30, 30);
     source.is_sync = Box::new(|frame| frame < 200 && frame % 30 == 0);
     let mut broadcast = Broadcast::new(config(), source, &[rung("960p", 1_000_000)]);
@@ -118,7 +118,7 @@ fn p11_rungs_stay_independent_where_the_source_is_not() {
 }
 
 #[test]
-fn p2_numbers_go_on_across_a_reconnect() {
+fn numbers_go_on_across_a_reconnect() {
     let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &[]);
     broadcast.run_seconds(21);
     broadcast.packager.interrupt();
@@ -152,7 +152,7 @@ fn p2_numbers_go_on_across_a_reconnect() {
 }
 
 #[test]
-fn p3_discontinuity_sequence_grows_when_the_discontinuity_leaves_on_every_rendition() {
+fn discontinuity_sequence_grows_when_the_discontinuity_leaves_on_every_rendition() {
     let rungs = [rung("960p", 1_000_000)];
     let mut config = config();
     config.window = Duration::from_secs(14);
@@ -189,7 +189,7 @@ fn p3_discontinuity_sequence_grows_when_the_discontinuity_leaves_on_every_rendit
 }
 
 #[test]
-fn p8_a_changed_configuration_is_a_discontinuity_with_a_new_map_everywhere() {
+fn a_changed_configuration_is_a_discontinuity_with_a_new_map_everywhere() {
     let rungs = [rung("960p", 1_000_000)];
     let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &rungs);
     broadcast.run_seconds(10);
@@ -238,7 +238,7 @@ fn ahead(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn p17_a_discontinuity_is_announced_on_every_rendition_before_its_first_part() {
+fn a_discontinuity_is_announced_on_every_rendition_before_its_first_part() {
     let rungs = [rung("960p", 1_000_000)];
     let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &rungs);
     let mut checker = Checker::new();
@@ -265,7 +265,7 @@ fn p17_a_discontinuity_is_announced_on_every_rendition_before_its_first_part() {
 }
 
 #[test]
-fn p17_an_end_takes_the_announcement_along() {
+fn an_end_takes_the_announcement_along() {
     let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &[]);
     broadcast.run_seconds(21);
     broadcast.packager.interrupt();
@@ -317,7 +317,7 @@ fn an_init_segment_that_is_to_change_is_hinted_and_served_before_its_first_part(
 }
 
 #[test]
-fn p8_an_unchanged_configuration_keeps_its_map() {
+fn an_unchanged_configuration_keeps_its_map() {
     let mut broadcast = Broadcast::new(config(), Source::regular(30, 60), &[]);
     broadcast.run_seconds(10);
     broadcast.discontinuity(Source::regular(30, 60), Duration::ZERO);
@@ -332,7 +332,7 @@ fn p8_an_unchanged_configuration_keeps_its_map() {
 }
 
 #[test]
-fn p24_a_new_run_shares_no_url_with_the_old_one() {
+fn a_new_run_shares_no_url_with_the_old_one() {
     let urls = |config: Config| {
         let mut broadcast = Broadcast::new(config, Source::regular(30, 60), &[]);
         broadcast.run_seconds(12);
@@ -386,7 +386,7 @@ fn a_stream_of_sound_alone_is_cut_by_sound() {
 }
 
 #[test]
-fn p26_two_origins_publish_the_same_bytes() {
+fn two_origins_publish_the_same_bytes() {
     let segments = |broadcast: &mut Broadcast| {
         let snapshot = broadcast.packager.snapshot();
         let media = snapshot.media("source").unwrap();

@@ -145,7 +145,7 @@ fn without_parts_nothing_low_latency_is_said() {
 }
 
 #[test]
-fn p18_delta_updates_skip_what_is_older_than_six_target_durations() {
+fn delta_updates_skip_what_is_older_than_six_target_durations() {
     let mut broadcast = broadcast();
     broadcast.run_seconds(60);
     let snapshot = broadcast.packager.snapshot();
@@ -222,7 +222,7 @@ fn at_the_live_edge() -> std::sync::Arc<MediaSnapshot> {
 }
 
 #[test]
-fn p18_blocking_reload_answers_as_the_draft_says() {
+fn blocking_reload_answers_as_the_draft_says() {
     let media = at_the_live_edge();
     let ask = |msn: u64, part: Option<u64>| decide(&directives(Some(WALL + msn), part), &media);
     let wait = |msn: u64, part: Option<u64>| Decision::Wait {

@@ -265,7 +265,7 @@ proptest! {
     })]
 
     #[test]
-    fn p12_p18_p11_any_broadcast_is_aligned_contiguous_and_legal(plan in plan()) {
+    fn any_broadcast_is_aligned_contiguous_and_legal(plan in plan()) {
         let mut broadcast = play(&plan)?;
         let snapshot = broadcast.packager.snapshot();
         let Some(source) = snapshot.media("source") else {

@@ -62,7 +62,7 @@ fn check(checker: &mut Checker, snapshot: &Snapshot) -> Vec<String> {
 }
 
 #[test]
-fn p27_viewers_see_what_they_knew_then_a_discontinuity() {
+fn viewers_see_what_they_knew_then_a_discontinuity() {
     for (frames, away_ms) in [(0, 400), (7, 900), (29, 5_000), (47, 3_000), (59, 90_000)] {
         let (mut died, mut checker) = broadcast(31, 60);
         let none = Vec::<String>::new();

@@ -20,7 +20,7 @@ fn gone_on(died: &Broadcast, tail: Tail, away: Duration) -> Broadcast {
 }
 
 #[test]
-fn p27_a_killed_process_is_gone_on_from_without_a_broken_rule() {
+fn a_killed_process_is_gone_on_from_without_a_broken_rule() {
     for (frames, away_ms) in [(0, 400), (1, 3_000), (29, 5_000), (59, 90_000)] {
         let (mut died, mut checker) = broadcast(31, 60);
         assert_eq!(watch(&mut died, &mut checker, frames), Vec::<String>::new());
@@ -44,7 +44,7 @@ fn p27_a_killed_process_is_gone_on_from_without_a_broken_rule() {
 }
 
 #[test]
-fn p27_the_first_playlist_needs_one_segment_only() {
+fn the_first_playlist_needs_one_segment_only() {
     let (died, _) = broadcast(31, 60);
     let tail = died.packager.tail().unwrap();
     let mut next = gone_on(&died, tail, Duration::from_secs(7));
@@ -60,7 +60,7 @@ fn p27_the_first_playlist_needs_one_segment_only() {
 }
 
 #[test]
-fn p27_a_discontinuity_that_was_told_of_is_kept() {
+fn a_discontinuity_that_was_told_of_is_kept() {
     let (mut died, mut checker) = broadcast(31, 60);
     died.packager.interrupt();
     died.flush_rungs();

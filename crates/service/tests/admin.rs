@@ -92,7 +92,7 @@ async fn it_answers_while_the_data_plane_is_stuck() {
 }
 
 #[tokio::test]
-async fn r13_beyond_loopback_a_token_is_demanded() {
+async fn beyond_loopback_a_token_is_demanded() {
     let open = admin::Config {
         listen: ([0, 0, 0, 0], 0).into(),
         token: None,

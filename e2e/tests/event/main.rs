@@ -47,7 +47,7 @@ const FIXED_INTERFACES: usize = 2;
 const STALL_MAX: Duration = Duration::from_secs(10);
 
 #[test]
-fn r16_an_event_through_notices_a_cut_and_replacements_without_a_fault_that_viewers_see() {
+fn an_event_through_notices_a_cut_and_replacements_without_a_fault_that_viewers_see() {
     let hosts = FIRST_MACHINE + MACHINES;
     let world = World::make(hosts, FIXED_INTERFACES).unwrap_or_else(|reason| {
         // Not through the harness, which keeps what passing tests say to itself.

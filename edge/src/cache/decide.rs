@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn p23_lifetimes_are_what_the_origin_says() {
+    fn lifetimes_are_what_the_origin_says() {
         assert_eq!(
             of(Kind::Playlist, 200, "max-age=1").unwrap().fresh_for,
             s(1)
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn r1_a_404_is_kept_a_second_at_most_and_failures_not_at_all() {
+    fn a_404_is_kept_a_second_at_most_and_failures_not_at_all() {
         assert_eq!(of(Kind::Media, 404, "max-age=60").unwrap().fresh_for, s(1));
         assert_eq!(of(Kind::Media, 404, "").unwrap().usable_for, s(1));
         for status in [400, 403, 416, 500, 502, 503] {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn r2_media_outlives_its_origin_and_live_playlists_do_not() {
+    fn media_outlives_its_origin_and_live_playlists_do_not() {
         let forever = of(Kind::Media, 200, "max-age=1").unwrap();
         assert_eq!(decide(forever, s(100_000)), Decision::Expired);
         let playlist = of(Kind::Playlist, 200, "max-age=1").unwrap();

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn p26_a_dead_origin_is_left_at_once_and_a_slow_one_soon() {
+    fn a_dead_origin_is_left_at_once_and_a_slow_one_soon() {
         let mut health = Health::default();
         health.request(Seen::Trouble, s(1));
         assert!(health.is_up());
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn p27_a_restarted_origin_comes_back_within_seconds() {
+    fn a_restarted_origin_comes_back_within_seconds() {
         let mut health = Health::default();
         health.request(Seen::Nobody, s(100));
         health.request(Seen::Answer, s(101));

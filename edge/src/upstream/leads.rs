@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p26_a_stream_is_led_until_it_is_forgotten() {
+    fn a_stream_is_led_until_it_is_forgotten() {
         let leads = Leads::default();
         leads.follow("/hls/a/source/index.m3u8", 1);
         assert_eq!(leads.of("/hls/a/audio/e1/7.m4s"), Some(1));

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn p28_a_playlist_that_does_not_move_is_noticed() {
+    fn a_playlist_that_does_not_move_is_noticed() {
         let progress = Progress::default();
         let at = Duration::from_secs;
         assert_eq!(progress.note("/p", &facts(5), at(10)), Freshness::Current);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn p26_an_origin_that_lists_less_is_noticed_until_it_lists_as_much() {
+    fn an_origin_that_lists_less_is_noticed_until_it_lists_as_much() {
         let progress = Progress::default();
         let note = |first, next| progress.note("/p", &from(first, next), Duration::ZERO);
         assert_eq!(note(0, 20), Freshness::Current);

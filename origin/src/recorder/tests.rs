@@ -170,7 +170,7 @@ fn is_empty(folder: &Path) -> bool {
 }
 
 #[tokio::test]
-async fn p31_p32_a_session_becomes_one_recording_and_one_event() {
+async fn a_session_becomes_one_recording_and_one_event() {
     let folder = tempfile::tempdir().unwrap();
     let spool = folder.path().join("spool");
     let store = Arc::new(
@@ -226,7 +226,7 @@ async fn p31_p32_a_session_becomes_one_recording_and_one_event() {
 
 /// The reference's recordings ended at 128,000 KiB.
 #[tokio::test]
-async fn r7_a_recording_goes_on_beyond_any_size() {
+async fn a_recording_goes_on_beyond_any_size() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(Memory::new());
     let recorder = Recorder::open(config(folder.path(), store.clone()))

@@ -59,12 +59,12 @@ impl Files {
 
     /// Brings a file to the length of its `pieces`: what it has of them already stays, the rest is appended. It stays
     /// open while it `grows`. Gives its name.
-    pub fn fill<'a>(
+    pub fn fill(
         &self,
         place: Place<'_>,
         media: Media,
         kind: media::Kind,
-        pieces: impl Iterator<Item = &'a Bytes>,
+        pieces: &[&Bytes],
         grows: bool,
     ) -> io::Result<String> {
         let name = file_name(place, media);
@@ -177,32 +177,27 @@ impl Files {
 
 /// Appends what comes after the first `there` bytes of `pieces`, to `file` where it is open; the file, if it is open now,
 /// and the length then. A file shorter than `there`, or removed, is not what was written: that fails.
-fn append<'a>(
+fn append(
     path: &Path,
-    mut file: Option<File>,
+    file: Option<File>,
     there: u64,
-    pieces: impl Iterator<Item = &'a Bytes>,
+    pieces: &[&Bytes],
 ) -> io::Result<(Option<File>, u64)> {
-    let mut at = 0;
-    let mut judged = false;
-    for piece in pieces {
-        let length = piece.len() as u64;
-        if at + length > there {
-            let mut open = match file.take() {
-                Some(open) => open,
-                None => OpenOptions::new().create(true).append(true).open(path)?,
-            };
-            if !judged {
-                cut(&open, there)?;
-                judged = true;
-            }
-            let known = usize::try_from(there.saturating_sub(at)).unwrap_or(usize::MAX);
-            open.write_all(piece.get(known..).unwrap_or_default())?;
-            file = Some(open);
-        }
-        at += length;
+    let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+    if length <= there {
+        return Ok((file, there));
     }
-    Ok((file, at.max(there)))
+    let mut file = match file {
+        Some(file) => file,
+        None => OpenOptions::new().create(true).append(true).open(path)?,
+    };
+    cut(&file, there)?;
+    let mut known = usize::try_from(there).unwrap_or(usize::MAX);
+    for piece in pieces {
+        file.write_all(piece.get(known..).unwrap_or_default())?;
+        known = known.saturating_sub(piece.len());
+    }
+    Ok((Some(file), length))
 }
 
 /// Makes a file exactly so long that has at least so much.

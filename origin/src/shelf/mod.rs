@@ -240,8 +240,7 @@ impl Shelf {
                 return;
             }
             for (media, pieces) in pieces_of(segment) {
-                let pieces = pieces.into_iter();
-                match self.files.fill(place, media, kind, pieces, grows) {
+                match self.files.fill(place, media, kind, &pieces, grows) {
                     Ok(name) => drop(listed.insert(name)),
                     Err(error) => written = Err(error),
                 }

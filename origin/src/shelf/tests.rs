@@ -237,7 +237,7 @@ async fn a_disk_that_fails_costs_memory_only() {
 }
 
 #[tokio::test]
-async fn p27_a_killed_process_is_followed_by_one_that_shows_the_same() {
+async fn a_killed_process_is_followed_by_one_that_shows_the_same() {
     let mut bench = Bench::new();
     bench.run(Duration::from_millis(30_300));
     bench.sweep();
@@ -289,7 +289,7 @@ async fn p27_a_killed_process_is_followed_by_one_that_shows_the_same() {
 }
 
 #[tokio::test]
-async fn p27_a_publisher_that_does_not_come_back_ends_what_a_killed_process_left() {
+async fn a_publisher_that_does_not_come_back_ends_what_a_killed_process_left() {
     let mut bench = Bench::new();
     bench.run(Duration::from_secs(20));
     bench.sweep();

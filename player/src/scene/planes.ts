@@ -74,7 +74,7 @@ vec3 frame(vec2 at) {
 }`;
 
 /** The uniforms of SAMPLE_PLANES, shared by all that draw the frame. */
-export interface PlaneUniforms extends Record<string, { value: unknown }> {
+interface PlaneUniforms extends Record<string, { value: unknown }> {
   luma: { value: Three.Texture | null };
   first: { value: Three.Texture | null };
   second: { value: Three.Texture | null };

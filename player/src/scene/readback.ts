@@ -4,7 +4,7 @@ import { type Planes, rgb } from './planes.ts';
 import type { Stage } from './scene.ts';
 
 /** Columns from the left, rows from the top of the frame. */
-export interface Region {
+interface Region {
   x: number;
   y: number;
   width: number;

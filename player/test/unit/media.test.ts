@@ -119,7 +119,7 @@ test('a gap is skipped, a hang goes live and then starts over, silence is said a
   assert.ok(end.includes('finish'), end.join());
 });
 
-test('P40 latency that crept up is taken back by a jump, but not from someone who rewound', () => {
+test('latency that crept up is taken back by a jump, but not from someone who rewound', () => {
   const late = dog();
   const seen = [0, 1, 2, 3, 4, 5, 6].map((i) =>
     late.check({ position: 10 + i, edge: 40 + i, latency: 30 }),
@@ -182,7 +182,7 @@ const LADDER = [
   { width: 3840, height: 1920, bitrate: 16e6 },
 ];
 
-test('P37 the rung follows the pixels per degree of the view, not the size of an element', () => {
+test('the rung follows the pixels per degree of the view, not the size of an element', () => {
   const desktop = wanted(1080, 80);
   assert.ok(desktop > 11 && desktop < 12, `${desktop} pixels per degree`);
   assert.equal(cap(LADDER, PLAIN, 180, desktop), 3);
@@ -197,7 +197,7 @@ test('P37 the rung follows the pixels per degree of the view, not the size of an
   assert.equal(sharpness({ width: 1440, height: 960, bitrate: 1 }, faces, 180), 1920 / 360);
 });
 
-test('P38 no rung that a texture cannot hold, but always one', () => {
+test('no rung that a texture cannot hold, but always one', () => {
   assert.deepEqual(fitting(LADDER, 4096), [0, 1, 2, 3]);
   assert.deepEqual(fitting(LADDER, 2048), [0, 1, 2]);
   assert.deepEqual(fitting(LADDER, 100), [0]);

@@ -111,7 +111,7 @@ fn assert_grid(source: &Source, units: &[AccessUnit]) {
 }
 
 #[test]
-fn p12_rungs_have_the_sources_grid_and_keyframes() {
+fn rungs_have_the_sources_grid_and_keyframes() {
     for (rate, b_pictures) in [((30, 1), 0), ((30_000, 1001), 2), ((25, 1), 3)] {
         let source = source(45, 15, rate, b_pictures);
         let output = transcode(&source, rungs(&source, &[64, 32], None), STORED);
@@ -297,7 +297,7 @@ const STRICT: Overload = Overload {
 };
 
 #[test]
-fn p14_a_stuck_encoder_is_dropped_and_comes_back_where_a_segment_opens() {
+fn a_stuck_encoder_is_dropped_and_comes_back_where_a_segment_opens() {
     let source = source(150, 10, (30, 1), 0);
     let rungs = rungs(&source, &[64, 32], None);
     let options = Options {

@@ -51,7 +51,7 @@ fn ecma_arrays_ignore_their_count_and_a_missing_end() {
 }
 
 #[test]
-fn p10_nesting_ends_in_an_error_not_in_a_stack_overflow() {
+fn nesting_ends_in_an_error_not_in_a_stack_overflow() {
     let nested = |levels: usize| {
         let mut value = Value::Null;
         for _ in 0..levels {
@@ -71,7 +71,7 @@ fn p10_nesting_ends_in_an_error_not_in_a_stack_overflow() {
 }
 
 #[test]
-fn p10_claims_cost_nothing() {
+fn claims_cost_nothing() {
     assert!(matches!(
         read_all(&[10, 255, 255, 255, 255, 5]),
         Err(Error::Truncated(6))

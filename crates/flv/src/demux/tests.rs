@@ -85,7 +85,7 @@ fn sync_needs_both_the_flag_and_an_idr() {
 }
 
 #[test]
-fn p8_a_repeated_configuration_is_no_event_and_a_changed_one_is() {
+fn a_repeated_configuration_is_no_event_and_a_changed_one_is() {
     let mut demuxer = ready();
     assert_eq!(demuxer.push(mux::video_config(&avc(0xc0), 40)), Ok(None));
     let aac = aac::Config::lc(48_000, 2).unwrap();
@@ -99,7 +99,7 @@ fn p8_a_repeated_configuration_is_no_event_and_a_changed_one_is() {
 }
 
 #[test]
-fn p9_avc1_and_mp4a_by_fourcc_are_taken() {
+fn avc1_and_mp4a_by_fourcc_are_taken() {
     let mut demuxer = Demuxer::new();
     let config = demuxer
         .push(video(&[&[0x90], b"avc1", &record(0xc0)]))
@@ -192,7 +192,7 @@ fn of_multitrack_only_track_zero_is_taken() {
 }
 
 #[test]
-fn p9_other_codecs_are_refused_by_name_with_the_remedy() {
+fn other_codecs_are_refused_by_name_with_the_remedy() {
     let text = |tag| {
         let error = Demuxer::new().push(tag).unwrap_err();
         assert!(error.is_fatal());
@@ -366,7 +366,7 @@ fn written_metadata_reads_back() {
 }
 
 #[test]
-fn p7_composition_offsets_go_through_as_sent() {
+fn composition_offsets_go_through_as_sent() {
     let mut demuxer = ready();
     for offset_ms in [0, 33, -7, 8_388_607, -8_388_608] {
         let dts = 1_000_000;
@@ -394,7 +394,7 @@ fn any_kind() -> impl Strategy<Value = TagKind> {
 
 proptest! {
     #[test]
-    fn p10_no_bytes_panic(
+    fn no_bytes_panic(
         tags in proptest::collection::vec(
             (any_kind(), proptest::collection::vec(any::<u8>(), 0..60)), 1..8,
         ),
@@ -406,7 +406,7 @@ proptest! {
     }
 
     #[test]
-    fn p10_no_fourcc_header_panics(
+    fn no_fourcc_header_panics(
         first in 0x80u8..=0xff,
         fourcc in prop_oneof![Just(*b"avc1"), Just(*b"mp4a"), any::<[u8; 4]>()],
         rest in proptest::collection::vec(any::<u8>(), 0..40),

@@ -43,7 +43,7 @@ fn a_sliding_window_is_clean() {
 }
 
 #[test]
-fn p11_target_duration_rules() {
+fn target_duration_rules() {
     let mut checker = Checker::new();
     let long = playlist(10, 0, &[(2.6, ""), WHOLE]);
     assert!(ids(checker.media("a", &long)).contains(&"td-exceeded"));
@@ -52,7 +52,7 @@ fn p11_target_duration_rules() {
 }
 
 #[test]
-fn p2_numbers_never_go_back() {
+fn numbers_never_go_back() {
     let mut checker = Checker::new();
     checker.media("a", &playlist(10, 0, &[WHOLE; 6]));
     assert_eq!(
@@ -62,7 +62,7 @@ fn p2_numbers_never_go_back() {
 }
 
 #[test]
-fn p3_discontinuity_sequence_counts_what_leaves() {
+fn discontinuity_sequence_counts_what_leaves() {
     let broken = (2.0, "#EXT-X-DISCONTINUITY");
     let mut checker = Checker::new();
     let before = playlist(10, 4, &[WHOLE, broken, WHOLE, WHOLE, WHOLE]);
@@ -78,7 +78,7 @@ fn p3_discontinuity_sequence_counts_what_leaves() {
 }
 
 #[test]
-fn p12_renditions_must_agree() {
+fn renditions_must_agree() {
     let mut checker = Checker::new();
     checker.media("source", &playlist(10, 0, &[WHOLE; 7]));
     checker.media(
@@ -107,7 +107,7 @@ fn part(duration: f64, index: usize, rest: &str) -> String {
 }
 
 #[test]
-fn p18_part_rules() {
+fn part_rules() {
     let hint = |index| format!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"14.{index}.m4s\"\n");
     let clean = part(0.5, 0, ",INDEPENDENT=YES") + &part(0.45, 1, "");
     let mut checker = Checker::new();
@@ -138,7 +138,7 @@ fn p18_part_rules() {
 }
 
 #[test]
-fn p17_what_is_announced_after_the_last_segment_comes() {
+fn what_is_announced_after_the_last_segment_comes() {
     let tag = "#EXT-X-DISCONTINUITY\n";
     let hint = "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"14.0.m4s\"\n";
     let map_hint = "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"j.mp4\"\n";

@@ -84,7 +84,7 @@ fn hold(queue: &Arc<Recorder>) -> Lease {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p33_beats_each_third_of_the_visibility_until_done() {
+async fn beats_each_third_of_the_visibility_until_done() {
     let queue = Arc::new(Recorder::default());
     let lease = hold(&queue);
     tokio::time::sleep(4 * VISIBILITY + Duration::from_secs(1)).await;

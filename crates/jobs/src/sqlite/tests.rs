@@ -63,7 +63,7 @@ async fn a_message_comes_back_exactly_when_its_visibility_ends() {
 }
 
 #[tokio::test]
-async fn p33_dead_letters_after_max_receives_keep_the_last_reason() {
+async fn dead_letters_after_max_receives_keep_the_last_reason() {
     let (_folder, queue, time) = queue(3).await;
     queue
         .send(&["noted".into(), "vanishing".into()])

@@ -237,7 +237,7 @@ fn abort_and_a_new_header_drop_the_unfinished_message() {
 }
 
 #[test]
-fn p10_every_limit_has_its_error() {
+fn every_limit_has_its_error() {
     let claim = |kind, bytes: u32| read(&full(4, [0; 3], bytes, kind));
     let (kind, max) = (kind::VIDEO, MEDIA_BYTES_MAX);
     let bytes = max + 1;
@@ -270,7 +270,7 @@ fn p10_every_limit_has_its_error() {
 }
 
 #[test]
-fn p10_memory_follows_the_bytes_and_not_the_claims() {
+fn memory_follows_the_bytes_and_not_the_claims() {
     const PART: usize = 3 << 20;
     let mut reader = Reader::new();
     reader.set_chunk_bytes(PART as u32).unwrap();
@@ -423,7 +423,7 @@ proptest! {
     }
 
     #[test]
-    fn p10_no_bytes_panic_and_pieces_do_not_matter(
+    fn no_bytes_panic_and_pieces_do_not_matter(
         bytes in proptest::collection::vec(
             prop_oneof![any::<u8>(), Just(0xff), Just(0xc4), Just(4), Just(0)], 0..400,
         ),

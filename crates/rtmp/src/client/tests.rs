@@ -201,7 +201,7 @@ proptest! {
     }
 
     #[test]
-    fn p10_a_hostile_server_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..4000)) {
+    fn a_hostile_server_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..4000)) {
         let mut client = Session::publish_to(&URL.parse().unwrap()).unwrap();
         let _ = client.push(&[vec![3; 3073], bytes].concat(), Duration::ZERO);
     }

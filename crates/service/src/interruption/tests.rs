@@ -102,7 +102,7 @@ fn source_at(address: SocketAddr) -> (Trigger, Source) {
 }
 
 #[tokio::test]
-async fn p30_a_spot_notice_names_action_and_deadline() {
+async fn a_spot_notice_names_action_and_deadline() {
     let notice = r#"{"action":"terminate","time":"2026-11-02T12:02:00Z"}"#;
     let (address, _) = fake(Fake {
         spot: Some(notice.to_owned()),
@@ -124,7 +124,7 @@ async fn p30_a_spot_notice_names_action_and_deadline() {
 }
 
 #[tokio::test]
-async fn p30_a_rebalance_alone_is_no_interruption() {
+async fn a_rebalance_alone_is_no_interruption() {
     let (address, state) = fake(Fake {
         rebalance: true,
         ..Fake::default()
@@ -147,7 +147,7 @@ async fn p30_a_rebalance_alone_is_no_interruption() {
 }
 
 #[tokio::test]
-async fn p30_a_past_time_means_now_and_the_first_deadline_is_kept() {
+async fn a_past_time_means_now_and_the_first_deadline_is_kept() {
     let notice = r#"{"action":"stop","time":"2020-01-01T00:00:00Z"}"#;
     let (address, _) = fake(Fake {
         spot: Some(notice.to_owned()),
@@ -175,7 +175,7 @@ async fn p30_a_past_time_means_now_and_the_first_deadline_is_kept() {
 }
 
 #[tokio::test]
-async fn r5_a_refused_token_is_renewed_and_failures_are_survived() {
+async fn a_refused_token_is_renewed_and_failures_are_survived() {
     let notice = r#"{"action":"terminate","time":"2026-11-02T12:02:00Z"}"#;
     let failures = vec![StatusCode::UNAUTHORIZED, StatusCode::INTERNAL_SERVER_ERROR];
     let (address, state) = fake(Fake {
@@ -190,7 +190,7 @@ async fn r5_a_refused_token_is_renewed_and_failures_are_survived() {
 }
 
 #[tokio::test]
-async fn r5_a_silent_service_is_no_notice() {
+async fn a_silent_service_is_no_notice() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (trigger, mut source) = source_at(listener.local_addr().unwrap());
     // It accepts and says nothing; a drain request is heard all the same.

@@ -16,7 +16,7 @@ fn process<T>(work: impl Future<Output = T>) -> T {
 /// The process dies at each operation on the store, before or after the operation took effect,
 /// first while the session runs and once more while the next process finishes it.
 #[test]
-fn p32_a_process_killed_at_any_store_operation_loses_nothing_confirmed_and_stores_once() {
+fn a_process_killed_at_any_store_operation_loses_nothing_confirmed_and_stores_once() {
     let sent = broadcast(0, SECONDS);
     for kill in 0.. {
         let (operation, takes_effect) = (kill / 2, kill % 2 == 1);
@@ -73,7 +73,7 @@ fn p32_a_process_killed_at_any_store_operation_loses_nothing_confirmed_and_store
 /// `kill -9` while a part is being written: wherever it stops, the recording is whole up to the
 /// last whole chunk.
 #[test]
-fn p32_a_torn_part_is_stored_up_to_its_last_whole_chunk() {
+fn a_torn_part_is_stored_up_to_its_last_whole_chunk() {
     let folder = tempfile::tempdir().unwrap();
     let spool = folder.path().join("spool");
     let sent = broadcast(0, SECONDS);

@@ -53,7 +53,7 @@ fn progress(snapshot: &Snapshot) -> Vec<(Option<u64>, usize, u64)> {
 }
 
 #[tokio::test]
-async fn p32_a_store_that_stalls_and_a_full_spool_never_delay_a_segment() {
+async fn a_store_that_stalls_and_a_full_spool_never_delay_a_segment() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(Memory::new());
     let stalled = Arc::new(Faulty::new(store.clone(), Schedule::calm()));

@@ -41,7 +41,7 @@ fn locked(bench: &Bench) {
 }
 
 #[test]
-fn p26_starts_apart_end_in_one_run() {
+fn starts_apart_end_in_one_run() {
     let rates = [
         ((30, 1), 60),
         ((30_000, 1001), 30),
@@ -68,7 +68,7 @@ fn p26_starts_apart_end_in_one_run() {
 }
 
 #[test]
-fn p26_origins_tell_each_other_a_hundredth_of_what_they_carry() {
+fn origins_tell_each_other_a_hundredth_of_what_they_carry() {
     // Half of what the first 360° cameras send, in each direction; keyframes as rare, as usual and as close as encoders
     // are set.
     const MEDIA_BYTES: usize = 4_000_000 / 8;
@@ -93,7 +93,7 @@ fn p26_origins_tell_each_other_a_hundredth_of_what_they_carry() {
 }
 
 #[test]
-fn p26_a_restarted_origin_comes_back_into_the_same_run() {
+fn a_restarted_origin_comes_back_into_the_same_run() {
     for dead in [0, 1] {
         let mut bench = Bench::new(shape((30, 1), 60));
         bench.connect(0, ms(0), ms(0));
@@ -112,7 +112,7 @@ fn p26_a_restarted_origin_comes_back_into_the_same_run() {
 }
 
 #[test]
-fn p26_when_both_are_replaced_one_after_the_other_the_run_goes_on() {
+fn when_both_are_replaced_one_after_the_other_the_run_goes_on() {
     for first in [0, 1] {
         let mut bench = Bench::new(shape((30, 1), 60));
         bench.connect(0, ms(0), ms(0));
@@ -132,7 +132,7 @@ fn p26_when_both_are_replaced_one_after_the_other_the_run_goes_on() {
 }
 
 #[test]
-fn p26_when_both_are_replaced_at_once_they_find_together_above() {
+fn when_both_are_replaced_at_once_they_find_together_above() {
     for apart in [0, 1, 900, 4000] {
         let mut bench = Bench::new(shape((30_000, 1001), 60));
         bench.connect(0, ms(0), ms(0));
@@ -154,7 +154,7 @@ fn p26_when_both_are_replaced_at_once_they_find_together_above() {
 }
 
 #[test]
-fn p26_an_encoder_that_fails_over_is_numbered_above() {
+fn an_encoder_that_fails_over_is_numbered_above() {
     let mut bench = Bench::new(shape((30, 1), 60));
     bench.connect(0, ms(0), ms(0));
     bench.run(s(30));
@@ -181,7 +181,7 @@ fn p26_an_encoder_that_fails_over_is_numbered_above() {
 }
 
 #[test]
-fn p26_a_pause_while_the_other_comes_back_is_the_same_on_both() {
+fn a_pause_while_the_other_comes_back_is_the_same_on_both() {
     let mut bench = Bench::new(shape((30_000, 1001), 119));
     bench.connect(0, ms(0), ms(0));
     bench.connect(1, ms(0), ms(0));
@@ -195,7 +195,7 @@ fn p26_a_pause_while_the_other_comes_back_is_the_same_on_both() {
 }
 
 #[test]
-fn p26_one_lost_connection_comes_back_into_the_same_run() {
+fn one_lost_connection_comes_back_into_the_same_run() {
     for lost in [0, 1] {
         let mut bench = Bench::new(shape((30_000, 1001), 60));
         bench.connect(0, ms(0), ms(0));
@@ -212,7 +212,7 @@ fn p26_one_lost_connection_comes_back_into_the_same_run() {
 }
 
 #[test]
-fn p26_an_encoder_restart_is_one_discontinuity_for_both() {
+fn an_encoder_restart_is_one_discontinuity_for_both() {
     let mut bench = Bench::new(shape((30, 1), 60));
     bench.connect(0, ms(0), ms(0));
     bench.connect(1, ms(900), ms(15));
@@ -227,7 +227,7 @@ fn p26_an_encoder_restart_is_one_discontinuity_for_both() {
 }
 
 #[test]
-fn p26_a_partition_at_the_start_heals_into_one_run() {
+fn a_partition_at_the_start_heals_into_one_run() {
     for first in [0, 1] {
         let mut bench = Bench::new(shape((30, 1), 60));
         bench.partitioned = true;
@@ -242,7 +242,7 @@ fn p26_a_partition_at_the_start_heals_into_one_run() {
 }
 
 #[test]
-fn p26_a_partition_of_a_lock_changes_nothing() {
+fn a_partition_of_a_lock_changes_nothing() {
     let mut bench = Bench::new(shape((60, 1), 120));
     bench.connect(0, ms(0), ms(0));
     bench.connect(1, ms(2500), ms(5));
@@ -279,7 +279,7 @@ fn only_a_lock_that_there_should_be_is_missed() {
 }
 
 #[test]
-fn p26_a_slow_peer_costs_a_bounded_wait() {
+fn a_slow_peer_costs_a_bounded_wait() {
     let mut bench = Bench::new(shape((30, 1), 60));
     bench.latency = ms(700);
     bench.connect(0, ms(0), ms(0));
@@ -298,7 +298,7 @@ fn p26_a_slow_peer_costs_a_bounded_wait() {
 }
 
 #[test]
-fn p26_a_still_picture_is_told_apart_by_time() {
+fn a_still_picture_is_told_apart_by_time() {
     // Every keyframe alike: only when they came says which is which.
     let mut bench = Bench::new(shape((30, 1), 60));
     bench.still = true;
@@ -309,7 +309,7 @@ fn p26_a_still_picture_is_told_apart_by_time() {
 }
 
 #[test]
-fn p26_who_was_told_enough_to_join_counts_as_a_carrier() {
+fn who_was_told_enough_to_join_counts_as_a_carrier() {
     // The backup joins, and every question that would have told the elder so is lost.
     let mut bench = Bench::new(shape((30, 1), 120));
     bench.connect(1, ms(1618), ms(110));
@@ -326,7 +326,7 @@ fn p26_who_was_told_enough_to_join_counts_as_a_carrier() {
 }
 
 #[test]
-fn p26_a_dead_peer_may_have_gone_further_than_we() {
+fn a_dead_peer_may_have_gone_further_than_we() {
     let mut bench = Bench::new(shape((30, 1), 30));
     bench.connect(0, ms(0), ms(0));
     bench.connect(1, ms(0), ms(0));
@@ -343,7 +343,7 @@ fn p26_a_dead_peer_may_have_gone_further_than_we() {
 }
 
 #[test]
-fn p26_a_long_dead_peer_does_not_end_the_run() {
+fn a_long_dead_peer_does_not_end_the_run() {
     let mut bench = Bench::new(shape((30, 1), 60));
     bench.connect(0, ms(0), ms(0));
     bench.connect(1, ms(1000), ms(0));
@@ -362,7 +362,7 @@ fn p26_a_long_dead_peer_does_not_end_the_run() {
 }
 
 #[test]
-fn p26_parts_end_where_the_first_segment_of_the_run_decided() {
+fn parts_end_where_the_first_segment_of_the_run_decided() {
     // A picture is missing in the elder's first segment, which the other never sees.
     let mut bench = Bench::new(shape((30_000, 1001), 29));
     bench.connect(0, ms(1068), ms(151));
@@ -374,7 +374,7 @@ fn p26_parts_end_where_the_first_segment_of_the_run_decided() {
 }
 
 #[test]
-fn p26_a_pause_of_the_encoder_is_the_same_on_both() {
+fn a_pause_of_the_encoder_is_the_same_on_both() {
     let mut bench = Bench::new(shape((30, 1), 60));
     bench.connect(0, ms(0), ms(0));
     bench.connect(1, ms(1000), ms(12));
@@ -385,7 +385,7 @@ fn p26_a_pause_of_the_encoder_is_the_same_on_both() {
 }
 
 #[test]
-fn p26_who_joined_and_is_joined_waits_for_nobody() {
+fn who_joined_and_is_joined_waits_for_nobody() {
     // Before any playlist: the backup joins the primary, whose connection breaks and joins the backup.
     let mut bench = Bench::new(shape((30, 1), 60));
     bench.connect(0, ms(257), ms(84));
@@ -398,7 +398,7 @@ fn p26_who_joined_and_is_joined_waits_for_nobody() {
 }
 
 #[test]
-fn p26_timelines_that_follow_a_clock_at_their_own_moments_find_together_again() {
+fn timelines_that_follow_a_clock_at_their_own_moments_find_together_again() {
     // A pause so long that it counts as a new clock, which sound is then led to sample by sample.
     let mut bench = Bench::new(shape((30, 1), 30));
     bench.observer.lenient = true;

@@ -90,7 +90,7 @@ proptest! {
     #![proptest_config(config(24))]
 
     #[test]
-    fn p26_any_schedule_converges_without_taking_anything_back(
+    fn any_schedule_converges_without_taking_anything_back(
         rate in prop_oneof![Just((30, 1)), Just((30_000, 1001)), Just((60, 1))],
         gop_seconds in prop_oneof![Just(1u64), Just(2), Just(4)],
         starts in (0u64..7_000, 0u64..7_000),
@@ -119,7 +119,7 @@ proptest! {
     #![proptest_config(config(8))]
 
     #[test]
-    fn p26_a_peer_that_lies_moves_no_number_back(
+    fn a_peer_that_lies_moves_no_number_back(
         starts in (0u64..7_000, 0u64..7_000),
         truth in 0u64..100,
         times in proptest::collection::vec((0usize..2, 500u64..12_000, 0u64..4_000), 1..8),

@@ -84,7 +84,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn p6_every_track_tiles_and_goes_forward_under_any_faults(
+    fn every_track_tiles_and_goes_forward_under_any_faults(
         deeds in proptest::collection::vec(deed(), 1..20),
         jitter_ms in 0i64..60,
         declared: bool,
@@ -98,7 +98,7 @@ proptest! {
     }
 
     #[test]
-    fn p6_no_stamps_at_all_make_a_hole_of_hours(
+    fn no_stamps_at_all_make_a_hole_of_hours(
         stamps in proptest::collection::vec((any::<bool>(), any::<u32>(), any::<i16>()), 1..400),
     ) {
         let mut bench = Bench::new(Some((30, 1)));

@@ -152,7 +152,7 @@ fn a_camera_clock_that_drifts_is_followed() {
 }
 
 #[test]
-fn p7_composition_offsets_survive_rounding() {
+fn composition_offsets_survive_rounding() {
     let mut bench = Bench::silent(Some((30_000, 1001)));
     let order = [2, 4, 2, 0, 1];
     for k in 0..500_i64 {
@@ -169,7 +169,7 @@ fn p7_composition_offsets_survive_rounding() {
 }
 
 #[test]
-fn p7_composition_offsets_of_a_variable_rate_are_exactly_those_sent() {
+fn composition_offsets_of_a_variable_rate_are_exactly_those_sent() {
     let mut bench = Bench::silent(None);
     for (k, cts) in (0..40).zip([0, 91, 17, 3].into_iter().cycle()) {
         bench.push(video(k * k, cts));

@@ -50,12 +50,12 @@ fn soak(hours: i64, video_ppm: i64, audio_ppm: i64) {
 }
 
 #[test]
-fn p16_three_days_with_wraps_and_200_ppm_between_the_clocks() {
+fn three_days_with_wraps_and_200_ppm_between_the_clocks() {
     soak(72, 0, 200);
 }
 
 #[test]
-fn p16_drift_either_way_is_followed() {
+fn drift_either_way_is_followed() {
     soak(4, -100, -300);
     soak(4, 150, -200);
 }

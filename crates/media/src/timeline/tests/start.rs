@@ -73,7 +73,7 @@ fn a_wild_composition_offset_does_not_move_the_zero_by_seconds() {
 }
 
 #[test]
-fn p1_a_resumed_publisher_continues_above_everything_with_one_discontinuity() {
+fn a_resumed_publisher_continues_above_everything_with_one_discontinuity() {
     let mut bench = Bench::new(Some((30, 1)));
     bench.av(0, 2_000);
     bench.timeline.resume();
@@ -93,7 +93,7 @@ fn p1_a_resumed_publisher_continues_above_everything_with_one_discontinuity() {
 }
 
 #[test]
-fn p8_a_changed_configuration_breaks_once_and_a_repeated_one_never() {
+fn a_changed_configuration_breaks_once_and_a_repeated_one_never() {
     let mut bench = Bench::new(Some((30, 1)));
     bench.av(0, 1_000);
     bench.timeline.set_video(&avc_config(0), Some((30, 1)));

@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[test]
-fn p10_nested_amf0_is_an_error() {
+fn nested_amf0_is_an_error() {
     let nested = [3, 0, 1, b'a'].repeat(40_000 / 4);
     let payload = [command("connect", 1.0, &[]), nested].concat();
     let bytes = [handshake(), chunk0(3, 0, kind::COMMAND, 0, 128, &payload)].concat();
@@ -23,7 +23,7 @@ fn p10_nested_amf0_is_an_error() {
 }
 
 #[test]
-fn p10_commands_without_arguments_are_harmless() {
+fn commands_without_arguments_are_harmless() {
     for name in [
         "connect",
         "publish",
@@ -53,7 +53,7 @@ fn p10_commands_without_arguments_are_harmless() {
 }
 
 #[test]
-fn p10_claims_beyond_the_limits_are_errors_at_the_header() {
+fn claims_beyond_the_limits_are_errors_at_the_header() {
     for (kind, max) in [
         (kind::VIDEO, MEDIA_BYTES_MAX),
         (kind::COMMAND, COMMAND_BYTES_MAX),
@@ -117,7 +117,7 @@ fn long_texts_are_cut() {
 
 proptest! {
     #[test]
-    fn p10_garbage_never_panics(
+    fn garbage_never_panics(
         garbage in proptest::collection::vec(any::<u8>(), 0..2000),
         connected: bool,
     ) {
@@ -130,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn p10_a_changed_byte_never_panics(at: usize, byte: u8) {
+    fn a_changed_byte_never_panics(at: usize, byte: u8) {
         let publish = command("publish", 5.0, &[Value::Null, "test".into(), "live".into()]);
         let mut bytes = [
             chunk0(3, 0, kind::COMMAND, 0, 128, &connect("live", "rtmp://h/live")),

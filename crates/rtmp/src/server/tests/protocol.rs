@@ -315,7 +315,7 @@ fn aggregates_are_taken_apart_and_rebased() {
 // === time ===
 
 #[test]
-fn p4_a_silent_peer_is_dropped_in_every_state() {
+fn a_silent_peer_is_dropped_in_every_state() {
     let limits = Limits::default();
     let tick = Duration::from_millis(1);
     let mut peer = Peer::new();
