@@ -14,8 +14,8 @@ help: ## List these commands
 live: ## Install what is missing, build, run everything with the test source: open the address it prints
 	@scripts/install live
 	@$(MAKE) --no-print-directory page
-	cargo build --release --locked --bin panocast
-	@$(CARGO_TARGET_DIR)/release/panocast up $(ARGS)
+	cargo build --profile live --locked --bin panocast
+	@$(CARGO_TARGET_DIR)/live/panocast up $(ARGS)
 
 page: ## Build the player page into player/dist
 	cd player && npm run --silent build
