@@ -6,7 +6,7 @@ export PANOCAST_VENV ?= $(HOME)/.cache/panocast/venv
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help live page test lint test-rust test-player test-deploy bench projections fuzz glass steady shots players twins package try-packages clean
+.PHONY: help live page test lint test-rust test-player test-deploy bench projections fuzz glass steady shots players pairing package try-packages clean
 
 help: ## List these commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,11 +65,12 @@ players: ## Other people's players through faults, each alone; writes docs/ref/p
 	node e2e/browser/players.mjs --write docs/ref/players.md
 
 DEATHS ?= 10
-twins: ## Kill, freeze and replace origins behind an edge, DEATHS=10 times in random order, viewers in hundreds and Chromium watching
+pairing: ## Kill, freeze and replace origins behind an edge, DEATHS=10 times in random order, before viewers and Chromium
 	@scripts/install test
 	@$(MAKE) --no-print-directory page
-	PANOCAST_TWIN_DEATHS=$(DEATHS) PANOCAST_BROWSER=1 cargo test --workspace --features aws --locked --quiet \
-	  p26_ -- --nocapture --test-threads=1
+	PANOCAST_PAIR_DEATHS=$(DEATHS) PANOCAST_BROWSER=1 cargo test --workspace --features aws --locked --quiet \
+	  --test pairing --test pairing_edge --test pairing_rungs -- --nocapture --test-threads=1
+	cargo test --workspace --features aws --locked --quiet pairing::
 
 MINUTES ?= 10
 steady: ## Watch a live stream in Chromium for MINUTES=10 and see that memory does not grow, with a plot

@@ -78,9 +78,9 @@ def psnr(rung: pathlib.Path, source: pathlib.Path, width: int, height: int) -> f
     graph = f"[0:v]{count}[a];[1:v]{count},scale={width}:{height}:flags=lanczos[b];[a][b]psnr=shortest=1"
     done = subprocess.run(["ffmpeg", "-v", "info", "-i", str(rung), "-i", str(source), "-filter_complex", graph, "-f",
                            "null", "-"], capture_output=True, text=True, check=True)
-    pictures = int(re.findall(r"frame=\s*(\d+)", done.stderr)[-1])
-    if pictures != SECONDS * RATE:
-        raise SystemExit(f"{rung.name} has {pictures} pictures, not {SECONDS * RATE}")
+    frames = int(re.findall(r"frame=\s*(\d+)", done.stderr)[-1])
+    if frames != SECONDS * RATE:
+        raise SystemExit(f"{rung.name} has {frames} frames, not {SECONDS * RATE}")
     return float(re.search(r"PSNR.*average:([0-9.]+)", done.stderr).group(1))
 
 

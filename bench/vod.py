@@ -42,7 +42,7 @@ SHARED_SECONDS = 120
 WORKERS_MAX_SECONDS = 1200
 
 
-# Detailed pictures that move as a camera's do; and some that are quickly made, where only the work matters.
+# Detailed video that moves as a camera's do; and some that are quickly made, where only the work matters.
 DETAILED = ("mandelbrot=s=1920x1080:r=30:maxiter=512:end_scale=0.05,scale=3840:2160:flags=bilinear,"
             "noise=alls=6:allf=t,format=yuv420p")
 QUICK = "testsrc2=s=1280x640:r=30,noise=alls=6:allf=t,format=yuv420p"

@@ -28,7 +28,7 @@ EDGE_REQUESTS_PER_SECOND = 20_000
 EDGE_HEADROOM = 0.3
 EDGES_MIN = 2
 
-# Places where CloudFront asks the edges for each object: regional caches, or one behind Origin Shield.
+# Points where CloudFront asks the edges for each object: regional caches, or one behind Origin Shield.
 REGIONAL_CACHES = 13
 # Rungs that the audience spreads over (source, 1920, 960, 480): each is fetched by each place.
 RUNGS = 4

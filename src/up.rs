@@ -129,18 +129,18 @@ async fn run(settings: Settings, with_test_source: bool) -> Result<()> {
     } = settings;
     introduce(&mut origin, &edge, &transcoder);
     let recorder = match origin.record {
-        true => Some(origin::recording::open(&origin.recorder, &stores, &jobs).await?),
+        true => Some(origin::recorder::open::open(&origin.recorder, &stores, &jobs).await?),
         false => None,
     };
     let origin = origin::App::build(origin, recorder, clock.clone()).await?;
     let addresses = origin.addresses();
     // The origin of this process, on the port it really has.
     edge.origins = vec![format!("http://{}", reachable(addresses.http))];
-    let places = transcoder::Places::open(&stores, &jobs).await?;
-    let egress = Some(places.egress.clone());
+    let backends = transcoder::Backends::open(&stores, &jobs).await?;
+    let egress = Some(backends.egress.clone());
     let edge = edge::App::build(edge, egress, clock.clone()).await?;
     let public = reachable(edge.addresses().http);
-    let transcoder = transcoder::App::build(transcoder, places, clock.clone())?;
+    let transcoder = transcoder::App::build(transcoder, backends, clock.clone())?;
 
     let mut roles = vec![
         Role::spawn("transcoder", &clock, |trigger, notices| {

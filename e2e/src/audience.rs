@@ -1,5 +1,5 @@
-//! Viewers in numbers: each follows a live rendition as a player does, keeps a buffer that empties at
-//! the pace of the clock, and remembers what no viewer should meet.
+//! Viewers in numbers: each follows a live rendition as a player does, keeps a buffer that empties
+//! at the pace of the clock, and remembers what no viewer should meet.
 //!
 //! Nothing is decoded; what was fetched counts as watched. [`crate::viewer`] looks closer.
 

@@ -18,7 +18,7 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// Has ffmpeg make one: `size` as `320x160`, whole `seconds` at 25 pictures a second, a
+    /// Has ffmpeg make one: `size` as `320x160`, whole `seconds` at 25 frames a second, a
     /// keyframe each second.
     pub fn make(folder: &Path, size: &str, seconds: u32) -> Self {
         let path = folder
@@ -51,7 +51,7 @@ impl Clip {
         let mut reader = Reader::new();
         reader.push(bytes);
         let (mut headers, mut media) = (Vec::new(), Vec::new());
-        while let Some(tag) = reader.next_tag().expect("ffmpeg writes sound FLV") {
+        while let Some(tag) = reader.next_tag().expect("ffmpeg writes valid FLV") {
             match tag.kind {
                 TagKind::Script => headers.push(tag),
                 // Both codecs say in their second byte whether a sequence header follows.

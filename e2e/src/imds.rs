@@ -1,5 +1,5 @@
-//! EC2's instance metadata service, version 2, for one instance: who it is, what it may sign with, and the notices that
-//! it gets.
+//! EC2's instance metadata service, version 2, for one instance: who it is, what it may sign with,
+//! and the notices that it gets.
 
 use std::{
     net::TcpListener,

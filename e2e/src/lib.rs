@@ -36,7 +36,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Largest body a scenario reads.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
-/// Below those that the kernel gives to outgoing connections: a server that was killed finds its port free.
+/// Below those that the kernel gives to outgoing connections: a server that was killed finds its
+/// port free.
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
 
 /// How many ports a process takes before it comes to those of the next one.
@@ -138,7 +139,8 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Waits until `probe` gives something; fails with what was printed when the process ends before.
+    /// Waits until `probe` gives something; fails with what was printed when the process ends
+    /// before.
     pub async fn until<T>(
         &mut self,
         what: &str,
@@ -278,7 +280,7 @@ impl Origin {
     }
 
     /// Fails if the origin found its own playlists at fault, or panicked on the way.
-    pub async fn assert_sound(&self) {
+    pub async fn assert_healthy(&self) {
         let streams = self.streams().await;
         for stream in streams.as_array().into_iter().flatten() {
             let conformance = &stream["conformance"];

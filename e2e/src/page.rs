@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::Process;
 
-/// Whether the page watches too, in the scenarios that have viewers enough without it: it takes most of two cores to draw.
+/// Whether the page watches too, in the scenarios that have viewers enough without it: it takes
+/// most of two cores to draw.
 const ASKED: &str = "PANOCAST_BROWSER";
 
 /// A page that plays until it is closed.

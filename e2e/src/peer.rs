@@ -11,7 +11,7 @@ pub struct Ffmpeg {
     pub size: &'static str,
     /// `30`, `30000/1001`.
     pub rate: &'static str,
-    /// Pictures from keyframe to keyframe.
+    /// Frames from keyframe to keyframe.
     pub gop: u32,
     /// B-frames in a row.
     pub b_frames: u32,
@@ -104,14 +104,14 @@ impl Ffmpeg {
 /// GStreamer publishing a test picture and a tone for `seconds` through `sink` (an element with its
 /// properties).
 pub fn gstreamer(sink: &str, seconds: u32) -> Command {
-    let pictures = format!("num-buffers={}", seconds * 30);
+    let video = format!("num-buffers={}", seconds * 30);
     // 1024 samples each, as AAC frames.
-    let sounds = format!("num-buffers={}", seconds * 48_000 / 1024);
+    let audio = format!("num-buffers={}", seconds * 48_000 / 1024);
     let pipeline = format!(
-        "videotestsrc is-live=true {pictures} ! video/x-raw,format=I420,width=320,height=160,framerate=30/1 \
+        "videotestsrc is-live=true {video} ! video/x-raw,format=I420,width=320,height=160,framerate=30/1 \
          ! x264enc speed-preset=ultrafast threads=1 key-int-max=30 ! h264parse \
          ! flvmux name=mux streamable=true ! {sink} \
-         audiotestsrc is-live=true samplesperbuffer=1024 {sounds} ! audio/x-raw,rate=48000 ! voaacenc ! aacparse ! mux."
+         audiotestsrc is-live=true samplesperbuffer=1024 {audio} ! audio/x-raw,rate=48000 ! voaacenc ! aacparse ! mux."
     );
     let mut command = Command::new("gst-launch-1.0");
     command.arg("-e").args(pipeline.split_whitespace());

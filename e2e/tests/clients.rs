@@ -32,25 +32,25 @@ async fn publishes(command: impl FnOnce(&str) -> Command) {
     let audio = viewer::fetch(&origin, "foo", "audio").await;
     viewer::assert_tiles("video", &video);
     viewer::assert_tiles("audio", &audio);
-    let pictures = video.units().count() as u32;
+    let frames = video.units().count() as u32;
     assert!(
-        pictures.abs_diff(SECONDS * 30) <= 2,
-        "{pictures} pictures of {SECONDS} s"
+        frames.abs_diff(SECONDS * 30) <= 2,
+        "{frames} frames of {SECONDS} s"
     );
-    let sounds = audio.units().count() as u32;
+    let audio_units = audio.units().count() as u32;
     let sent = SECONDS * 48_000 / 1024;
     assert!(
-        sounds.abs_diff(sent) <= 4,
-        "{sounds} frames of sound of {sent}"
+        audio_units.abs_diff(sent) <= 4,
+        "{audio_units} audio frames of {sent}"
     );
-    origin.assert_sound().await;
+    origin.assert_healthy().await;
     let said = ffmpeg_plays(&origin.url("/hls/foo.m3u8"));
     assert!(said.is_empty(), "ffmpeg complains: {said}");
     gstreamer_plays(&origin.url("/hls/foo.m3u8"));
 }
 
-/// What ffmpeg warns of while it decodes all of a stream. Times stay as they are: rounded to a frame rate that ffmpeg
-/// guessed from a few pictures, two of them may become one.
+/// What ffmpeg warns of while it decodes all of a stream. Times stay as they are: rounded to a
+/// frame rate that ffmpeg guessed from a few pictures, two of them may become one.
 fn ffmpeg_plays(url: &str) -> String {
     let play = ["-v", "warning", "-i", url, "-map", "0"];
     let nowhere = ["-enc_time_base:v", "-1", "-f", "null", "-"];
@@ -59,14 +59,14 @@ fn ffmpeg_plays(url: &str) -> String {
         .to_owned()
 }
 
-/// GStreamer decodes pictures and sound to the end.
+/// GStreamer decodes video and audio to the end.
 fn gstreamer_plays(url: &str) {
     let uri = format!("uri={url}");
     for player in ["playbin", "playbin3"] {
-        let picture = "video-sink=fakesink name=picture sync=false silent=false";
-        let sound = "audio-sink=fakesink name=sound sync=false silent=false";
-        let said = run("gst-launch-1.0", &["-v", player, &uri, picture, sound]);
-        for sink in ["picture", "sound"] {
+        let video = "video-sink=fakesink name=video-out sync=false silent=false";
+        let audio = "audio-sink=fakesink name=audio-out sync=false silent=false";
+        let said = run("gst-launch-1.0", &["-v", player, &uri, video, audio]);
+        for sink in ["video-out", "audio-out"] {
             let shown = said
                 .lines()
                 .filter(|line| line.contains(sink) && line.contains("chain"))

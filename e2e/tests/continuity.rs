@@ -46,7 +46,7 @@ async fn conforms(origin: &Origin, renditions: &[&str]) -> Vec<Rendition> {
     }
     let found = checker.across();
     assert!(found.is_empty(), "{found:#?}");
-    origin.assert_sound().await;
+    origin.assert_healthy().await;
     fetched
 }
 
@@ -81,7 +81,7 @@ async fn an_encoder_that_comes_back_goes_on_behind_one_discontinuity_on_every_ru
     origin
         .text_when("/hls/foo.m3u8", |text| text.contains("80p/"))
         .await;
-    let epoch = origin.stream("foo").await["run"]["epoch"].clone();
+    let run_id = origin.stream("foo").await["run"]["epoch"].clone();
     first.kill();
     origin
         .stream_when("foo", "waits", |stream| stream["state"] == "waiting")
@@ -119,7 +119,7 @@ async fn an_encoder_that_comes_back_goes_on_behind_one_discontinuity_on_every_ru
         assert_eq!(answer.status, StatusCode::OK, "{url} still answers");
     }
     let streams = origin.stream("foo").await;
-    assert_eq!(streams["run"]["epoch"], epoch, "the same run");
+    assert_eq!(streams["run"]["epoch"], run_id, "the same run");
     assert_eq!(streams["sessions"], 2);
 }
 
@@ -214,7 +214,7 @@ async fn clock_scenario(publish: impl FnOnce(&Clip) -> Vec<Tag>, expected: usize
         assert_eq!(breaks(rendition).len(), expected, "{}", rendition.text);
         assert_eq!(breaks(rendition), breaks(&renditions[0]));
     }
-    let pictures = clip
+    let frames = clip
         .media
         .iter()
         .filter(|tag| tag.kind == TagKind::Video)
@@ -222,8 +222,8 @@ async fn clock_scenario(publish: impl FnOnce(&Clip) -> Vec<Tag>, expected: usize
         * turns;
     let got = renditions[0].units().count();
     // A discontinuity has to start with a keyframe, and the clip has one each second.
-    let lost = pictures - got;
-    assert!(lost < 1 + 25 * expected, "{lost} pictures are lost");
+    let lost = frames - got;
+    assert!(lost < 1 + 25 * expected, "{lost} frames are lost");
     let seconds: f64 = renditions[0]
         .segments
         .iter()
@@ -255,12 +255,12 @@ async fn timestamp_jump_back_is_one_discontinuity() {
 async fn single_wild_timestamps_do_no_harm() {
     let wild = |clip: &Clip| {
         let mut tags: Vec<Tag> = clip.headers_at(0).chain(clip.turns(0, 6)).collect();
-        let pictures: Vec<usize> = (0..tags.len())
+        let video_tags: Vec<usize> = (0..tags.len())
             .filter(|index| {
                 tags[*index].kind == TagKind::Video && tags[*index].timestamp_ms > 3_000
             })
             .collect();
-        for index in pictures.iter().step_by(20) {
+        for index in video_tags.iter().step_by(20) {
             tags[*index].timestamp_ms = 2_146_858_000;
         }
         tags
@@ -371,7 +371,7 @@ async fn numbers_go_on_and_urls_never_return_without_what_a_killed_origin_left()
     );
     origin.text_when("/hls/foo.m3u8", |_| true).await;
     let before = viewer::fetch(&origin, "foo", "source").await;
-    let epoch = origin.stream("foo").await["run"]["epoch"].clone();
+    let run_id = origin.stream("foo").await["run"]["epoch"].clone();
     origin.process.kill();
     drop(origin);
     // A machine that has nothing of it but the count of discontinuities.
@@ -395,7 +395,7 @@ async fn numbers_go_on_and_urls_never_return_without_what_a_killed_origin_left()
     let after = viewer::fetch(&origin, "foo", "source").await;
     assert_ne!(
         origin.stream("foo").await["run"]["epoch"],
-        epoch,
+        run_id,
         "another run"
     );
     // Sent faster than it lasts, the first run's numbers may have got ahead of the clock.

@@ -25,8 +25,8 @@ const AUDIENCE: [(Manner, usize); 2] = [(Manner::Plain, 20), (Manner::LowLatency
 /// One segment: what a viewer may miss at most.
 const SEGMENT: Duration = Duration::from_secs(2);
 
-/// nginx as a delivery network would be set: lifetimes as the edges say, one fetch per object however
-/// many ask, the delivery directives in the key and nothing else of the query.
+/// nginx as a delivery network would be set: lifetimes as the edges say, one fetch per object
+/// however many ask, the delivery directives in the key and nothing else of the query.
 fn network(folder: &Path, edges: [u16; 2]) -> (Process, u16) {
     let port = free_port();
     let (root, [one, other]) = (folder.display(), edges);
@@ -126,8 +126,8 @@ async fn low_latency_through_a_network_and_two_edges() {
     lifetimes(port, playlist).await;
 }
 
-/// Whatever never changes, and every blocked playlist, was asked of the edges once and then came from
-/// the network, for everybody.
+/// Whatever never changes, and every blocked playlist, was asked of the edges once and then came
+/// from the network, for everybody.
 async fn each_object_once(folder: &Path, edges: &[Edge]) {
     let answers = answered(folder);
     let lasting = |url: &&String| url.contains("_HLS_msn") || url.ends_with(".m4s");
@@ -140,7 +140,8 @@ async fn each_object_once(folder: &Path, edges: &[Edge]) {
     }
     let media: BTreeSet<_> = answers.keys().filter(|url| url.ends_with(".m4s")).collect();
     let asked = at_edges(edges, "media", &["miss", "hit", "coalesced"]).await;
-    // The log has those too whose last viewer left in the middle; an edge counts what it has sent to the end.
+    // The log has those too whose last viewer left in the middle; an edge counts what it has sent
+    // to the end.
     let log = access_log(folder);
     let urls = log.lines().filter_map(|line| line.split(' ').nth(2));
     let all: BTreeSet<_> = urls.filter(|url| url.ends_with(".m4s")).collect();

@@ -1,5 +1,5 @@
-//! An audience behind an edge, while the origins die, freeze, fall behind and come back: nobody in it
-//! is ever told anything but the stream.
+//! An audience behind an edge, while the origins die, freeze, fall behind and come back: nobody in
+//! it is ever told anything but the stream.
 
 use std::{path::Path, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Clients that mean no good, in numbers: they are refused or ended, memory stays bounded, and others
-//! notice nothing.
+//! Clients that mean no good, in numbers: they are refused or ended, memory stays bounded, and
+//! others notice nothing.
 
 use std::{
     process::Command,

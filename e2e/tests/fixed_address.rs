@@ -1,5 +1,6 @@
-//! An origin takes over the network interface and the Elastic IP that outlive instances, whatever EC2 says on the way:
-//! the real program, its real calls, a simulated AWS behind a front that can lie.
+//! An origin takes over the network interface and the Elastic IP that outlive instances, whatever
+//! EC2 says on the way: the real program, its real calls, a simulated AWS behind a front that can
+//! lie.
 
 #[path = "../../crates/store/tests/support/mod.rs"]
 mod moto;

@@ -172,7 +172,7 @@ async fn two_hundred_bad_peers_cost_nobody_but_themselves() {
     reasons.sort_unstable();
     reasons.dedup();
     assert_eq!(reasons.len(), Way::ALL.len(), "{reasons:#?}");
-    origin.assert_sound().await;
+    origin.assert_healthy().await;
     let video = viewer::fetch(&origin, "foo", "source").await;
     viewer::assert_tiles("video", &video);
     assert!(

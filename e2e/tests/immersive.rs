@@ -1,5 +1,5 @@
-//! How the picture lies on the sphere, from config to every reader; and where people look in it, from the player to the
-//! operator's page.
+//! How the picture lies on the sphere, from config to every reader; and where people look in it,
+//! from the player to the operator's page.
 
 use std::{
     fs,
@@ -128,7 +128,7 @@ async fn what_config_says_of_the_sphere_reaches_every_reader() {
         );
         assert_eq!(sphere["yaw"], 30, "{rendition}: {found:?}");
     }
-    origin.assert_sound().await;
+    origin.assert_healthy().await;
 }
 
 /// An equirectangular source with an equi-angular rung, and a camera that does not stitch with an
@@ -185,7 +185,7 @@ async fn a_rung_may_lie_on_the_sphere_in_another_way() {
         "equirectangular",
         "{found:?}"
     );
-    origin.assert_sound().await;
+    origin.assert_healthy().await;
 }
 
 /// Neither RTMP nor OBS has a field for it, but an encoder may say it in its metadata, and an
@@ -251,7 +251,7 @@ async fn an_encoder_and_an_operator_may_say_how_the_picture_lies() {
         (&sphere["projection"], &sphere["yaw"]),
         (&"equirectangular".into(), &(-45).into())
     );
-    origin.assert_sound().await;
+    origin.assert_healthy().await;
 }
 
 #[tokio::test]

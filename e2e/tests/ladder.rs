@@ -73,11 +73,11 @@ async fn check(source: Ffmpeg, frame_rate: f64) {
         );
         tells_the_rate(name, variant, &rung, &audio);
         let init = &rung.inits.values().next().expect("an init segment").1;
-        let sound = &audio.inits.values().next().expect("an init segment").1;
+        let audio_init = &audio.inits.values().next().expect("an init segment").1;
         let codecs = format!(
             "{},{}",
             init.tracks[0].track.rfc6381(),
-            sound.tracks[0].track.rfc6381()
+            audio_init.tracks[0].track.rfc6381()
         );
         assert_eq!(variant.codecs.as_deref(), Some(codecs.as_str()), "{name}");
         let file = folder.path().join(format!("{name}.mp4"));
@@ -96,12 +96,12 @@ async fn check(source: Ffmpeg, frame_rate: f64) {
         );
         assert_eq!(said.trim(), "", "{name} decodes without a warning");
     }
-    origin.assert_sound().await;
+    origin.assert_healthy().await;
     let numbers = |r: &Rendition| r.segments.iter().map(|s| s.msn).collect::<Vec<_>>();
     assert_eq!(
         numbers(&audio),
         numbers(&reference),
-        "sound has the same numbers"
+        "audio has the same numbers"
     );
 }
 
@@ -145,7 +145,7 @@ fn cuts_alike(name: &str, rung: &Rendition, reference: &Rendition) {
 /// BANDWIDTH is no less than what was sent and not twice as much.
 fn tells_the_rate(name: &str, variant: &VariantStream, rung: &Rendition, audio: &Rendition) {
     let peak = |r: &Rendition| {
-        // The last one may be a fraction; a rate over a few pictures is no peak (bis 4.4.6.2).
+        // The last one may be a fraction; a rate over a few frames is no peak (bis 4.4.6.2).
         let whole = r.segments.iter().filter(|segment| segment.seconds >= 1.0);
         whole
             .map(|segment| segment.bytes.len() as f64 * 8.0 / segment.seconds)

@@ -142,7 +142,7 @@ async fn deltas_leave_out_what_a_player_has() {
     );
     assert!(delta.contains("#EXT-X-VERSION:9"));
     assert_eq!(stage.playlist("?_HLS_skip=v2").await.text(), delta);
-    stage.origin.assert_sound().await;
+    stage.origin.assert_healthy().await;
     stage.publisher.leave().await;
 }
 
@@ -187,7 +187,7 @@ async fn directives_that_cannot_be_followed_are_400_and_patience_ends_at_503() {
         late.text()
     );
     assert_eq!(late.header("retry-after"), "1");
-    stage.origin.assert_sound().await;
+    stage.origin.assert_healthy().await;
     stage.publisher.leave().await;
 }
 
@@ -227,7 +227,7 @@ async fn a_thousand_waiting_players_are_all_answered_by_the_next_part() {
         text.lines().any(|line| line == "origin_blocked_requests 0"),
         "nobody waits"
     );
-    stage.origin.assert_sound().await;
+    stage.origin.assert_healthy().await;
     stage.publisher.leave().await;
 }
 
@@ -354,6 +354,6 @@ async fn headers_ranges_and_tags() {
         ask("POST", SOURCE, &[]).await.status,
         StatusCode::METHOD_NOT_ALLOWED
     );
-    stage.origin.assert_sound().await;
+    stage.origin.assert_healthy().await;
     stage.publisher.leave().await;
 }

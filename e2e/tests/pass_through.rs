@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 
 use e2e::{Origin, Process, run, viewer};
 use flv::{Demuxer, Event, file::Reader};
-use media::{Arrival, Kind};
+use media::{IngestUnit, MediaKind};
 
 /// A published file: what ffmpeg makes of it, and what must hold.
 struct Shape {
@@ -148,19 +148,19 @@ fn make(folder: &Path, shape: &Shape) -> String {
 }
 
 /// What a file holds, in order, by track.
-fn published(path: &str, kind: Kind) -> Vec<Arrival> {
+fn published(path: &str, kind: MediaKind) -> Vec<IngestUnit> {
     let mut reader = Reader::new();
     reader.push(&std::fs::read(path).expect("the file was made"));
     let mut demuxer = Demuxer::new();
-    let mut arrivals = Vec::new();
-    while let Some(tag) = reader.next_tag().expect("ffmpeg writes sound FLV") {
-        if let Some(Event::AccessUnit(arrival)) = demuxer.push(tag).expect("sound tags")
-            && arrival.kind == kind
+    let mut units = Vec::new();
+    while let Some(tag) = reader.next_tag().expect("ffmpeg writes valid FLV") {
+        if let Some(Event::AccessUnit(unit)) = demuxer.push(tag).expect("valid tags")
+            && unit.kind == kind
         {
-            arrivals.push(arrival);
+            units.push(unit);
         }
     }
-    arrivals
+    units
 }
 
 async fn check(shape: &Shape) {
@@ -175,8 +175,8 @@ async fn check(shape: &Shape) {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error"]);
     if shape.size != SMALL {
-        // Faster than it plays, ffmpeg ends with megabytes unsent: when it closes before it has read our last
-        // acknowledgement, its system resets the connection and throws them away.
+        // Faster than it plays, ffmpeg ends with megabytes unsent: when it closes before it has
+        // read our last acknowledgement, its system resets the connection and throws them away.
         command.arg("-re");
     }
     command.args(["-i", &path, "-c", "copy", "-f", "flv", &url]);
@@ -191,7 +191,7 @@ async fn check(shape: &Shape) {
 
     let video = viewer::fetch(&origin, "foo", "source").await;
     viewer::assert_tiles("video", &video);
-    let sent = published(&path, Kind::Video);
+    let sent = published(&path, MediaKind::Video);
     let got: Vec<_> = video.units().collect();
     assert_eq!(got.len(), sent.len(), "every access unit arrives");
     for (sent, got) in sent.iter().zip(&got) {
@@ -245,21 +245,21 @@ async fn check_audio(
     origin: &Origin,
     path: &str,
     video: &viewer::Rendition,
-    sent_video: &[Arrival],
+    sent_video: &[IngestUnit],
 ) {
     let audio = viewer::fetch(origin, "foo", "audio").await;
     viewer::assert_tiles("audio", &audio);
-    let sent = published(path, Kind::Audio);
+    let sent = published(path, MediaKind::Audio);
     let got: Vec<_> = audio.units().collect();
-    // Sound before the first picture is not presented.
-    let first = got.first().expect("there is sound");
+    // Audio before the first keyframe is not presented.
+    let first = got.first().expect("there is audio");
     let skipped = sent
         .iter()
         .position(|s| s.payload == first.payload)
-        .expect("sound as sent");
+        .expect("audio as sent");
     assert!(
         skipped <= 4,
-        "{skipped} frames of sound were dropped at the start"
+        "{skipped} audio frames were dropped at the start"
     );
     assert_eq!(got.len(), sent.len() - skipped);
     let rate = f64::from(
@@ -271,7 +271,7 @@ async fn check_audio(
     let sent_offset = f64::from(sent[skipped].timestamp_ms)
         - f64::from(sent_video[0].timestamp_ms)
         - f64::from(sent_video[0].composition_ms);
-    let video_start = video.units().next().expect("pictures").pts as f64 / 360.0;
+    let video_start = video.units().next().expect("video").pts as f64 / 360.0;
     let got_offset = first.dts as f64 / rate * 1000.0 - video_start;
     assert!(
         (got_offset - sent_offset).abs() <= 10.0,

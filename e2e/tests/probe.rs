@@ -73,5 +73,5 @@ async fn nothing_to_report_on_reconnect_jump_and_another_size() {
     second.leave().await;
     clean(blocking).await;
     clean(plain).await;
-    origin.assert_sound().await;
+    origin.assert_healthy().await;
 }

@@ -9,7 +9,7 @@ use e2e::{PATIENCE, clip::Clip, publisher::Publisher, until};
 use serde_json::Value;
 use vod_common::*;
 
-/// Pictures per second of every clip.
+/// Frames per second of every clip.
 const RATE: usize = 25;
 
 /// What stands beside each recording in the ingest store, by its recording's name.
@@ -238,7 +238,7 @@ async fn an_origin_that_has_to_go_stores_what_it_recorded() {
     // Without another start: the publisher is still there, the recording is closed and stored.
     let asset = site.assets_when(1, PATIENCE).await.remove(0);
     let path = asset["url"].as_str().expect("a URL");
-    let pictures = assert_aligned(&read(&site, path).await);
-    assert!(pictures >= 4 * RATE, "{pictures} pictures of {}", 6 * RATE);
+    let frames = assert_aligned(&read(&site, path).await);
+    assert!(frames >= 4 * RATE, "{frames} frames of {}", 6 * RATE);
     assert_decodes(&site.url(path));
 }

@@ -21,7 +21,7 @@ use vod_common::*;
 /// How long S3 answers 503.
 const OUTAGE: Duration = Duration::from_secs(30);
 
-/// Pictures per second of the clip.
+/// Frames per second of the clip.
 const RATE: usize = 25;
 
 /// S3 behind a front that answers 503 to everything while told to.
@@ -166,10 +166,10 @@ async fn nothing_is_lost_when_the_store_fails_and_a_worker_dies() {
     );
     for asset in &assets {
         let path = asset["url"].as_str().expect("a URL");
-        let pictures = if asset["stream"] == "stage" { 8 } else { 6 } * RATE;
+        let frames = if asset["stream"] == "stage" { 8 } else { 6 } * RATE;
         assert_eq!(
             assert_aligned(&read(&site, path).await),
-            pictures,
+            frames,
             "{asset}"
         );
         assert_decodes(&site.url(path));

@@ -1,5 +1,5 @@
-//! A recording of everything in one process, in two players that share no code: our page with hls.js,
-//! and Shaka Player.
+//! A recording of everything in one process, in two players that share no code: our page with
+//! hls.js, and Shaka Player.
 
 mod vod_common;
 

@@ -8,25 +8,25 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use http::Method;
 use serde_json::json;
-use service::admin::{self, Call, Plane, Reply, Routes};
+use service::admin::{self, AdminRequest, AdminState, AdminResponse, Routes};
 use service::http::{Limits, Server, serve_over};
 use service::interruption::{Source, Trigger};
 use service::metrics::Registry;
 use service::readiness::{Readiness, WEIGHT_FULL};
-use service::{Clock, drain, notify};
+use service::{Clock, notify};
 use store::Store;
 use tokio::net::TcpListener;
 
 use crate::access_log::AccessLog;
 use crate::audience::Audience;
-use crate::cache::{Disk, Memory};
+use crate::cache::{DiskCache, MemoryCache};
 use crate::cmcd::Sessions;
 use crate::config::Config;
-use crate::flight::fetch::Fetcher;
-use crate::flight::filling::Budget;
-use crate::flight::{Bounds, Flights};
-use crate::front::{Front, Public};
-use crate::leave;
+use crate::single_flight::fetch::Fetcher;
+use crate::single_flight::partial_body::Budget;
+use crate::single_flight::{Bounds, Fetches};
+use crate::handler::{RequestHandler, Public};
+use crate::drain;
 use crate::metrics::Metrics;
 use crate::page::Page;
 use crate::upstream::Origins;
@@ -34,7 +34,7 @@ use crate::vod::Vod;
 use crate::zero_copy::{Slabs, ZeroCopy};
 
 /// How often sizes are looked at and room is made for what slow viewers hold.
-const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(500);
+const GAUGES_EVERY: Duration = Duration::from_millis(500);
 
 /// Where an edge listens, with the ports the system chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct App {
     admin: admin::Bound,
     tls: Option<Arc<rustls::ServerConfig>>,
     registry: Registry,
-    front: Arc<Front>,
+    handler: Arc<RequestHandler>,
     addresses: Addresses,
 }
 
@@ -79,7 +79,7 @@ impl App {
             .map(service::http::TlsConfig::build)
             .transpose()?;
         let registry = Registry::new();
-        let front = front(&config, egress, &registry, &clock)?;
+        let handler = build_handler(&config, egress, &registry, &clock)?;
         let addresses = Addresses {
             http: listener.local_addr()?,
             admin: admin.address(),
@@ -91,7 +91,7 @@ impl App {
             admin,
             tls,
             registry,
-            front,
+            handler,
             addresses,
         })
     }
@@ -116,18 +116,18 @@ impl App {
             admin,
             tls,
             registry,
-            front,
+            handler,
             addresses,
         } = self;
-        let readiness = front.readiness.clone();
-        let plane = Plane {
+        let readiness = handler.readiness.clone();
+        let state = AdminState {
             registry: registry.clone(),
             readiness: readiness.clone(),
             drain: trigger,
-            routes: routes(&front),
+            routes: routes(&handler),
         };
-        let _admin = admin.start(plane)?;
-        let (signal, watch) = drain::channel();
+        let _admin = admin.start(state)?;
+        let (signal, watch) = service::drain::channel();
         let limits = Limits {
             connections_max: config.connections,
             idle_timeout: config.keep_alive.get(),
@@ -140,17 +140,17 @@ impl App {
             metrics,
             clock: clock.clone(),
         };
-        let slabs = Arc::clone(&front.fetcher.slabs);
+        let slabs = Arc::clone(&handler.fetcher.slabs);
         let wrap = move |stream| ZeroCopy::new(stream, Arc::clone(&slabs));
         let serving = tokio::spawn(serve_over(
             listener,
             server,
             wrap,
-            Public(Arc::clone(&front)),
+            Public(Arc::clone(&handler)),
             watch,
         ));
-        let keeping = tokio::spawn(keep_house(Arc::clone(&front)));
-        let origins = Arc::clone(&front.fetcher.origins);
+        let keeping = tokio::spawn(update_gauges(Arc::clone(&handler)));
+        let origins = Arc::clone(&handler.fetcher.origins);
         let probing = tokio::spawn(async move { origins.probe().await });
         let fleet = fleet(&config, &clock).await?;
         tracing::info!(http = %addresses.http, admin = %addresses.admin, "edge serves");
@@ -162,8 +162,8 @@ impl App {
                 readiness.set_weight(WEIGHT_FULL / 2);
             })
             .await;
-        leave::leave(
-            &front,
+        drain::drain(
+            &handler,
             &signal,
             &fleet,
             &config.drain,
@@ -180,12 +180,12 @@ impl App {
     }
 }
 
-fn front(
+fn build_handler(
     config: &Config,
     egress: Option<Arc<dyn Store>>,
     registry: &Registry,
     clock: &Clock,
-) -> Result<Arc<Front>> {
+) -> Result<Arc<RequestHandler>> {
     let metrics = Metrics::new(registry);
     let served_by = config.served_by();
     let memory = config.cache_memory.get();
@@ -197,7 +197,7 @@ fn front(
     );
     let disk = match &config.cache_disk {
         Some(folder) => Some(
-            Disk::open(folder, config.cache_disk_size.get()).with_context(|| {
+            DiskCache::open(folder, config.cache_disk_size.get()).with_context(|| {
                 format!(
                     "cannot use cache_disk = {}; make it writable",
                     folder.display()
@@ -225,7 +225,7 @@ fn front(
         origins: Arc::new(origins),
         vod: Vod::new(egress),
         // A quarter is for what is arriving, so that both together keep the bound.
-        memory: Arc::new(Memory::new(memory - memory / 4)),
+        memory: Arc::new(MemoryCache::new(memory - memory / 4)),
         disk,
         slabs: Slabs::new(),
         budget: Budget::new(memory / 4),
@@ -238,9 +238,9 @@ fn front(
         per_key: config.waiters_per_key,
         total: config.waiters,
     };
-    Ok(Arc::new(Front {
+    Ok(Arc::new(RequestHandler {
         fetcher,
-        flights: Flights::new(bounds),
+        fetches: Fetches::new(bounds),
         page,
         sessions: Sessions::default(),
         audience: Audience::default(),
@@ -250,14 +250,14 @@ fn front(
         access_log,
         public_readyz: config.public_readyz,
         trusted_proxies: config.trusted_proxies.clone(),
-        addresses: Front::limits(config.requests_per_address),
+        addresses: RequestHandler::limits(config.requests_per_address),
         requests: AtomicU64::new(0),
     }))
 }
 
 #[cfg(not(feature = "aws"))]
-async fn fleet(_: &Config, _: &Clock) -> Result<leave::Alone> {
-    Ok(leave::Alone)
+async fn fleet(_: &Config, _: &Clock) -> Result<drain::Standalone> {
+    Ok(drain::Standalone)
 }
 
 #[cfg(feature = "aws")]
@@ -276,11 +276,11 @@ async fn fleet(config: &Config, clock: &Clock) -> Result<service::interruption::
 }
 
 /// Keeps gauges and room up to date.
-async fn keep_house(front: Arc<Front>) {
+async fn update_gauges(handler: Arc<RequestHandler>) {
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     loop {
-        front.clock.sleep(HOUSEKEEPING_EVERY).await;
-        let (metrics, fetcher) = (&front.metrics, &front.fetcher);
+        handler.clock.sleep(GAUGES_EVERY).await;
+        let (metrics, fetcher) = (&handler.metrics, &handler.fetcher);
         let cached = fetcher.memory.weight();
         let pinned = fetcher.slabs.resident().saturating_sub(cached);
         fetcher.memory.make_room_for(pinned);
@@ -292,32 +292,32 @@ async fn keep_house(front: Arc<Front>) {
         metrics.filling_bytes.set(number(fetcher.budget.used()));
         metrics
             .disk_bytes
-            .set(number(fetcher.disk.as_ref().map_or(0, Disk::weight)));
-        metrics.waiting.set(number(front.flights.waiting() as u64));
+            .set(number(fetcher.disk.as_ref().map_or(0, DiskCache::weight)));
+        metrics.waiting.set(number(handler.fetches.waiting() as u64));
         metrics
             .fetching
-            .set(number(front.flights.under_way() as u64));
+            .set(number(handler.fetches.under_way() as u64));
         metrics
             .viewers
-            .set(number(front.sessions.count(front.clock.now()) as u64));
+            .set(number(handler.sessions.count(handler.clock.now()) as u64));
     }
 }
 
-fn routes(front: &Arc<Front>) -> Routes {
-    let (state, cleared) = (Arc::clone(front), Arc::clone(front));
+fn routes(handler: &Arc<RequestHandler>) -> Routes {
+    let (state, cleared) = (Arc::clone(handler), Arc::clone(handler));
     Routes::new()
-        .add(Method::GET, "/api/edge", move |_: Call| {
+        .add(Method::GET, "/api/edge", move |_: AdminRequest| {
             let report = report(&state);
-            async move { Reply::json(&report) }
+            async move { AdminResponse::json(&report) }
         })
-        .add(Method::DELETE, "/api/cache", move |_: Call| {
+        .add(Method::DELETE, "/api/cache", move |_: AdminRequest| {
             cleared.fetcher.memory.clear();
-            async { Reply::json(&json!({ "cache": "empty" })) }
+            async { AdminResponse::json(&json!({ "cache": "empty" })) }
         })
 }
 
-fn report(front: &Front) -> serde_json::Value {
-    let fetcher = &front.fetcher;
+fn report(handler: &RequestHandler) -> serde_json::Value {
+    let fetcher = &handler.fetcher;
     let origins: Vec<_> = fetcher
         .origins
         .report()
@@ -327,10 +327,10 @@ fn report(front: &Front) -> serde_json::Value {
     json!({
         "origins": origins,
         "cache": { "bytes": fetcher.memory.weight(), "objects": fetcher.memory.count() },
-        "viewers": front.sessions.count(front.clock.now()),
-        "streams": front.audience.report(front.clock.now()),
-        "waiting": front.flights.waiting(),
-        "fetches": front.flights.under_way(),
-        "readiness": front.readiness.report(),
+        "viewers": handler.sessions.count(handler.clock.now()),
+        "streams": handler.audience.report(handler.clock.now()),
+        "waiting": handler.fetches.waiting(),
+        "fetches": handler.fetches.under_way(),
+        "readiness": handler.readiness.report(),
     })
 }

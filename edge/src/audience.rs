@@ -81,7 +81,7 @@ struct Viewer {
 }
 
 #[derive(Debug, Default)]
-struct Crowd {
+struct StreamViewers {
     viewers: HashMap<u64, Viewer>,
     views: [[f64; COLUMNS]; ROWS],
     faded: Duration,
@@ -91,7 +91,7 @@ struct Crowd {
 #[derive(Debug, Default)]
 pub struct Audience {
     hasher: RandomState,
-    crowds: Mutex<HashMap<Box<str>, Crowd>>,
+    streams: Mutex<HashMap<Box<str>, StreamViewers>>,
 }
 
 impl Audience {
@@ -101,18 +101,18 @@ impl Audience {
             return;
         };
         let viewer = self.hasher.hash_one(session);
-        let mut crowds = self.crowds();
-        let is_known = crowds
+        let mut streams = self.streams();
+        let is_known = streams
             .get(stream)
-            .is_some_and(|crowd| crowd.viewers.contains_key(&viewer));
-        if !is_known && is_full(&crowds, stream) {
+            .is_some_and(|entry| entry.viewers.contains_key(&viewer));
+        if !is_known && is_full(&streams, stream) {
             return;
         }
-        let crowd = match crowds.get_mut(stream) {
-            Some(crowd) => crowd,
-            None => crowds.entry(stream.into()).or_default(),
+        let entry = match streams.get_mut(stream) {
+            Some(entry) => entry,
+            None => streams.entry(stream.into()).or_default(),
         };
-        if let Some(view) = crowd.look(viewer, report.view, now) {
+        if let Some(view) = entry.look(viewer, report.view, now) {
             let degrees = [view.yaw().to_string(), view.pitch().to_string()];
             let labels = degrees.each_ref().map(String::as_str);
             metrics.views.with_label_values(&labels).inc();
@@ -121,33 +121,33 @@ impl Audience {
 
     /// Each stream's `viewers` and `views`; forgets those that have gone.
     pub fn report(&self, now: Duration) -> Value {
-        let mut crowds = self.crowds();
-        crowds.retain(|_, crowd| {
-            crowd.fade(now);
+        let mut streams = self.streams();
+        streams.retain(|_, entry| {
+            entry.fade(now);
             let seen = |viewer: &mut Viewer| now.saturating_sub(viewer.seen) < GONE_AFTER;
-            crowd.viewers.retain(|_, viewer| seen(viewer));
-            !crowd.viewers.is_empty()
+            entry.viewers.retain(|_, viewer| seen(viewer));
+            !entry.viewers.is_empty()
         });
         let rounded = |cell: &f64| (cell * 1e3).round() / 1e3;
-        crowds
+        streams
             .iter()
-            .map(|(stream, crowd)| {
-                let views = crowd
+            .map(|(stream, entry)| {
+                let views = entry
                     .views
                     .each_ref()
                     .map(|row| row.each_ref().map(rounded));
-                let told = json!({ "viewers": crowd.viewers.len(), "views": views });
+                let told = json!({ "viewers": entry.viewers.len(), "views": views });
                 (stream.to_string(), told)
             })
             .collect()
     }
 
-    fn crowds(&self) -> MutexGuard<'_, HashMap<Box<str>, Crowd>> {
-        self.crowds.lock().unwrap_or_else(PoisonError::into_inner)
+    fn streams(&self) -> MutexGuard<'_, HashMap<Box<str>, StreamViewers>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Crowd {
+impl StreamViewers {
     /// The view that counts, if one does.
     fn look(&mut self, viewer: u64, view: Option<View>, now: Duration) -> Option<View> {
         let counted = self.viewers.get(&viewer).and_then(|viewer| viewer.counted);
@@ -176,9 +176,9 @@ impl Crowd {
     }
 }
 
-fn is_full(crowds: &HashMap<Box<str>, Crowd>, stream: &str) -> bool {
-    let viewers: usize = crowds.values().map(|crowd| crowd.viewers.len()).sum();
-    viewers >= VIEWERS_MAX || (crowds.len() >= STREAMS_MAX && !crowds.contains_key(stream))
+fn is_full(streams: &HashMap<Box<str>, StreamViewers>, stream: &str) -> bool {
+    let viewers: usize = streams.values().map(|entry| entry.viewers.len()).sum();
+    viewers >= VIEWERS_MAX || (streams.len() >= STREAMS_MAX && !streams.contains_key(stream))
 }
 
 /// The stream a path belongs to: `/hls/<stream>.m3u8` and everything below `/hls/<stream>/`.

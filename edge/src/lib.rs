@@ -2,9 +2,9 @@
 //! leaves its fleet without cutting anybody off.
 //!
 //! ```text
-//! viewer -> front -> target (key) -> cache::decide --[ hit ]-----------------------> answer
-//!                                         \--[ miss ]-> flight (one per key) --------^
-//!                                                         \-> upstream: origin, next origin, store
+//! viewer → handler → request (key) → cache::decide ──[ hit ]───────────────────────► answer
+//!                                          └──[ miss ]─► single_flight (one per key) ──┘
+//!                                                          └─► upstream: origin, next origin, store
 //! ```
 //!
 //! It caches bytes and headers and reads playlists only as far as it must to tell how old they are; it
@@ -18,13 +18,13 @@ mod audience;
 pub mod cache;
 pub mod cmcd;
 pub mod config;
-mod flight;
-mod front;
-mod leave;
+mod drain;
+mod handler;
 pub mod metrics;
 mod page;
 pub mod playlist;
-pub mod target;
+pub mod request;
+mod single_flight;
 pub mod upstream;
 mod vod;
 mod zero_copy;

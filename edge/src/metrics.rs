@@ -5,7 +5,7 @@ use service::metrics::{
     Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, LATENCY_SECONDS, Registry,
 };
 
-use crate::target::Kind;
+use crate::request::Kind;
 
 /// How a request was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,7 +20,7 @@ pub struct Position {
 
 /// What a media playlist says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct PlaylistSummary {
     /// `EXT-X-MEDIA-SEQUENCE`.
     pub first_msn: u64,
     /// How far it reaches.
@@ -36,7 +36,7 @@ pub struct Facts {
 }
 
 /// Reads `text`; none when it is no media playlist.
-pub fn scan(text: &[u8]) -> Option<Facts> {
+pub fn scan(text: &[u8]) -> Option<PlaylistSummary> {
     let mut lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
     if lines.next() != Some(b"#EXTM3U") {
         return None;
@@ -78,7 +78,7 @@ pub fn scan(text: &[u8]) -> Option<Facts> {
         next_msn: first.saturating_add(count),
         parts,
     };
-    Some(Facts {
+    Some(PlaylistSummary {
         first_msn: first,
         position,
         target: target?,
@@ -113,18 +113,18 @@ mod tests {
 
     #[test]
     fn a_live_playlist_reaches_to_its_last_part() {
-        let facts = scan(LIVE.as_bytes()).unwrap();
+        let summary = scan(LIVE.as_bytes()).unwrap();
         assert_eq!(
-            facts.position,
+            summary.position,
             Position {
                 next_msn: 268,
                 parts: 2
             }
         );
-        assert_eq!(facts.first_msn, 266);
-        assert_eq!(facts.target, Duration::from_secs(4));
-        assert_eq!(facts.part_target, Some(Duration::from_secs(1)));
-        assert!(!facts.ended);
+        assert_eq!(summary.first_msn, 266);
+        assert_eq!(summary.target, Duration::from_secs(4));
+        assert_eq!(summary.part_target, Some(Duration::from_secs(1)));
+        assert!(!summary.ended);
         let (_, parsed) = m3u8_rs::parse_media_playlist(LIVE.as_bytes()).unwrap();
         assert_eq!(parsed.media_sequence + parsed.segments.len() as u64, 268);
     }

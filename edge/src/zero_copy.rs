@@ -77,7 +77,7 @@ impl Slabs {
         match self.try_store(pieces, total) {
             Ok(bytes) => Some(bytes),
             Err(error) => {
-                static FAILED: service::log::Hot = service::log::Hot::new();
+                static FAILED: service::log::RateLimited = service::log::RateLimited::new();
                 if let Some(count) = FAILED.note(service::Clock::real().now()) {
                     tracing::warn!(%error, count, "cannot keep a body in a memfd; using the heap");
                 }

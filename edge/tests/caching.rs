@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{Edge, Origin, PLAYLIST, SEGMENT, config, live, media, playlist, respond};
-use store::{Label, Memory, Store};
+use store::{ObjectMetadata, MemoryStore, Store};
 
 #[tokio::test]
 async fn hits_say_their_age_and_who_answers() {
@@ -166,24 +166,24 @@ async fn answers_that_must_not_be_kept_are_not() {
 #[tokio::test]
 async fn recordings_come_from_the_egress_store() {
     let origin = Origin::start(|_, _| async { respond(404, "max-age=1", "") });
-    let store = Memory::new();
-    let label = Label::default();
+    let store = MemoryStore::new();
+    let metadata = ObjectMetadata::default();
     let text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n1.m4s\n#EXT-X-ENDLIST\n";
     store
-        .put("vod/x/index.m3u8", text.into(), label)
+        .put("vod/x/index.m3u8", text.into(), metadata)
         .await
         .unwrap();
     let long = text.repeat(1000);
     store
-        .put("vod/x/long.m3u8", long.into(), label)
+        .put("vod/x/long.m3u8", long.into(), metadata)
         .await
         .unwrap();
     store
-        .put("vod/x/1.m4s", vec![5; 300_000].into(), label)
+        .put("vod/x/1.m4s", vec![5; 300_000].into(), metadata)
         .await
         .unwrap();
     store
-        .put("vod/index.json", "[]".into(), label)
+        .put("vod/index.json", "[]".into(), metadata)
         .await
         .unwrap();
     let clock = service::Clock::real();
@@ -275,14 +275,14 @@ async fn any_stream_is_served_from_the_first_request_on() {
 
 #[tokio::test]
 async fn a_new_run_of_the_origin_is_never_answered_with_old_bytes() {
-    let script = |epoch: &'static str| {
+    let script = |run_id: &'static str| {
         move |key: String, _| async move {
             match key {
                 key if key.ends_with("m3u8") => {
-                    let listed = format!("\n{epoch}");
+                    let listed = format!("\n{run_id}");
                     respond(200, "max-age=1", playlist(7).replace("\n7.m4s", &listed))
                 }
-                key if key.ends_with(epoch) => media(epoch),
+                key if key.ends_with(run_id) => media(run_id),
                 _ => respond(404, "max-age=1", "not of this run"),
             }
         }

@@ -23,9 +23,9 @@ fn tag<'a>(data: &mut &'a [u8]) -> Option<Tag> {
 fuzz_target!(|data: &[u8]| {
     let (mut demuxer, mut rest) = (Demuxer::new(), data);
     while let Some(tag) = tag(&mut rest) {
-        if let Ok(Some(Event::AccessUnit(arrival))) = demuxer.push(tag) {
-            let again = demuxer.push(mux::arrival(&arrival));
-            assert_eq!(again, Ok(Some(Event::AccessUnit(arrival))));
+        if let Ok(Some(Event::AccessUnit(unit))) = demuxer.push(tag) {
+            let again = demuxer.push(mux::ingest_unit(&unit));
+            assert_eq!(again, Ok(Some(Event::AccessUnit(unit))));
         }
     }
     let mut reader = file::Reader::new();

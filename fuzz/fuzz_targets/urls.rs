@@ -13,11 +13,11 @@ use rtmp::url::PublishUrl;
 #[path = "../../origin/src/route.rs"]
 mod route;
 #[allow(dead_code)]
-#[path = "../../edge/src/target.rs"]
-mod target;
+#[path = "../../edge/src/request.rs"]
+mod request;
 
 use route::Route;
-use target::Kind;
+use request::Kind;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else {
@@ -27,25 +27,25 @@ fuzz_target!(|data: &[u8]| {
         Some((path, query)) => (path, Some(query)),
         None => (text, None),
     };
-    let target = target::parse(path, query);
+    let request = request::parse(path, query);
     if let Some(route) = route::route(path) {
         let kind = match route {
-            Route::Index | Route::Info { .. } => Kind::Facts,
+            Route::Index | Route::Info { .. } => Kind::Info,
             Route::Multivariant { .. } => Kind::Multivariant,
             Route::Playlist { .. } => Kind::Playlist,
             Route::Media { .. } => Kind::Media,
         };
-        let passed = target::parse(path, None).expect("an edge lets through what an origin serves");
+        let passed = request::parse(path, None).expect("an edge lets through what an origin serves");
         assert_eq!(passed.kind, kind);
     }
-    if let Ok(target) = target {
-        assert_eq!(target.path(), path);
-        let (path, query) = match target.key.split_once('?') {
+    if let Ok(request) = request {
+        assert_eq!(request.path(), path);
+        let (path, query) = match request.key.split_once('?') {
             Some((path, query)) => (path, Some(query)),
-            None => (&*target.key, None),
+            None => (&*request.key, None),
         };
-        let again = target::parse(path, query).expect("a key is a URL");
-        assert_eq!(again, target, "a key is its own key");
+        let again = request::parse(path, query).expect("a key is a URL");
+        assert_eq!(again, request, "a key is its own key");
         if let Some(query) = query {
             Directives::parse(query).expect("an edge asks for what an origin can read");
         }

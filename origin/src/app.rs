@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use service::{
     Clock,
-    admin::{self, Call, Plane, Reply, Routes},
+    admin::{self, AdminRequest, AdminState, AdminResponse, Routes},
     drain,
     http::{Limits, Server, serve},
     interruption::{Cause, Source, Trigger},
@@ -22,15 +22,15 @@ use crate::{
     config::{Config, ImmersiveConfig},
     http::Http,
     ingest::Ingest,
-    memory::Memory,
+    discontinuity_store::DiscontinuityStore,
     metrics::Metrics,
     operator::{self, Operator},
     recorder::Recorder,
     registry::{Registry, TICK},
-    selfcheck::SelfCheck,
-    shelf::Shelf,
-    stream::{Environment, Office, Stream},
-    twin,
+    conformance::ConformanceChecks,
+    segment_store::SegmentStore,
+    stream::{Environment, PeerConfig, Stream},
+    pairing,
 };
 
 /// After the publishers have been sent away, answers in flight get this long; blocked requests end by themselves.
@@ -65,7 +65,7 @@ pub struct App {
     metrics: Metrics,
     recorder: Option<Recorder>,
     registry: Arc<Registry>,
-    shelf: Shelf,
+    segment_store: SegmentStore,
     addresses: Addresses,
 }
 
@@ -91,21 +91,21 @@ impl App {
         };
         let metrics_registry = MetricsRegistry::new();
         let metrics = Metrics::new(&metrics_registry);
-        let memory = Memory::open(&config.state).with_context(|| {
+        let discontinuities = DiscontinuityStore::open(&config.state).with_context(|| {
             let folder = config.state.display();
             format!("cannot use {folder}; give this process the folder or set origin.state")
         })?;
         let environment = Environment {
-            memory,
+            discontinuities,
             clock: clock.clone(),
             metrics: metrics.clone(),
             recorder: recorder.clone(),
-            twin: office(&config),
+            pairing: peer_config(&config),
             published: Arc::default(),
         };
         let config = Arc::new(config);
         let registry = Arc::new(Registry::new(Arc::clone(&config), environment));
-        let shelf = shelve(&config, &registry, &clock, &metrics)?;
+        let segment_store = open_segment_store(&config, &registry, &clock, &metrics)?;
         Ok(Self {
             config,
             clock,
@@ -117,7 +117,7 @@ impl App {
             metrics,
             recorder,
             registry,
-            shelf,
+            segment_store,
             addresses,
         })
     }
@@ -140,17 +140,17 @@ impl App {
         }
         let (signal, watch) = drain::channel();
         let readiness = Readiness::new();
-        let conformance = SelfCheck::new(self.metrics.clone(), self.clock.clone());
+        let conformance = ConformanceChecks::new(self.metrics.clone(), self.clock.clone());
         let operator = self.operator(&conformance, &readiness);
-        let plane = Plane {
+        let state = AdminState {
             registry: self.metrics_registry.clone(),
             readiness: readiness.clone(),
             drain: trigger,
             routes: routes(&self.registry, self.recorder.clone(), &operator),
         };
         self.warn_when_open();
-        let (link, twin) = self.pair();
-        let _admin = self.admin.start(plane)?;
+        let (link, pairing) = self.pair();
+        let _admin = self.admin.start(state)?;
         let ingest = Ingest {
             registry: Arc::clone(&self.registry),
             publish: Arc::new(self.config.publish.clone()),
@@ -171,11 +171,11 @@ impl App {
         };
         let handler = Http::new(
             Arc::clone(&self.registry),
-            self.shelf.clone(),
+            self.segment_store.clone(),
             self.metrics.clone(),
-            twin,
+            pairing,
         );
-        let shelf = tokio::spawn(self.shelf.run(Arc::clone(&self.registry)));
+        let segment_store = tokio::spawn(self.segment_store.run(Arc::clone(&self.registry)));
         let handle = move |request, peer| {
             let handler = handler.clone();
             async move { handler.handle(request, peer).await }
@@ -218,7 +218,7 @@ impl App {
         signal.close();
         let _ = tokio::time::timeout(HTTP_GRACE, http).await;
         ticker.abort();
-        shelf.abort();
+        segment_store.abort();
         checks.abort();
         operator.abort();
         link.inspect(|link| link.abort());
@@ -244,31 +244,31 @@ impl App {
     }
 
     /// Both ends of the talk with the other origin, if there is one.
-    fn pair(&self) -> (Option<twin::Link>, Option<twin::Server>) {
-        let (Some(peer), Some(secret), Some(office)) = (
+    fn pair(&self) -> (Option<pairing::Link>, Option<pairing::Server>) {
+        let (Some(peer), Some(secret), Some(peer_config)) = (
             &self.config.peer,
             &self.config.peer_secret,
-            office(&self.config),
+            peer_config(&self.config),
         ) else {
             return (None, None);
         };
-        let link = twin::Link {
+        let link = pairing::Link {
             peer: peer.clone(),
             secret: secret.clone(),
             registry: Arc::clone(&self.registry),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
         };
-        let server = twin::Server {
+        let server = pairing::Server {
             secret: secret.clone(),
             registry: Arc::clone(&self.registry),
-            settings: office.settings,
-            primary: office.primary,
+            settings: peer_config.settings,
+            primary: peer_config.primary,
         };
         (Some(link), Some(server))
     }
 
-    fn operator(&self, conformance: &SelfCheck, readiness: &Readiness) -> Operator {
+    fn operator(&self, conformance: &ConformanceChecks, readiness: &Readiness) -> Operator {
         let sources = operator::Sources {
             registry: Arc::clone(&self.registry),
             recorder: self.recorder.clone(),
@@ -291,36 +291,36 @@ impl App {
 }
 
 /// This origin's part in a pair, if it has a peer.
-fn office(config: &Config) -> Option<Office> {
+fn peer_config(config: &Config) -> Option<PeerConfig> {
     config.peer.as_ref()?;
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let hls = &config.hls;
-    let settings = twin::Settings {
+    let settings = pairing::Settings {
         segment_target_ms: millis(hls.segment_target.0),
         part_target_ms: hls.low_latency.then(|| millis(hls.part_target.0)),
     };
     let primary = config.primary;
-    Some(Office { settings, primary })
+    Some(PeerConfig { settings, primary })
 }
 
-/// Opens the shelf and shows what an earlier process left there.
-fn shelve(
+/// Opens the segment_store and shows what an earlier process left there.
+fn open_segment_store(
     config: &Arc<Config>,
     registry: &Registry,
     clock: &Clock,
     metrics: &Metrics,
-) -> Result<Shelf> {
+) -> Result<SegmentStore> {
     let folder = config.state.join("shelf");
     let told = || {
         let folder = folder.display();
         format!("cannot use {folder}; give this process the folder or set origin.state")
     };
-    let shelf = Shelf::open(&folder, Arc::clone(config), clock.clone(), metrics.clone());
-    let shelf = shelf.with_context(told)?;
-    for (name, remains) in shelf.restore().with_context(told)? {
-        registry.restore(&name, remains);
+    let segment_store = SegmentStore::open(&folder, Arc::clone(config), clock.clone(), metrics.clone());
+    let segment_store = segment_store.with_context(told)?;
+    for (name, restored) in segment_store.restore().with_context(told)? {
+        registry.restore(&name, restored);
     }
-    Ok(shelf)
+    Ok(segment_store)
 }
 
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
@@ -346,34 +346,34 @@ fn routes(registry: &Arc<Registry>, recorder: Option<Recorder>, operator: &Opera
     );
     operator
         .routes(Routes::new())
-        .add(Method::GET, "/api/streams", move |_: Call| {
+        .add(Method::GET, "/api/streams", move |_: AdminRequest| {
             let streams = all.streams();
             let list: Vec<Value> = streams.iter().map(|one| judge.report(one)).collect();
-            async move { Reply::json(&list) }
+            async move { AdminResponse::json(&list) }
         })
-        .add(Method::GET, "/api/recordings", move |_: Call| {
+        .add(Method::GET, "/api/recordings", move |_: AdminRequest| {
             let list = recorder.as_ref().map(Recorder::status).unwrap_or_default();
-            async move { Reply::json(&list) }
+            async move { AdminResponse::json(&list) }
         })
-        .add(Method::GET, "/api/streams/{stream}", move |call: Call| {
-            let found = call
+        .add(Method::GET, "/api/streams/{stream}", move |request: AdminRequest| {
+            let found = request
                 .params
                 .first()
                 .and_then(|name| one.find(name))
                 .map(|stream| judge_one.report(&stream));
-            async move { found.map_or_else(no_such_stream, |report| Reply::json(&report)) }
+            async move { found.map_or_else(no_such_stream, |report| AdminResponse::json(&report)) }
         })
         .add(
             Method::DELETE,
             "/api/streams/{stream}/publisher",
-            move |call: Call| {
-                let found = call.params.first().and_then(|name| kicked.find(name));
+            move |request: AdminRequest| {
+                let found = request.params.first().and_then(|name| kicked.find(name));
                 let reply = match found {
                     Some(stream) if stream.kick("an operator ended this publish") => {
-                        Reply::json(&serde_json::json!({ "kicked": stream.name() }))
+                        AdminResponse::json(&serde_json::json!({ "kicked": stream.name() }))
                     }
                     Some(_) => {
-                        Reply::problem(StatusCode::CONFLICT, "the stream has no publisher now")
+                        AdminResponse::problem(StatusCode::CONFLICT, "the stream has no publisher now")
                     }
                     None => no_such_stream(),
                 };
@@ -383,16 +383,16 @@ fn routes(registry: &Arc<Registry>, recorder: Option<Recorder>, operator: &Opera
         .add(
             Method::PUT,
             "/api/streams/{stream}/immersive",
-            move |call: Call| {
-                let found = call.params.first().and_then(|name| labelled.find(name));
-                let reply = found.map_or_else(no_such_stream, |stream| label(&stream, &call.body));
+            move |request: AdminRequest| {
+                let found = request.params.first().and_then(|name| labelled.find(name));
+                let reply = found.map_or_else(no_such_stream, |stream| label(&stream, &request.body));
                 async move { reply }
             },
         )
 }
 
 /// Sets how a stream's picture lies on the sphere; what the body leaves out has its default.
-fn label(stream: &Stream, body: &[u8]) -> Reply {
+fn label(stream: &Stream, body: &[u8]) -> AdminResponse {
     let wanted = serde_json::from_slice::<ImmersiveConfig>(body)
         .map_err(|error| error.to_string())
         .and_then(|wanted| match wanted.fault() {
@@ -402,17 +402,17 @@ fn label(stream: &Stream, body: &[u8]) -> Reply {
     match wanted {
         Ok(wanted) => {
             stream.set_immersive(wanted.into());
-            Reply::json(&stream.info())
+            AdminResponse::json(&stream.info())
         }
-        Err(reason) => Reply::problem(
+        Err(reason) => AdminResponse::problem(
             StatusCode::BAD_REQUEST,
             &format!("{reason}; send the keys of [origin.immersive] as JSON"),
         ),
     }
 }
 
-fn no_such_stream() -> Reply {
-    Reply::problem(
+fn no_such_stream() -> AdminResponse {
+    AdminResponse::problem(
         StatusCode::NOT_FOUND,
         "no such stream; GET /api/streams lists them",
     )

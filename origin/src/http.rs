@@ -24,9 +24,9 @@ use crate::{
     metrics::Metrics,
     registry::Registry,
     route::{Media, Route, route},
-    shelf::{Place, Shelf},
+    segment_store::{MediaKey, SegmentStore},
     stream::{Stream, View},
-    twin,
+    pairing,
 };
 
 /// How long caches may keep an error: long enough to absorb a herd, too short for anybody to notice.
@@ -39,24 +39,24 @@ const FACTS_LIFETIME: CacheControl = CacheControl::max_age(1);
 #[derive(Clone)]
 pub struct Http {
     registry: Arc<Registry>,
-    shelf: Shelf,
+    segment_store: SegmentStore,
     metrics: Metrics,
-    twin: Option<twin::Server>,
+    pairing: Option<pairing::Server>,
 }
 
 impl Http {
     /// A handler over `registry`'s streams, and what they let go of.
     pub fn new(
         registry: Arc<Registry>,
-        shelf: Shelf,
+        segment_store: SegmentStore,
         metrics: Metrics,
-        twin: Option<twin::Server>,
+        pairing: Option<pairing::Server>,
     ) -> Self {
         Self {
             registry,
-            shelf,
+            segment_store,
             metrics,
-            twin,
+            pairing,
         }
     }
 
@@ -90,8 +90,8 @@ impl Http {
                 return ("other", refused);
             }
         }
-        if let Some(twin) = &self.twin
-            && let Some(response) = twin.answer(request).await
+        if let Some(pairing) = &self.pairing
+            && let Some(response) = pairing.answer(request).await
         {
             return ("peer", response);
         }
@@ -110,15 +110,15 @@ impl Http {
             Route::Media {
                 stream,
                 rendition,
-                epoch,
+                run_id,
                 media,
             } => {
-                let place = Place {
+                let key = MediaKey {
                     stream,
                     rendition,
-                    epoch,
+                    run_id,
                 };
-                (media.kind(), self.media(request, place, media).await)
+                (media.kind(), self.media(request, key, media).await)
             }
         }
     }
@@ -195,12 +195,12 @@ impl Http {
         answer.unwrap_or_else(|| unavailable("the stream made no progress in time"))
     }
 
-    async fn media(&self, request: &Request, place: Place<'_>, media: Media) -> Response {
-        if let Some(content) = self.live(place, media).await {
+    async fn media(&self, request: &Request, key: MediaKey<'_>, media: Media) -> Response {
+        if let Some(content) = self.live(key, media).await {
             return content.respond(request.method(), request.headers());
         }
-        match self.shelf.find(place, media).await {
-            Some((kind, bytes)) => content(vec![bytes], kind, place.epoch, media)
+        match self.segment_store.find(key, media).await {
+            Some((kind, bytes)) => content(vec![bytes], kind, key.run_id, media)
                 .respond(request.method(), request.headers()),
             None => not_found("never published, or no longer in the window"),
         }
@@ -208,12 +208,12 @@ impl Http {
 
     /// What the stream still holds, waiting for it where it was announced. What was announced and does not come is as if
     /// it had never been (rfc8216bis, EXT-X-PRELOAD-HINT).
-    async fn live(&self, place: Place<'_>, media: Media) -> Option<Content> {
-        let (_stream, mut views) = self.view(place.stream, place.rendition)?;
+    async fn live(&self, key: MediaKey<'_>, media: Media) -> Option<Content> {
+        let (_stream, mut views) = self.view(key.stream, key.rendition)?;
         let limit = views.borrow().media().constants().block_limit();
         let look = |view: &View| {
             let snapshot = view.media();
-            match find(snapshot, place.epoch, media) {
+            match find(snapshot, key.run_id, media) {
                 Lookup::Found(content) => Some(Some(content)),
                 Lookup::Pending => None,
                 Lookup::Missing => Some(None),
@@ -264,11 +264,11 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn find(snapshot: &hls::MediaSnapshot, epoch: &str, media: Media) -> Lookup<Content> {
-    let content = |chunks| content(chunks, snapshot.kind(), epoch, media);
+fn find(snapshot: &hls::MediaSnapshot, run_id: &str, media: Media) -> Lookup<Content> {
+    let content = |chunks| content(chunks, snapshot.kind(), run_id, media);
     let known = match media {
-        Media::Init(_) => snapshot.knows(epoch),
-        Media::Segment(msn) | Media::Part(msn, _) => snapshot.epoch_of(msn) == epoch,
+        Media::Init(_) => snapshot.knows(run_id),
+        Media::Segment(msn) | Media::Part(msn, _) => snapshot.run_id_of(msn) == run_id,
     };
     if !known {
         return Lookup::Missing;
@@ -292,13 +292,13 @@ fn find(snapshot: &hls::MediaSnapshot, epoch: &str, media: Media) -> Lookup<Cont
 }
 
 /// Media under a URL that names it for ever.
-fn content(chunks: Vec<Bytes>, kind: media::Kind, epoch: &str, media: Media) -> Content {
+fn content(chunks: Vec<Bytes>, kind: media::MediaKind, run_id: &str, media: Media) -> Content {
     let kind = match kind {
-        media::Kind::Video => "video/mp4",
-        media::Kind::Audio => "audio/mp4",
+        media::MediaKind::Video => "video/mp4",
+        media::MediaKind::Audio => "audio/mp4",
     };
     Content::new(chunks, kind)
-        .with_etag(&media.tag(epoch))
+        .with_etag(&media.tag(run_id))
         .with_header(header::CACHE_CONTROL, CacheControl::immutable().to_header())
 }
 

@@ -12,7 +12,7 @@ use rtmp::server::{Code, Event, Limits, PublishRequest, Rejection, Session};
 use service::{
     Clock,
     drain::{Phase, Watch},
-    log::Hot,
+    log::RateLimited,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -44,7 +44,7 @@ const DAMAGED_TAGS_MAX: u32 = 100;
 /// A pause after the system refuses a connection (no file descriptors), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-static REFUSED: Hot = Hot::new();
+static REFUSED: RateLimited = RateLimited::new();
 
 /// Everything a connection needs.
 #[derive(Clone)]

@@ -12,22 +12,21 @@ pub mod app;
 mod auth;
 #[cfg(feature = "ec2")]
 pub mod aws;
-mod clock_text;
+mod rfc3339;
 pub mod config;
-mod epoch;
+mod run_id;
 mod http;
 mod ingest;
-mod memory;
+mod discontinuity_store;
 pub mod metrics;
 mod operator;
 pub mod recorder;
-pub mod recording;
 mod registry;
 mod route;
-mod selfcheck;
-mod shelf;
+mod conformance;
+mod segment_store;
 mod stream;
-mod twin;
+mod pairing;
 
 pub use app::{Addresses, App};
 pub use config::Config;

@@ -43,7 +43,7 @@ fn start(common: &Common) -> anyhow::Result<()> {
         let (trigger, notices) =
             interruption::source(config.drain.metadata.clone(), true, clock.clone());
         let recorder = match config.record {
-            true => Some(recording::open(&config.recorder, &stores, &jobs).await?),
+            true => Some(recorder::open::open(&config.recorder, &stores, &jobs).await?),
             false => None,
         };
         let app = App::build(config, recorder, clock.clone()).await?;

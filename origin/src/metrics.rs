@@ -29,7 +29,7 @@ pub struct Metrics {
     /// Bytes of media held in RAM by stream.
     pub window_bytes: IntGaugeVec,
     /// Bytes of removed segments on disk.
-    pub shelf_bytes: IntGauge,
+    pub segment_store_bytes: IntGauge,
     /// 1 while a rung is shed, by stream and rung.
     pub rung_shed: IntGaugeVec,
     /// Times a rung was shed, by stream and rung.
@@ -43,13 +43,13 @@ pub struct Metrics {
     /// Requests that wait for a part or playlist now.
     pub blocked: IntGauge,
     /// 1 while a stream is locked to the peer's.
-    pub twin_locked: IntGaugeVec,
+    pub pairing_locked: IntGaugeVec,
     /// How much later than at the peer media arrives, by stream.
-    pub twin_offset: IntGaugeVec,
+    pub pairing_offset: IntGaugeVec,
     /// What was compared with the peer's and differs, by stream.
-    pub twin_disagreements: IntCounterVec,
+    pub pairing_disagreements: IntCounterVec,
     /// Questions to the peer by outcome.
-    pub twin_questions: IntCounterVec,
+    pub pairing_questions: IntCounterVec,
     /// Violations our own playlists would be charged with, by rule.
     pub violations: IntCounterVec,
 }
@@ -127,7 +127,7 @@ impl Metrics {
                 "Media held in memory for viewers.",
                 stream,
             ),
-            shelf_bytes: registry.gauge(
+            segment_store_bytes: registry.gauge(
                 "origin_shelf_bytes",
                 "bytes",
                 "Segments on disk: listed ones for a process that follows this one, removed ones for viewers with an old playlist.",
@@ -165,25 +165,25 @@ impl Metrics {
                 "requests",
                 "Requests waiting for media now.",
             ),
-            twin_locked: registry.gauge_vec(
+            pairing_locked: registry.gauge_vec(
                 "origin_twin_locked",
                 "streams",
                 "1 while both origins publish the stream under the same URLs with the same bytes.",
                 stream,
             ),
-            twin_offset: registry.gauge_vec(
+            pairing_offset: registry.gauge_vec(
                 "origin_twin_offset_milliseconds",
                 "milliseconds",
                 "How much later than at the peer media arrives here.",
                 stream,
             ),
-            twin_disagreements: registry.counter_vec(
+            pairing_disagreements: registry.counter_vec(
                 "origin_twin_disagreements_total",
                 "comparisons",
                 "Segments that differ from the peer's of the same URL.",
                 stream,
             ),
-            twin_questions: registry.counter_vec(
+            pairing_questions: registry.counter_vec(
                 "origin_twin_questions_total",
                 "requests",
                 "Questions to the peer.",

@@ -74,11 +74,11 @@ impl Registry {
     }
 
     /// Shows what an earlier process left of `name`, and waits for its publisher. What there is no room for is not shown.
-    pub fn restore(&self, name: &str, remains: Arc<Snapshot>) {
+    pub fn restore(&self, name: &str, restored: Arc<Snapshot>) {
         let mut streams = self.lock();
         if streams.len() < self.config.max_streams {
             let stream = Stream::new(name, self.config.stream(name), self.environment.clone());
-            stream.restore(remains);
+            stream.restore(restored);
             streams.insert(name.to_owned(), stream);
         }
     }

@@ -27,14 +27,14 @@ pub enum Route<'a> {
         /// Which rendition.
         rendition: &'a str,
     },
-    /// `/hls/<stream>/<rendition>/<epoch>/…`.
+    /// `/hls/<stream>/<rendition>/<run_id>/…`.
     Media {
         /// Which stream.
         stream: &'a str,
         /// Which rendition.
         rendition: &'a str,
         /// Which run.
-        epoch: &'a str,
+        run_id: &'a str,
         /// Which bytes.
         media: Media,
     },
@@ -63,12 +63,12 @@ impl Media {
 
     /// An entity tag: the URL names the bytes for ever, so its own words do. The format version is in it because the
     /// same media packaged by a newer program has other bytes.
-    pub fn tag(self, epoch: &str) -> String {
+    pub fn tag(self, run_id: &str) -> String {
         let version = cmaf::FORMAT_VERSION;
         match self {
-            Media::Init(index) => format!("{version}-{epoch}-i{index:x}"),
-            Media::Segment(msn) => format!("{version}-{epoch}-{msn}"),
-            Media::Part(msn, part) => format!("{version}-{epoch}-{msn}.{part}"),
+            Media::Init(index) => format!("{version}-{run_id}-i{index:x}"),
+            Media::Segment(msn) => format!("{version}-{run_id}-{msn}"),
+            Media::Part(msn, part) => format!("{version}-{run_id}-{msn}.{part}"),
         }
     }
 }
@@ -106,12 +106,12 @@ pub fn route(path: &str) -> Option<Route<'_>> {
     if rest == "index.m3u8" {
         return Some(Route::Playlist { stream, rendition });
     }
-    let (epoch, file) = rest.split_once('/')?;
+    let (run_id, file) = rest.split_once('/')?;
     let media = media(file)?;
-    is_stream_name(epoch).then_some(Route::Media {
+    is_stream_name(run_id).then_some(Route::Media {
         stream,
         rendition,
-        epoch,
+        run_id,
         media,
     })
 }
@@ -144,7 +144,7 @@ mod tests {
         let media = |media| Route::Media {
             stream: "foo",
             rendition: "source",
-            epoch: "k3x9",
+            run_id: "k3x9",
             media,
         };
         for (path, expected) in [

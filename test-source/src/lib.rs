@@ -4,7 +4,7 @@
 //! the timecode, programs read the [`blocks`], and the beep belongs to the flash.
 //!
 //! ```text
-//! wall clock --source thread--> picture, sound --encode--> units --publish--> each target
+//! wall clock --source thread--> picture, audio --encode--> units --publish--> each target
 //! ```
 //!
 //! What this does not do: play files, record, or serve viewers.

@@ -7,7 +7,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use flv::{Tag, TagKind, mux};
-use media::Kind;
+use media::MediaKind;
 use rand::Rng;
 use rtmp::{client, url::PublishUrl};
 use service::{Clock, backoff::Backoff};
@@ -284,7 +284,7 @@ impl Connection<'_> {
             return Ok(());
         };
         let mut tag = mux::access_unit(&item.unit, timestamp_ms);
-        if self.damage && item.unit.kind == Kind::Video && !item.unit.is_sync {
+        if self.damage && item.unit.kind == MediaKind::Video && !item.unit.is_sync {
             self.damage = false;
             tag.body = damaged(&tag);
         }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use encode::{Picture, audio, video};
-use media::{AccessUnit, Kind, VIDEO_TIMESCALE, aac, avc};
+use media::{AccessUnit, MediaKind, VIDEO_TIMESCALE, aac, avc};
 use service::Clock;
 use tokio::sync::broadcast;
 
@@ -42,7 +42,7 @@ pub struct Item {
 pub struct Tracks {
     /// Of the pictures.
     pub video: avc::Config,
-    /// Of the sound, if any.
+    /// Of the audio track, if there is one.
     pub audio: Option<aac::Config>,
     /// What `onMetaData` says.
     pub metadata: flv::Metadata,
@@ -68,7 +68,7 @@ pub fn run(
             source.skip_to(config.frame_rate.number(now.as_nanos() as u64));
             continue;
         }
-        source.sound(due, items)?;
+        source.audio(due, items)?;
         source.picture(due, clock, items)?;
     }
     Ok(())
@@ -81,14 +81,14 @@ struct Source<'a> {
     epoch: Duration,
     number: u64,
     last_key: Option<u64>,
-    look: Look,
+    pipeline: VideoPipeline,
     tone: Option<(Tone, audio::Encoder)>,
     tracks: Arc<Tracks>,
     note: String,
 }
 
 /// All that depends on the picture's size.
-struct Look {
+struct VideoPipeline {
     half: bool,
     since: Duration,
     painter: Painter,
@@ -100,24 +100,24 @@ struct Look {
 
 impl<'a> Source<'a> {
     fn new(config: &'a Config, clock: &Clock) -> Result<Self, Error> {
-        let look = Look::new(config, false, 0, Duration::ZERO)?;
-        let sound = audio::Config {
+        let pipeline = VideoPipeline::new(config, false, 0, Duration::ZERO)?;
+        let settings = audio::Config {
             sample_rate: config.sample_rate,
             channels: 2,
             bitrate: u32::try_from(config.audio_bitrate.get()).unwrap_or(u32::MAX),
         };
-        let sound = config
+        let encoder = config
             .sound
-            .then(|| audio::Encoder::new(sound, 0))
+            .then(|| audio::Encoder::new(settings, 0))
             .transpose()?;
-        let aac = sound
+        let aac = encoder
             .as_ref()
             .and_then(|encoder| encoder.track().aac().cloned());
         let epoch = unix(clock.wall());
         Ok(Self {
-            tracks: Arc::new(look.tracks(config, aac)?),
-            tone: sound.map(|encoder| (Tone::new(config.sample_rate, epoch), encoder)),
-            look,
+            tracks: Arc::new(pipeline.tracks(config, aac)?),
+            tone: encoder.map(|encoder| (Tone::new(config.sample_rate, epoch), encoder)),
+            pipeline,
             note: format!("{} FPS", config.frame_rate),
             config,
             started: clock.now(),
@@ -134,10 +134,10 @@ impl<'a> Source<'a> {
             "pictures left out: encoding is slower than real time"
         );
         self.number = number;
-        self.look.first += missed;
+        self.pipeline.first += missed;
     }
 
-    fn sound(&mut self, due: Duration, items: &broadcast::Sender<Arc<Item>>) -> Result<(), Error> {
+    fn audio(&mut self, due: Duration, items: &broadcast::Sender<Arc<Item>>) -> Result<(), Error> {
         let Some((tone, encoder)) = &mut self.tone else {
             return Ok(());
         };
@@ -175,9 +175,9 @@ impl<'a> Source<'a> {
             frame: number,
             note: &self.note,
         };
-        let picture = self.look.draw(&reading, self.config.grain)?;
-        let units = self.look.encoder.encode(&picture, keyframe)?;
-        self.look.keep(picture);
+        let picture = self.pipeline.draw(&reading, self.config.grain)?;
+        let units = self.pipeline.encoder.encode(&picture, keyframe)?;
+        self.pipeline.keep(picture);
         let Rate { first, .. } = self.rate();
         for mut unit in units {
             unit.dts += first;
@@ -192,7 +192,7 @@ impl<'a> Source<'a> {
 
     /// Ticks of the picture that the encoder counts as its first.
     fn rate(&self) -> Rate {
-        let nanos = self.config.frame_rate.nanos(self.look.first);
+        let nanos = self.config.frame_rate.nanos(self.pipeline.first);
         let ticks = u128::from(nanos) * u128::from(VIDEO_TIMESCALE.rate()) + 500_000_000;
         Rate {
             first: i64::try_from(ticks / 1_000_000_000).unwrap_or(i64::MAX),
@@ -211,12 +211,12 @@ impl<'a> Source<'a> {
 
     fn resize(&mut self, number: u64, due: Duration) -> Result<(), Error> {
         let every = self.config.faults.resize_every.get();
-        if every.is_zero() || due.saturating_sub(self.look.since) < every {
+        if every.is_zero() || due.saturating_sub(self.pipeline.since) < every {
             return Ok(());
         }
-        self.look = Look::new(self.config, !self.look.half, number, due)?;
+        self.pipeline = VideoPipeline::new(self.config, !self.pipeline.half, number, due)?;
         let audio = self.tracks.audio.clone();
-        self.tracks = Arc::new(self.look.tracks(self.config, audio)?);
+        self.tracks = Arc::new(self.pipeline.tracks(self.config, audio)?);
         Ok(())
     }
 }
@@ -225,7 +225,7 @@ struct Rate {
     first: i64,
 }
 
-impl Look {
+impl VideoPipeline {
     fn new(config: &Config, half: bool, first: u64, since: Duration) -> Result<Self, Error> {
         let divide = |pixels: u32| if half { pixels / 4 * 2 } else { pixels };
         let (width, height) = (divide(config.width), divide(config.height()));
@@ -304,5 +304,5 @@ fn unix(wall: SystemTime) -> Duration {
 
 /// Whether a publisher may begin with this unit.
 pub fn opens(item: &Item) -> bool {
-    item.unit.kind == Kind::Video && item.unit.is_sync
+    item.unit.kind == MediaKind::Video && item.unit.is_sync
 }

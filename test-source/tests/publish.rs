@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flv::{Demuxer, Event};
-use media::{Kind, Timeline, avc, timeline};
+use media::{MediaKind, Timeline, avc, timeline};
 use rtmp::server::{self, Limits, Session};
 use test_source::Config;
 use tokio::{
@@ -112,13 +112,13 @@ async fn pictures_and_sound_arrive_announced_in_time_and_from_a_keyframe_on() {
                 video = Some(config);
             }
             Seen::Event(Event::AudioConfig(config)) => timeline.set_audio(&config),
-            Seen::Event(Event::AccessUnit(arrival)) => {
-                if arrival.kind == Kind::Video {
-                    assert!(pictures > 0 || arrival.is_sync, "begins with a keyframe");
+            Seen::Event(Event::AccessUnit(unit)) => {
+                if unit.kind == MediaKind::Video {
+                    assert!(pictures > 0 || unit.is_sync, "begins with a keyframe");
                     pictures += 1;
-                    keyframes += i32::from(arrival.is_sync);
+                    keyframes += i32::from(unit.is_sync);
                 }
-                timeline.push(arrival, Duration::ZERO);
+                timeline.push(unit, Duration::ZERO);
             }
             _ => {}
         }
@@ -133,12 +133,12 @@ async fn pictures_and_sound_arrive_announced_in_time_and_from_a_keyframe_on() {
     .await;
     let video = video.unwrap();
     assert_eq!((video.width(), video.height()), (256, 128));
-    let sound = units.iter().filter(|unit| unit.kind == Kind::Audio).count();
+    let sound = units.iter().filter(|unit| unit.kind == MediaKind::Audio).count();
     assert!(
         pictures > 0 && sound > 20,
         "{pictures} pictures, {sound} sounds"
     );
-    for unit in units.iter().filter(|unit| unit.kind == Kind::Video) {
+    for unit in units.iter().filter(|unit| unit.kind == MediaKind::Video) {
         assert_eq!(unit.dts % 12_000, 0, "on the grid of 30 fps");
     }
 }
@@ -153,8 +153,8 @@ async fn a_cut_connection_comes_back_with_a_keyframe_and_the_clock_at_its_start(
                 connections += 1;
                 fresh = true;
             }
-            Seen::Event(Event::AccessUnit(arrival)) if fresh && arrival.kind == Kind::Video => {
-                assert!(arrival.is_sync && arrival.timestamp_ms == 0, "{arrival:?}");
+            Seen::Event(Event::AccessUnit(unit)) if fresh && unit.kind == MediaKind::Video => {
+                assert!(unit.is_sync && unit.timestamp_ms == 0, "{unit:?}");
                 fresh = false;
             }
             _ => {}
@@ -174,10 +174,10 @@ async fn a_jump_shifts_the_clock_and_a_resize_changes_the_configuration() {
     watch(config, seen, |seen| {
         match seen {
             Seen::Event(Event::VideoConfig(config)) => widths.push(config.width()),
-            Seen::Event(Event::AccessUnit(arrival)) if arrival.kind == Kind::Video => {
-                let step = last.map_or(0, |last| arrival.timestamp_ms.wrapping_sub(last) as i32);
+            Seen::Event(Event::AccessUnit(unit)) if unit.kind == MediaKind::Video => {
+                let step = last.map_or(0, |last| unit.timestamp_ms.wrapping_sub(last) as i32);
                 jumps += i32::from(step < -50_000);
-                last = Some(arrival.timestamp_ms);
+                last = Some(unit.timestamp_ms);
             }
             _ => {}
         }

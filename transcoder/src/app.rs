@@ -9,7 +9,7 @@ use jobs::Queue;
 use serde_json::json;
 use service::{
     Clock,
-    admin::{self, Call, Plane, Reply, Routes},
+    admin::{self, AdminRequest, AdminState, AdminResponse, Routes},
     config::{Jobs, Stores},
     drain,
     interruption::{Source, Trigger},
@@ -29,7 +29,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 
 /// Where a transcoder takes from and gives to.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub struct Backends {
     /// Recordings.
     pub ingest: Arc<dyn Store>,
     /// VOD.
@@ -38,7 +38,7 @@ pub struct Places {
     pub queue: Arc<dyn Queue>,
 }
 
-impl Places {
+impl Backends {
     /// Opens what the configuration names.
     pub async fn open(stores: &Stores, jobs: &Jobs) -> Result<Self> {
         let options = store::Options {
@@ -77,7 +77,7 @@ pub struct App {
 
 impl App {
     /// Binds what `config` names.
-    pub fn build(config: Config, places: Places, clock: Clock) -> Result<Self> {
+    pub fn build(config: Config, backends: Backends, clock: Clock) -> Result<Self> {
         encode::init();
         let admin = admin::bind(admin::Config {
             listen: config.admin_listen,
@@ -85,11 +85,11 @@ impl App {
         })
         .context("cannot start the admin listener")?;
         let progress = Progress::new(clock.clone());
-        let Places {
+        let Backends {
             ingest,
             egress,
             queue,
-        } = places;
+        } = backends;
         let settings = config.settings();
         let worker = Worker::new(ingest, egress, queue.clone(), settings, progress.clone())?;
         let registry = Registry::new();
@@ -121,7 +121,7 @@ impl App {
         let (signal, watch) = drain::channel();
         let readiness = Readiness::new();
         let address = self.admin.address();
-        let _admin = self.admin.start(Plane {
+        let _admin = self.admin.start(AdminState {
             registry: self.registry,
             readiness: readiness.clone(),
             drain: trigger,
@@ -154,7 +154,7 @@ impl App {
 }
 
 fn routes(progress: Progress, queue: Arc<dyn Queue>) -> Routes {
-    Routes::new().add(Method::GET, "/api/jobs", move |_: Call| {
+    Routes::new().add(Method::GET, "/api/jobs", move |_: AdminRequest| {
         let (report, queue) = (progress.report(), queue.clone());
         async move {
             let (depth, dead) = (queue.depth().await, queue.dead_letters().await);
@@ -169,7 +169,7 @@ fn routes(progress: Progress, queue: Arc<dyn Queue>) -> Routes {
                 .iter()
                 .map(|letter| json!({"message": letter.body, "reason": letter.reason}))
                 .collect();
-            Reply::json(&json!({"jobs": report, "queue": depth, "dead_letters": dead}))
+            AdminResponse::json(&json!({"jobs": report, "queue": depth, "dead_letters": dead}))
         }
     })
 }

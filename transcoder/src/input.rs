@@ -16,12 +16,12 @@ use std::{
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use crate::patient::Patient;
+use crate::retrying_store::RetryingStore;
 
 /// Bytes asked for at a time: one request per second or two of a recording.
 pub const BLOCK_BYTES: u64 = 4 << 20;
 
-/// Blocks kept: pictures, sound and the index lie apart in a badly interleaved file.
+/// Blocks kept: video, audio and the index lie apart in a badly interleaved file.
 const BLOCKS_MAX: usize = 4;
 
 type Fetch = Box<dyn FnMut(Range<u64>) -> io::Result<Bytes> + Send>;
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Input {
 
 impl Input {
     /// An object of a store. To be read on a thread that may block.
-    pub fn object(store: Patient, key: String, size: u64, runtime: Handle) -> Self {
+    pub fn object(store: RetryingStore, key: String, size: u64, runtime: Handle) -> Self {
         let fetch = move |range: Range<u64>| {
             let read = store.read_range(&key, range);
             runtime.block_on(read).map_err(io::Error::other)

@@ -54,7 +54,7 @@ pub enum Kind<'a> {
     /// Media under this key of the ingest store.
     Recording(&'a str),
     /// A recording's sidecar, which is read with the recording, or a folder that a console made.
-    Beside,
+    Sidecar,
     /// In the ingest store, but nothing to transcode; for this reason.
     Refused(String),
     /// In another store.
@@ -77,7 +77,7 @@ pub fn kind<'a>(ingest: &Address, ingest_url: &str, bucket: &str, key: &'a str) 
     let (_, extension) = key.rsplit_once('.').unwrap_or_default();
     let extension = extension.to_ascii_lowercase();
     if extension == "json" || key.ends_with('/') {
-        return Kind::Beside;
+        return Kind::Sidecar;
     }
     if !EXTENSIONS.contains(&extension.as_str()) {
         let known = EXTENSIONS.join(", ");
@@ -162,8 +162,8 @@ mod tests {
         assert_eq!(find("in", "rec/a/b c.MP4"), Kind::Recording("a/b c.MP4"));
         assert_eq!(find("other", "rec/a.mp4"), Kind::Elsewhere);
         assert_eq!(find("in", "record/a.mp4"), Kind::Elsewhere);
-        assert_eq!(find("in", "rec/a.json"), Kind::Beside);
-        assert_eq!(find("in", "rec/films/"), Kind::Beside);
+        assert_eq!(find("in", "rec/a.json"), Kind::Sidecar);
+        assert_eq!(find("in", "rec/films/"), Kind::Sidecar);
         for key in ["rec/a.avi", "rec/mp4", "rec/../a.mp4"] {
             assert!(matches!(find("in", key), Kind::Refused(_)), "{key}");
         }

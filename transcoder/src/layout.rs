@@ -12,42 +12,42 @@
 //! ```
 
 use serde::{Deserialize, Serialize};
-use store::Label;
+use store::ObjectMetadata;
 
 /// Never changes once written.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// Grows with every asset.
 const BRIEF: &str = "public, max-age=1";
 
-pub(crate) const SEGMENT: Label = Label {
+pub(crate) const SEGMENT: ObjectMetadata = ObjectMetadata {
     content_type: Some("video/iso.segment"),
     cache_control: Some(IMMUTABLE),
 };
-pub(crate) const INIT: Label = Label {
+pub(crate) const INIT: ObjectMetadata = ObjectMetadata {
     content_type: Some("video/mp4"),
     cache_control: Some(IMMUTABLE),
 };
-pub(crate) const PLAYLIST: Label = Label {
+pub(crate) const PLAYLIST: ObjectMetadata = ObjectMetadata {
     content_type: Some("application/vnd.apple.mpegurl"),
     cache_control: Some(IMMUTABLE),
 };
-pub(crate) const JSON: Label = Label {
+pub(crate) const JSON: ObjectMetadata = ObjectMetadata {
     content_type: Some("application/json"),
     cache_control: Some(IMMUTABLE),
 };
-pub(crate) const INDEX: Label = Label {
+pub(crate) const INDEX: ObjectMetadata = ObjectMetadata {
     content_type: Some("application/json"),
     cache_control: Some(BRIEF),
 };
-pub(crate) const JPEG: Label = Label {
+pub(crate) const JPEG: ObjectMetadata = ObjectMetadata {
     content_type: Some("image/jpeg"),
     cache_control: Some(IMMUTABLE),
 };
-pub(crate) const VTT: Label = Label {
+pub(crate) const VTT: ObjectMetadata = ObjectMetadata {
     content_type: Some("text/vtt"),
     cache_control: Some(IMMUTABLE),
 };
-pub(crate) const WORK: Label = Label {
+pub(crate) const WORK: ObjectMetadata = ObjectMetadata {
     content_type: Some("application/json"),
     cache_control: Some("no-store"),
 };
@@ -59,7 +59,7 @@ pub(crate) const WORK_BYTES_MAX: u64 = 64 << 20;
 pub(crate) const SLICES_MAX: usize = 100_000;
 
 /// All assets, for people and players.
-pub const CATALOGUE: &str = "vod/index.json";
+pub const VOD_INDEX: &str = "vod/index.json";
 
 /// The object whose presence means that an asset is complete.
 pub fn multivariant(asset: &str) -> String {
@@ -98,7 +98,8 @@ pub struct Manifest {
     /// The slice's number.
     pub slice: u32,
     /// Its part of each rendition, in the plan's order.
-    pub pieces: Vec<Piece>,
+    #[serde(rename = "pieces")]
+    pub renditions: Vec<RenditionSlice>,
     /// Sprite sheets of thumbnails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sheets: Vec<Sheet>,
@@ -106,7 +107,7 @@ pub struct Manifest {
 
 /// One slice of one rendition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Piece {
+pub struct RenditionSlice {
     /// The rendition.
     pub name: String,
     /// RFC 6381.
@@ -115,19 +116,19 @@ pub struct Piece {
     pub resolution: Option<(u32, u32)>,
     /// Pictures per second.
     pub frame_rate: Option<f64>,
-    /// Channels of sound.
+    /// Channels of audio.
     pub channels: Option<u8>,
     /// Ticks per second of the durations.
     pub timescale: u32,
     /// The init segment's name.
     pub init: String,
     /// The segments.
-    pub segments: Vec<Made>,
+    pub segments: Vec<SegmentInfo>,
 }
 
 /// One segment of one rendition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Made {
+pub struct SegmentInfo {
     /// Its number.
     pub number: u32,
     /// How long it lasts, in ticks.

@@ -2,7 +2,7 @@
 //! stitches the result into HLS whose multivariant playlist is written last and once.
 //!
 //! ```text
-//! event ─► [plan] ─► slice jobs ─► [slice] ─► segments, manifest ─► [stitch] ─► playlists, catalogue
+//! event ─► [plan] ─► slice jobs ─► [slice] ─► segments, manifest ─► [stitch] ─► playlists, VOD index
 //! ```
 //!
 //! Everything a worker knows is in the queue and the stores, so workers come and go as the Spot
@@ -11,16 +11,16 @@
 #![forbid(unsafe_code)]
 
 mod app;
-mod catalogue;
+mod vod_index;
 pub mod config;
 mod error;
 mod input;
 mod job;
 mod layout;
 pub mod metrics;
-mod patient;
-mod pictures;
-mod piece;
+mod retrying_store;
+mod thumbnails;
+mod rendition_writer;
 pub mod plan;
 pub mod playlist;
 pub mod progress;
@@ -30,13 +30,13 @@ mod stitch;
 mod vod;
 mod worker;
 
-pub use app::{App, Places};
-pub use catalogue::{Entry, Info};
+pub use app::{App, Backends};
+pub use vod_index::{IndexEntry, Info};
 pub use config::Config;
 pub use error::{Error, Result};
 pub use input::Input;
 pub use job::{SliceJob, asset_name};
-pub use layout::{CATALOGUE, Made, Manifest, Piece, Sheet, multivariant};
-pub use patient::Patient;
+pub use layout::{VOD_INDEX, SegmentInfo, Manifest, RenditionSlice, Sheet, multivariant};
+pub use retrying_store::RetryingStore;
 pub use vod::{bar, vod_file};
 pub use worker::Worker;

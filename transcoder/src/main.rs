@@ -9,7 +9,7 @@ use service::{
     config::{Jobs, Stores},
     interruption, log,
 };
-use transcoder::{App, Config, Places};
+use transcoder::{App, Config, Backends};
 
 /// Recordings in, VOD out.
 #[derive(Parser)]
@@ -43,8 +43,8 @@ fn start(common: &Common) -> anyhow::Result<()> {
         #[cfg(feature = "aws")]
         let drain = config.drain.clone();
         let (trigger, notices) = interruption::source(metadata, true, clock.clone());
-        let places = Places::open(&stores, &jobs).await?;
-        App::build(config, places, clock.clone())?
+        let backends = Backends::open(&stores, &jobs).await?;
+        App::build(config, backends, clock.clone())?
             .run(trigger, notices)
             .await?;
         #[cfg(feature = "aws")]

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A slice is what one worker does at a time and what an interruption can cost. Where the
-//! recording's own pictures are fit to be sent, they are the top rung as they are.
+//! recording's own video are fit to be sent, they are the top rung as they are.
 
 use encode::{
     Reprojection,
@@ -41,7 +41,7 @@ const COPY_BITRATE_MAX_PERCENT: u64 = 150;
 /// The rung of the recording's own bytes.
 pub const COPY_NAME: &str = "source";
 
-/// The rendition of sound.
+/// The audio rendition.
 pub const AUDIO_NAME: &str = "audio";
 
 /// Breaks closer to a following keyframe than this are none.
@@ -150,11 +150,11 @@ pub struct Plan {
     /// What one lens sees, degrees, where that is not the usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fov: Option<f64>,
-    /// Width, height and rate of the source's pictures.
+    /// Width, height and rate of the source's video.
     pub video: Option<(u32, u32, (u32, u32))>,
-    /// The source's sound.
+    /// The source's audio.
     pub audio: Option<Audio>,
-    /// Whether the recording's own pictures are the top rung.
+    /// Whether the recording's own video are the top rung.
     pub copy: bool,
     /// The rungs to encode, of those configured.
     pub ladder: Vec<LadderRung>,
@@ -362,7 +362,7 @@ fn audio_segments(end: i64, target: f64) -> Vec<Segment> {
 fn slices(segments: &[Segment], is_video: bool, target: f64) -> Vec<u32> {
     let (mut slices, mut start) = (Vec::new(), i64::MIN / 2);
     for (number, segment) in segments.iter().enumerate() {
-        // Sound alone is only copied: one slice does it all.
+        // Audio alone is only copied: one slice does it all.
         let full = is_video && segment.end - start > ticks(target + SLACK_SECONDS);
         if slices.is_empty() || full || segment.discontinuity {
             slices.push(number as u32);
@@ -372,7 +372,7 @@ fn slices(segments: &[Segment], is_video: bool, target: f64) -> Vec<u32> {
     slices
 }
 
-/// Whether the recording's own pictures can be the top rung.
+/// Whether the recording's own video can be the top rung.
 fn qualifies(video: &Video, probe: &Probe, segments: &[Segment], ladder: &[LadderRung]) -> bool {
     let longest = segments
         .iter()

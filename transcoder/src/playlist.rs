@@ -8,7 +8,7 @@ use std::{fmt::Write as _, sync::Arc};
 use hls::{AudioGroup, Flavour, Multivariant, Variant, bandwidth};
 use media::{Immersive, Projection, Timescale, VIDEO_TIMESCALE};
 
-use crate::layout::{Made, Piece, Sheet};
+use crate::layout::{SegmentInfo, RenditionSlice, Sheet};
 
 /// One rendition of the whole asset.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,36 +21,36 @@ pub struct Rendition {
     pub resolution: Option<(u32, u32)>,
     /// Pictures per second.
     pub frame_rate: Option<f64>,
-    /// Channels of sound.
+    /// Channels of audio.
     pub channels: Option<u8>,
     /// How its pictures lie on the sphere, where that is not as in the recording.
     pub projection: Option<Projection>,
     /// Ticks per second.
     pub timescale: Timescale,
     /// Each segment with the init segment it needs.
-    pub segments: Vec<(Made, Arc<str>)>,
+    pub segments: Vec<(SegmentInfo, Arc<str>)>,
 }
 
 impl Rendition {
-    /// A rendition that begins with `piece`.
-    pub fn new(piece: &Piece) -> Self {
+    /// A rendition that begins with `slice`.
+    pub fn new(slice: &RenditionSlice) -> Self {
         Self {
-            name: piece.name.clone(),
-            codec: piece.codec.clone(),
-            resolution: piece.resolution,
-            frame_rate: piece.frame_rate,
-            channels: piece.channels,
+            name: slice.name.clone(),
+            codec: slice.codec.clone(),
+            resolution: slice.resolution,
+            frame_rate: slice.frame_rate,
+            channels: slice.channels,
             projection: None,
-            timescale: Timescale::new(piece.timescale).unwrap_or(VIDEO_TIMESCALE),
+            timescale: Timescale::new(slice.timescale).unwrap_or(VIDEO_TIMESCALE),
             segments: Vec::new(),
         }
     }
 
     /// Adds a slice's segments.
-    pub fn push(&mut self, piece: &Piece) {
-        let init: Arc<str> = piece.init.as_str().into();
+    pub fn push(&mut self, slice: &RenditionSlice) {
+        let init: Arc<str> = slice.init.as_str().into();
         self.segments
-            .extend(piece.segments.iter().map(|made| (*made, init.clone())));
+            .extend(slice.segments.iter().map(|made| (*made, init.clone())));
     }
 
     /// Leaves out what is missing at the end: the rendition is shorter then, rather than full of
@@ -65,7 +65,7 @@ impl Rendition {
         }
     }
 
-    fn seconds(&self, made: &Made) -> f64 {
+    fn seconds(&self, made: &SegmentInfo) -> f64 {
         self.timescale.seconds(made.ticks)
     }
 
@@ -107,7 +107,7 @@ impl Rendition {
 
 /// What a media playlist needs beside its rendition.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Frame {
+pub struct PlaylistParams {
     /// The same in all renditions, so that players can compare them.
     pub target_duration: u64,
     /// Numbers of segments that do not follow from the one before.
@@ -117,7 +117,7 @@ pub struct Frame {
 }
 
 /// The playlist of one rendition.
-pub fn render_media(rendition: &Rendition, frame: &Frame) -> String {
+pub fn render_media(rendition: &Rendition, params: &PlaylistParams) -> String {
     let segments = &rendition.segments;
     let has_gaps = segments.iter().any(|(made, _)| made.bytes == 0);
     // "EXT-X-GAP … version 8" (bis §8); EXT-X-MAP needs 6.
@@ -127,11 +127,11 @@ pub fn render_media(rendition: &Rendition, frame: &Frame) -> String {
         out,
         "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:0\n\
          #EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n",
-        frame.target_duration
+        params.target_duration
     );
     let mut map: Option<&Arc<str>> = None;
     for (index, (made, init)) in segments.iter().enumerate() {
-        let breaks = index > 0 && frame.discontinuities.contains(&made.number);
+        let breaks = index > 0 && params.discontinuities.contains(&made.number);
         if breaks {
             out.push_str("#EXT-X-DISCONTINUITY\n");
         }
@@ -140,7 +140,7 @@ pub fn render_media(rendition: &Rendition, frame: &Frame) -> String {
             map = Some(init);
         }
         if (index == 0 || breaks)
-            && let Some(date) = frame.dates.get(index)
+            && let Some(date) = params.dates.get(index)
         {
             let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", date_time(*date));
         }
@@ -175,7 +175,7 @@ fn date_time(micros: i64) -> String {
     )
 }
 
-/// The multivariant playlist: all rungs with sound, then sound alone.
+/// The multivariant playlist: all rungs with audio, then audio alone.
 pub fn render_multivariant(
     renditions: &[Rendition],
     target: u64,

@@ -1,14 +1,14 @@
 //! One slice of a plan: read once, decode once, encode all rungs, write every segment, then say so.
 //!
 //! ```text
-//! source ─► thread: demux ─┬─ own pictures, sound ──────────┐
-//!                          └─► ladder's threads ─► rungs ───┴─► bounded channel ─► lanes ─► store
+//! source ─► thread: demux ─┬─ source video, audio ──────────┐
+//!                          └─► ladder's threads ─► rungs ───┴─► bounded channel ─► writers ─► store
 //! ```
 //!
 //! An encoder that starts cold spends its first second badly, which viewers see as a pulse at every
 //! slice's edge. So each slice begins to encode one group early and throws that group away.
 //!
-//! Sound is copied unit by unit, never decoded: there is nothing to prime, to pad or to click at an
+//! Audio is copied unit by unit, never decoded: there is nothing to prime, to pad or to click at an
 //! edge. What this does not do: decide anything about the whole asset.
 
 use std::{
@@ -20,15 +20,15 @@ use std::{
 };
 
 use encode::ladder::{Event, Ladder, Options, Pace};
-use media::{AccessUnit, Immersive, Kind, Projection, Track, VIDEO_TIMESCALE};
+use media::{AccessUnit, Immersive, MediaKind, Projection, Track, VIDEO_TIMESCALE};
 use tokio::sync::mpsc;
 
 use crate::{
     error::{Error, Result},
     layout::Manifest,
-    patient::Patient,
-    pictures::Pictures,
-    piece::Lane,
+    retrying_store::RetryingStore,
+    thumbnails::Thumbnails,
+    rendition_writer::RenditionWriter,
     plan::{AUDIO_NAME, COPY_NAME, Plan, Segment},
     progress::Meter,
     source::Source,
@@ -38,11 +38,11 @@ use crate::{
 /// when the store is slow, encoders wait.
 const UNITS_MAX: usize = 1024;
 
-/// Video read on after the slice's end while its last sound has not come: interleaving is far
+/// Video read on after the slice's end while its last audio has not come: interleaving is far
 /// closer.
-const SOUND_LATE_SECONDS: i64 = 4;
+const AUDIO_LATE_SECONDS: i64 = 4;
 
-/// What the threads hand to the lanes. The number is the lane's.
+/// What the threads hand to the writers. The number is the writer's.
 enum Item {
     Track(usize, Track),
     Unit(usize, AccessUnit),
@@ -54,7 +54,7 @@ pub async fn make(
     plan: &Arc<Plan>,
     number: u32,
     source: impl FnOnce() -> Result<Source> + Send + 'static,
-    store: &Patient,
+    store: &RetryingStore,
     meter: Meter,
     cancel: Arc<AtomicBool>,
 ) -> Result<Manifest> {
@@ -67,9 +67,9 @@ pub async fn make(
         meter,
     };
     let thread = tokio::task::spawn_blocking(move || work.run(source()?));
-    let mut lanes = lanes(plan, number)?;
-    let mut pictures = Pictures::of(plan, number)?;
-    let written = write(&mut items, &mut lanes, &mut pictures, store, plan, number).await;
+    let mut writers = writers(plan, number)?;
+    let mut thumbnails = Thumbnails::of(plan, number)?;
+    let written = write(&mut items, &mut writers, &mut thumbnails, store, plan, number).await;
     if written.is_err() {
         cancel.store(true, Ordering::Relaxed);
     }
@@ -81,39 +81,39 @@ pub async fn make(
     // A failure of the store shows in both; the one that wrote knows why.
     written?;
     produced?;
-    let mut pieces = Vec::new();
-    for lane in lanes {
-        pieces.extend(lane.finish(store).await?);
+    let mut renditions = Vec::new();
+    for writer in writers {
+        renditions.extend(writer.finish(store).await?);
     }
-    if pieces.is_empty() {
+    if renditions.is_empty() {
         return Err(failed(plan, number, "nothing in it could be decoded"));
     }
-    let sheets = pictures.write(store, plan, number).await?;
+    let sheets = thumbnails.write(store, plan, number).await?;
     Ok(Manifest {
         slice: number,
-        pieces,
+        renditions,
         sheets,
     })
 }
 
-fn lanes(plan: &Plan, number: u32) -> Result<Vec<Lane>> {
+fn writers(plan: &Plan, number: u32) -> Result<Vec<RenditionWriter>> {
     let segments: Vec<(u32, Segment)> = plan
         .slice(number)
         .map(|(n, segment)| (n, segment.clone()))
         .collect();
     let immersive = plan.immersive();
     let rate = |(n, d): (u32, u32)| f64::from(n) / f64::from(d.max(1));
-    let lane = |name: &str, projection: Option<Projection>, rate| {
+    let writer = |name: &str, projection: Option<Projection>, rate| {
         let projection = projection.unwrap_or(immersive.projection);
         let immersive = Immersive {
             projection,
             ..immersive
         };
-        Lane::new(&plan.asset, name, immersive, rate, segments.clone())
+        RenditionWriter::new(&plan.asset, name, immersive, rate, segments.clone())
     };
-    let mut lanes = Vec::new();
+    let mut writers = Vec::new();
     if plan.copy {
-        lanes.push(lane(
+        writers.push(writer(
             COPY_NAME,
             None,
             plan.video.map(|(_, _, source)| rate(source)),
@@ -121,34 +121,34 @@ fn lanes(plan: &Plan, number: u32) -> Result<Vec<Lane>> {
     }
     for rung in plan.rungs().map_err(Error::Ladder)? {
         let projection = rung.reprojection.map(|reprojection| reprojection.to);
-        lanes.push(lane(&rung.name, projection, Some(rate(rung.frame_rate))));
+        writers.push(writer(&rung.name, projection, Some(rate(rung.frame_rate))));
     }
     if plan.audio.is_some() {
-        lanes.push(lane(AUDIO_NAME, None, None));
+        writers.push(writer(AUDIO_NAME, None, None));
     }
-    Ok(lanes)
+    Ok(writers)
 }
 
 async fn write(
     items: &mut mpsc::Receiver<Item>,
-    lanes: &mut [Lane],
-    pictures: &mut Pictures,
-    store: &Patient,
+    writers: &mut [RenditionWriter],
+    thumbnails: &mut Thumbnails,
+    store: &RetryingStore,
     plan: &Plan,
     number: u32,
 ) -> Result<()> {
     while let Some(item) = items.recv().await {
         match item {
-            Item::Track(lane, track) => {
-                pictures.track(lane, &track);
-                if let Some(lane) = lanes.get_mut(lane) {
-                    lane.track(store, track).await?;
+            Item::Track(writer, track) => {
+                thumbnails.track(writer, &track);
+                if let Some(writer) = writers.get_mut(writer) {
+                    writer.track(store, track).await?;
                 }
             }
-            Item::Unit(lane, unit) => {
-                pictures.unit(lane, &unit);
-                if let Some(lane) = lanes.get_mut(lane) {
-                    lane.unit(store, unit).await?;
+            Item::Unit(writer, unit) => {
+                thumbnails.unit(writer, &unit);
+                if let Some(writer) = writers.get_mut(writer) {
+                    writer.unit(store, unit).await?;
                 }
             }
             Item::Failed(reason) => return Err(failed(plan, number, reason)),
@@ -181,8 +181,8 @@ struct Span {
     /// The slice's media.
     start: i64,
     end: i64,
-    /// Sound of the slice, in the same ticks.
-    sound: std::ops::Range<i64>,
+    /// Audio of the slice, in the same ticks.
+    audio: std::ops::Range<i64>,
     /// Groups open here.
     opens: BTreeSet<i64>,
     /// Reading begins here.
@@ -204,12 +204,12 @@ impl Span {
             std::iter::once(segment.start).chain(segment.groups.iter().copied())
         });
         let next = plan.segments.get(last as usize + 1).map(|next| next.start);
-        let sound_start = if first == 0 { i64::MIN } else { segment.start };
+        let audio_start = if first == 0 { i64::MIN } else { segment.start };
         Some(Self {
             warm,
             start: segment.start,
             end: last_segment.end,
-            sound: sound_start..next.unwrap_or(i64::MAX),
+            audio: audio_start..next.unwrap_or(i64::MAX),
             opens: groups.chain([warm]).collect(),
             seek: group,
         })
@@ -227,12 +227,12 @@ impl Work {
         };
         let rungs = self.plan.rungs().map_err(Error::Ladder)?;
         let first_rung = usize::from(self.plan.copy);
-        let audio_lane = first_rung + rungs.len();
+        let audio_writer = first_rung + rungs.len();
         let mut ladder = match source.video() {
             Some(track) if !rungs.is_empty() => {
                 let options = Options {
-                    pace: Pace::Stored,
-                    turn: source.turn(),
+                    pace: Pace::Offline,
+                    rotation: source.rotation(),
                     ..Options::default()
                 };
                 let sink = self.sink(first_rung);
@@ -245,9 +245,9 @@ impl Work {
             self.send(Item::Track(0, track.clone()))?;
         }
         if let (true, Some(track)) = (self.plan.audio.is_some(), source.audio()) {
-            self.send(Item::Track(audio_lane, track.clone()))?;
+            self.send(Item::Track(audio_writer, track.clone()))?;
         }
-        self.read(&mut source, &span, ladder.as_mut(), audio_lane)?;
+        self.read(&mut source, &span, ladder.as_mut(), audio_writer)?;
         if let Some(ladder) = ladder {
             ladder.finish();
         }
@@ -264,7 +264,7 @@ impl Work {
                 Event::AccessUnit { rung, unit } => Item::Unit(first_rung + rung, unit),
                 Event::Failed { reason, .. } => Item::Failed(reason),
                 Event::Damaged { units, reason } => {
-                    tracing::warn!(asset, slice = number, units, reason, "damaged pictures");
+                    tracing::warn!(asset, slice = number, units, reason, "damaged video");
                     return;
                 }
                 _ => return,
@@ -280,7 +280,7 @@ impl Work {
         source: &mut Source,
         span: &Span,
         mut ladder: Option<&mut Ladder>,
-        audio_lane: usize,
+        audio_writer: usize,
     ) -> Result<()> {
         let audio = source.audio().map(|track| track.timescale);
         let (mut video_done, mut audio_done) = (source.video().is_none(), audio.is_none());
@@ -289,13 +289,13 @@ impl Work {
             self.alive()?;
             let Some(unit) = source.read()? else { break };
             match unit.kind {
-                Kind::Video if unit.dts >= span.end => {
+                MediaKind::Video if unit.dts >= span.end => {
                     video_done = true;
-                    let late = i64::from(VIDEO_TIMESCALE.rate()) * SOUND_LATE_SECONDS;
+                    let late = i64::from(VIDEO_TIMESCALE.rate()) * AUDIO_LATE_SECONDS;
                     audio_done |= unit.dts - span.end > late;
                 }
-                Kind::Video if unit.dts < span.warm => {}
-                Kind::Video => {
+                MediaKind::Video if unit.dts < span.warm => {}
+                MediaKind::Video => {
                     self.meter.reach(unit.dts);
                     if self.plan.copy && unit.dts >= span.start {
                         self.send(Item::Unit(0, unit.clone()))?;
@@ -305,12 +305,12 @@ impl Work {
                         ladder.push(unit, opens);
                     }
                 }
-                Kind::Audio => {
+                MediaKind::Audio => {
                     let timescale = audio.unwrap_or(VIDEO_TIMESCALE);
                     let moment = timescale.rescale(unit.dts, VIDEO_TIMESCALE);
-                    audio_done |= moment >= span.sound.end;
-                    if span.sound.contains(&moment) {
-                        self.send(Item::Unit(audio_lane, unit))?;
+                    audio_done |= moment >= span.audio.end;
+                    if span.audio.contains(&moment) {
+                        self.send(Item::Unit(audio_writer, unit))?;
                     }
                 }
             }

@@ -10,12 +10,12 @@ use serde_json::json;
 use store::Created;
 
 use crate::{
-    catalogue,
+    vod_index,
     error::{Error, Result},
     layout::{self, Manifest, SLICES_MAX, WORK_BYTES_MAX},
-    patient::Patient,
+    retrying_store::RetryingStore,
     plan::Plan,
-    playlist::{Frame, Rendition, render_media, render_multivariant, render_thumbnails},
+    playlist::{PlaylistParams, Rendition, render_media, render_multivariant, render_thumbnails},
 };
 
 /// What became of an asset.
@@ -30,7 +30,7 @@ pub enum Stitched {
 }
 
 /// Writes the playlists if every slice is done.
-pub async fn stitch(store: &Patient, plan: &Plan) -> Result<Stitched> {
+pub async fn stitch(store: &RetryingStore, plan: &Plan) -> Result<Stitched> {
     let there = store
         .list(&layout::manifests(&plan.asset), SLICES_MAX)
         .await?;
@@ -57,7 +57,7 @@ pub async fn stitch(store: &Patient, plan: &Plan) -> Result<Stitched> {
     }
 }
 
-async fn publish(store: &Patient, plan: &Plan, manifests: &[Manifest]) -> Result<Created> {
+async fn publish(store: &RetryingStore, plan: &Plan, manifests: &[Manifest]) -> Result<Created> {
     let asset = &plan.asset;
     let mut renditions = renditions(manifests);
     for (rung, projection) in plan.reprojected() {
@@ -71,13 +71,13 @@ async fn publish(store: &Patient, plan: &Plan, manifests: &[Manifest]) -> Result
         .map(Rendition::target_duration)
         .max()
         .unwrap_or(1);
-    let frame = frame(plan, target);
+    let params = params(plan, target);
     for rendition in &renditions {
         let key = layout::vod(asset, &format!("{}/index.m3u8", rendition.name));
         store
             .put(
                 &key,
-                render_media(rendition, &frame).into(),
+                render_media(rendition, &params).into(),
                 layout::PLAYLIST,
             )
             .await?;
@@ -114,24 +114,24 @@ async fn publish(store: &Patient, plan: &Plan, manifests: &[Manifest]) -> Result
     if created == Created::Yes {
         tracing::info!(asset, seconds = plan.seconds(), "asset complete");
     }
-    catalogue::add(store, plan, !sheets.is_empty()).await?;
+    vod_index::add(store, plan, !sheets.is_empty()).await?;
     clean(store, plan).await?;
     Ok(created)
 }
 
-/// All slices' pieces by rendition, in the order of the first slice that has them.
+/// All slices by rendition, in the order of the first slice that has them.
 fn renditions(manifests: &[Manifest]) -> Vec<Rendition> {
     let mut renditions: Vec<Rendition> = Vec::new();
-    for piece in manifests.iter().flat_map(|manifest| &manifest.pieces) {
+    for slice in manifests.iter().flat_map(|manifest| &manifest.renditions) {
         let at = renditions
             .iter()
-            .position(|rendition| rendition.name == piece.name);
+            .position(|rendition| rendition.name == slice.name);
         let at = at.unwrap_or_else(|| {
-            renditions.push(Rendition::new(piece));
+            renditions.push(Rendition::new(slice));
             renditions.len() - 1
         });
         if let Some(rendition) = renditions.get_mut(at) {
-            rendition.push(piece);
+            rendition.push(slice);
         }
     }
     renditions.iter_mut().for_each(Rendition::trim);
@@ -139,7 +139,7 @@ fn renditions(manifests: &[Manifest]) -> Vec<Rendition> {
     renditions
 }
 
-fn frame(plan: &Plan, target_duration: u64) -> Frame {
+fn params(plan: &Plan, target_duration: u64) -> PlaylistParams {
     let breaks = plan
         .segments
         .iter()
@@ -153,7 +153,7 @@ fn frame(plan: &Plan, target_duration: u64) -> Frame {
         .iter()
         .filter(|_| dated)
         .map(|segment| date(segment.start));
-    Frame {
+    PlaylistParams {
         target_duration,
         discontinuities: breaks.map(|(_, number)| number).collect(),
         dates: dates.collect(),
@@ -182,7 +182,7 @@ fn info(plan: &Plan) -> serde_json::Value {
 }
 
 /// Removes what only workers needed. The plan goes last: whoever finds none looks for the playlist.
-async fn clean(store: &Patient, plan: &Plan) -> Result<()> {
+async fn clean(store: &RetryingStore, plan: &Plan) -> Result<()> {
     for slice in 0..plan.slices.len() as u32 {
         store.delete(&layout::manifest(&plan.asset, slice)).await?;
     }

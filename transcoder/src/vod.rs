@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     input::Input,
     job, layout,
-    patient::Patient,
+    retrying_store::RetryingStore,
     plan::{self, Recording, Settings},
     progress::{Progress, Report},
     slice,
@@ -43,7 +43,7 @@ pub async fn vod_file(
         etag: format!("{:x}-{:x}", metadata.len(), modified.as_nanos()),
         bytes: metadata.len(),
     };
-    let egress = Patient::new(Arc::new(Folder::open(out_dir).await?));
+    let egress = RetryingStore::new(Arc::new(Folder::open(out_dir).await?));
     let open = {
         let (path, key) = (path.to_owned(), recording.key.clone());
         move || {

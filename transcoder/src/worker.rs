@@ -29,7 +29,7 @@ use crate::{
     input::Input,
     job::{self, Kind, SliceJob},
     layout::{self, WORK_BYTES_MAX},
-    patient::Patient,
+    retrying_store::RetryingStore,
     plan::{self, Plan, Recording, Settings},
     progress::{Failure, Progress, Running},
     slice,
@@ -55,9 +55,9 @@ const SIDECAR_BYTES_MAX: u64 = 64 << 20;
 /// What a worker works with. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Worker {
-    ingest: Patient,
+    ingest: RetryingStore,
     ingest_address: Address,
-    egress: Patient,
+    egress: RetryingStore,
     queue: Arc<dyn Queue>,
     settings: Settings,
     progress: Progress,
@@ -76,9 +76,9 @@ impl Worker {
     ) -> Result<Self> {
         let ingest_address = Address::parse(ingest.url())?;
         Ok(Self {
-            ingest: Patient::new(ingest),
+            ingest: RetryingStore::new(ingest),
             ingest_address,
-            egress: Patient::new(egress),
+            egress: RetryingStore::new(egress),
             queue,
             settings,
             progress,
@@ -235,7 +235,7 @@ impl Worker {
         let (bucket, key) = (&object.bucket, &object.key);
         let key = match job::kind(&self.ingest_address, self.ingest.url(), bucket, key) {
             Kind::Recording(key) => key,
-            Kind::Beside => return Ok(()),
+            Kind::Sidecar => return Ok(()),
             Kind::Elsewhere => {
                 tracing::info!(bucket, key, "not in the ingest store: ignored");
                 return Ok(());

@@ -9,44 +9,44 @@ use std::{collections::BTreeSet, sync::Arc, task::Poll, time::Duration};
 use jobs::Queue as _;
 use media::{Immersive, Orientation, Projection, StereoLayout};
 use service::drain;
-use store::{Disturbance, Faulty, Operation, Schedule, Store};
+use store::{Disturbance, Faulty, Operation, FaultSchedule, Store};
 use support::*;
 
 const NAMES: [&str; 4] = ["source", "120p", "80p", "audio"];
 
 #[tokio::test]
 async fn a_recording_becomes_an_asset_with_every_unit_in_every_rung() {
-    let place = Place::new().await;
+    let fixture = Fixture::new().await;
     let made = recording(12, None);
-    place.record(&made).await;
-    let worker = place.worker();
-    place.drain_queue(&worker).await;
-    assert_eq!(place.queue.dead_letters().await.unwrap(), []);
-    check(&*place.egress, &made, &NAMES).await;
-    let warnings = decode_with_ffmpeg(&place.vod().join(ASSET).join("index.m3u8"));
+    fixture.record(&made).await;
+    let worker = fixture.worker();
+    fixture.drain_queue(&worker).await;
+    assert_eq!(fixture.queue.dead_letters().await.unwrap(), []);
+    check(&*fixture.egress, &made, &NAMES).await;
+    let warnings = decode_with_ffmpeg(&fixture.vod().join(ASSET).join("index.m3u8"));
     assert_eq!(warnings, "");
     let index: serde_json::Value =
-        serde_json::from_str(&text(&*place.egress, "vod/index.json").await).unwrap();
+        serde_json::from_str(&text(&*fixture.egress, "vod/index.json").await).unwrap();
     assert_eq!(index[0]["asset"], ASSET);
     assert_eq!(index[0]["stream"], "stage");
     assert_eq!(index[0]["duration"], 12.0);
     assert_eq!(index[0]["url"], format!("/vod/{ASSET}/index.m3u8"));
     assert_eq!(
-        store::list_all(&*place.egress, "work/", 9).await.unwrap(),
+        store::list_all(&*fixture.egress, "work/", 9).await.unwrap(),
         []
     );
-    assert_eq!(place.queue.depth().await.unwrap(), jobs::Depth::default());
+    assert_eq!(fixture.queue.depth().await.unwrap(), jobs::Depth::default());
 }
 
 #[tokio::test]
 async fn a_reconnect_is_a_discontinuity_in_every_rung_and_costs_no_unit() {
-    let place = Place::new().await;
+    let fixture = Fixture::new().await;
     let made = recording(10, Some((6, 25)));
-    place.record(&made).await;
-    place.drain_queue(&place.worker()).await;
-    check(&*place.egress, &made, &NAMES).await;
+    fixture.record(&made).await;
+    fixture.drain_queue(&fixture.worker()).await;
+    check(&*fixture.egress, &made, &NAMES).await;
     for name in NAMES {
-        let read = read_rendition(&*place.egress, ASSET, name).await;
+        let read = read_rendition(&*fixture.egress, ASSET, name).await;
         let breaks = read
             .playlist
             .segments
@@ -72,28 +72,28 @@ async fn how_pictures_lie_on_the_sphere_is_said_wherever_players_look() {
         },
     };
     let made = immersive_recording(4, None, immersive);
-    let place = Place::new().await;
-    place.record(&made).await;
+    let fixture = Fixture::new().await;
+    fixture.record(&made).await;
     // The same without its sidecar: then its own boxes say it.
-    let label = store::Label::default();
+    let metadata = store::ObjectMetadata::default();
     let upload = "dropped/half.mp4";
-    place
+    fixture
         .ingest
-        .put(upload, made.bytes.clone(), label)
+        .put(upload, made.bytes.clone(), metadata)
         .await
         .unwrap();
-    place.tell(upload).await;
-    place.drain_queue(&place.worker()).await;
-    let etag = place.ingest.head(upload).await.unwrap().etag;
+    fixture.tell(upload).await;
+    fixture.drain_queue(&fixture.worker()).await;
+    let etag = fixture.ingest.head(upload).await.unwrap().etag;
     for asset in [ASSET.to_owned(), transcoder::asset_name(upload, &etag)] {
         for name in ["source", "120p", "80p"] {
-            let read = read_rendition(&*place.egress, &asset, name).await;
+            let read = read_rendition(&*fixture.egress, &asset, name).await;
             assert_eq!(read.immersive, immersive, "{asset} {name}");
         }
         let key = format!("vod/{asset}/index.spatial.m3u8");
-        let spatial = text(&*place.egress, &key).await;
+        let spatial = text(&*fixture.egress, &key).await;
         assert!(spatial.contains("CH-STEREO/PROJ-HEQU"), "{spatial}");
-        let info = text(&*place.egress, &format!("vod/{asset}/info.json")).await;
+        let info = text(&*fixture.egress, &format!("vod/{asset}/info.json")).await;
         let info: serde_json::Value = serde_json::from_str(&info).unwrap();
         assert_eq!(
             (&info["projection"], &info["stereo"], &info["yaw"]),
@@ -115,20 +115,20 @@ async fn a_rung_may_lie_on_the_sphere_in_another_way() {
         fov: Some(190.0),
         ..Immersive::default()
     };
-    let place = Place::new().await;
-    place.record(&immersive_recording(4, None, immersive)).await;
+    let fixture = Fixture::new().await;
+    fixture.record(&immersive_recording(4, None, immersive)).await;
     let mut settings = settings();
     for rung in &mut settings.ladder {
         rung.projection = Some(Projection::Equirectangular);
     }
-    place.drain_queue(&place.worker_for(settings)).await;
-    let source = read_rendition(&*place.egress, ASSET, "source").await;
+    fixture.drain_queue(&fixture.worker_for(settings)).await;
+    let source = read_rendition(&*fixture.egress, ASSET, "source").await;
     assert_eq!(source.immersive.projection, Projection::DualFisheye);
-    let rung = read_rendition(&*place.egress, ASSET, "80p").await;
+    let rung = read_rendition(&*fixture.egress, ASSET, "80p").await;
     assert_eq!(rung.immersive.projection, Projection::Equirectangular);
-    let spatial = text(&*place.egress, &format!("vod/{ASSET}/index.spatial.m3u8")).await;
+    let spatial = text(&*fixture.egress, &format!("vod/{ASSET}/index.spatial.m3u8")).await;
     assert_eq!(spatial.matches("CH-MONO/PROJ-EQUI").count(), 2, "{spatial}");
-    let info = text(&*place.egress, &format!("vod/{ASSET}/info.json")).await;
+    let info = text(&*fixture.egress, &format!("vod/{ASSET}/info.json")).await;
     let info: serde_json::Value = serde_json::from_str(&info).unwrap();
     assert_eq!(
         (&info["projection"], &info["fov"]),
@@ -146,29 +146,29 @@ async fn a_rung_may_lie_on_the_sphere_in_another_way() {
 
 #[tokio::test]
 async fn duplicates_strangers_and_late_jobs_change_nothing() {
-    let place = Place::new().await;
+    let fixture = Fixture::new().await;
     let made = recording(6, None);
-    place.record(&made).await;
-    place.tell(KEY).await;
+    fixture.record(&made).await;
+    fixture.tell(KEY).await;
     let test = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}"#;
     let body = |asset| transcoder::SliceJob::new(asset, 0).body();
-    place
+    fixture
         .queue
         .send(&[test.into(), body(ASSET), "hello".into()])
         .await
         .unwrap();
-    place.tell("recordings/stage/1790000000-k3f9.json").await;
-    place.drain_queue(&place.worker()).await;
-    let objects = store::list_all(&*place.egress, "vod/", 999).await.unwrap();
-    place.tell(KEY).await;
-    place.queue.send(&[body(ASSET)]).await.unwrap();
-    place.drain_queue(&place.worker()).await;
+    fixture.tell("recordings/stage/1790000000-k3f9.json").await;
+    fixture.drain_queue(&fixture.worker()).await;
+    let objects = store::list_all(&*fixture.egress, "vod/", 999).await.unwrap();
+    fixture.tell(KEY).await;
+    fixture.queue.send(&[body(ASSET)]).await.unwrap();
+    fixture.drain_queue(&fixture.worker()).await;
     assert_eq!(
-        store::list_all(&*place.egress, "vod/", 999).await.unwrap(),
+        store::list_all(&*fixture.egress, "vod/", 999).await.unwrap(),
         objects
     );
-    check(&*place.egress, &made, &NAMES).await;
-    let dead = place.queue.dead_letters().await.unwrap();
+    check(&*fixture.egress, &made, &NAMES).await;
+    let dead = fixture.queue.dead_letters().await.unwrap();
     assert_eq!(
         dead.iter()
             .map(|letter| letter.body.as_str())
@@ -184,10 +184,10 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// A process whose worker dies at its `operation`-th operation on the egress store, before or after
 /// that took effect. Gives what it asked of the store, or `None` where it lived to the end.
-fn process_that_dies(place: &Place, operation: u32, takes_effect: bool) -> Option<Arc<Faulty>> {
+fn process_that_dies(fixture: &Fixture, operation: u32, takes_effect: bool) -> Option<Arc<Faulty>> {
     let (died, death) = std::sync::mpsc::channel();
     let mut count = 0;
-    let schedule = Schedule::by(move |_, _| {
+    let schedule = FaultSchedule::by(move |_, _| {
         count += 1;
         if count <= operation {
             return None;
@@ -198,11 +198,11 @@ fn process_that_dies(place: &Place, operation: u32, takes_effect: bool) -> Optio
         let _ = died.send(());
         Some(Disturbance::Stall(Duration::from_secs(1 << 30)))
     });
-    let faulty = Arc::new(Faulty::new(place.egress.clone(), schedule));
-    let worker = place.worker_on(place.ingest.clone(), faulty.clone());
+    let faulty = Arc::new(Faulty::new(fixture.egress.clone(), schedule));
+    let worker = fixture.worker_on(fixture.ingest.clone(), faulty.clone());
     let runtime = runtime();
     let survived = runtime.block_on(async {
-        let work = place.drain_queue(&worker);
+        let work = fixture.drain_queue(&worker);
         tokio::pin!(work);
         std::future::poll_fn(|context| {
             if death.try_recv().is_ok() {
@@ -233,19 +233,19 @@ fn a_worker_killed_at_any_store_operation_costs_one_slice_at_most() {
     // One in three is enough of a spread, with every kind of operation among them.
     for kill in (0..).step_by(3) {
         let runtime = runtime();
-        let place = runtime.block_on(Place::new());
-        runtime.block_on(place.record(&made));
-        let Some(dead) = process_that_dies(&place, kill / 2, kill % 2 == 1) else {
+        let fixture = runtime.block_on(Fixture::new());
+        runtime.block_on(fixture.record(&made));
+        let Some(dead) = process_that_dies(&fixture, kill / 2, kill % 2 == 1) else {
             assert!(kill > 40, "{kill}");
             return;
         };
-        let rest = Arc::new(Faulty::new(place.egress.clone(), Schedule::calm()));
-        let worker = place.worker_on(place.ingest.clone(), rest.clone());
-        place.expire();
+        let rest = Arc::new(Faulty::new(fixture.egress.clone(), FaultSchedule::calm()));
+        let worker = fixture.worker_on(fixture.ingest.clone(), rest.clone());
+        fixture.expire();
         runtime.block_on(async {
-            place.drain_queue(&worker).await;
-            check(&*place.egress, &made, &NAMES).await;
-            assert_eq!(place.queue.dead_letters().await.unwrap(), []);
+            fixture.drain_queue(&worker).await;
+            check(&*fixture.egress, &made, &NAMES).await;
+            assert_eq!(fixture.queue.dead_letters().await.unwrap(), []);
         });
         let again = written(&dead).intersection(&written(&rest)).count();
         assert!(
@@ -257,64 +257,64 @@ fn a_worker_killed_at_any_store_operation_costs_one_slice_at_most() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn workers_that_race_for_everything_make_one_asset() {
-    let place = Place::new().await;
+    let fixture = Fixture::new().await;
     let made = recording(8, None);
-    place.record(&made).await;
-    place.tell(KEY).await;
+    fixture.record(&made).await;
+    fixture.tell(KEY).await;
     let (signal, watch) = drain::channel();
-    let seen = Arc::new(Faulty::new(place.egress.clone(), Schedule::calm()));
-    let worker = place.worker_on(place.ingest.clone(), seen.clone());
+    let seen = Arc::new(Faulty::new(fixture.egress.clone(), FaultSchedule::calm()));
+    let worker = fixture.worker_on(fixture.ingest.clone(), seen.clone());
     let running = tokio::spawn({
         let worker = worker.clone();
         async move { worker.run(4, watch).await }
     });
-    while place
+    while fixture
         .egress
         .head(&transcoder::multivariant(ASSET))
         .await
         .is_err()
-        || place.queue.depth().await.unwrap() != jobs::Depth::default()
+        || fixture.queue.depth().await.unwrap() != jobs::Depth::default()
     {
         tokio::task::yield_now().await;
     }
     signal.leave();
     running.await.unwrap();
-    check(&*place.egress, &made, &NAMES).await;
-    assert_eq!(place.queue.dead_letters().await.unwrap(), []);
+    check(&*fixture.egress, &made, &NAMES).await;
+    assert_eq!(fixture.queue.dead_letters().await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn a_store_that_fails_at_random_gets_a_whole_asset() {
     let made = recording(4, None);
     for seed in 0..4 {
-        let place = Place::new().await;
-        place.record(&made).await;
+        let fixture = Fixture::new().await;
+        fixture.record(&made).await;
         let faulty =
-            |store: Arc<dyn Store>, seed| Arc::new(Faulty::new(store, Schedule::seeded(seed, 250)));
-        let ingest = faulty(place.ingest.clone(), seed);
-        let egress = faulty(place.egress.clone(), seed + 100);
-        place.drain_queue(&place.worker_on(ingest, egress)).await;
-        check(&*place.egress, &made, &NAMES).await;
-        assert_eq!(place.queue.dead_letters().await.unwrap(), []);
+            |store: Arc<dyn Store>, seed| Arc::new(Faulty::new(store, FaultSchedule::seeded(seed, 250)));
+        let ingest = faulty(fixture.ingest.clone(), seed);
+        let egress = faulty(fixture.egress.clone(), seed + 100);
+        fixture.drain_queue(&fixture.worker_on(ingest, egress)).await;
+        check(&*fixture.egress, &made, &NAMES).await;
+        assert_eq!(fixture.queue.dead_letters().await.unwrap(), []);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_worker_gives_its_slice_back_at_once() {
-    let place = Place::new().await;
+    let fixture = Fixture::new().await;
     let made = recording(4, None);
-    place.record(&made).await;
+    fixture.record(&made).await;
     let (signal, watch) = drain::channel();
-    let stalled = Arc::new(Faulty::new(place.egress.clone(), Schedule::calm()));
-    let worker = place.worker_on(place.ingest.clone(), stalled.clone());
-    let event = place
+    let stalled = Arc::new(Faulty::new(fixture.egress.clone(), FaultSchedule::calm()));
+    let worker = fixture.worker_on(fixture.ingest.clone(), stalled.clone());
+    let event = fixture
         .queue
         .receive(1, Duration::ZERO)
         .await
         .unwrap()
         .remove(0);
     worker.handle(event, &watch).await;
-    let slice = place
+    let slice = fixture
         .queue
         .receive(1, Duration::ZERO)
         .await
@@ -324,13 +324,13 @@ async fn an_interrupted_worker_gives_its_slice_back_at_once() {
     worker.handle(slice, &watch).await;
     // Without its visibility having run out, the message is there again for others.
     let (_signal, watch) = drain::channel();
-    let again = place
+    let again = fixture
         .queue
         .receive(1, Duration::ZERO)
         .await
         .unwrap()
         .remove(0);
     assert_eq!(again.receive_count, 2);
-    place.worker().handle(again, &watch).await;
-    check(&*place.egress, &made, &NAMES).await;
+    fixture.worker().handle(again, &watch).await;
+    check(&*fixture.egress, &made, &NAMES).await;
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use jobs::Queue;
 use moto::{Deployment, SECRET};
 use service::{Clock, backoff::Backoff, drain};
-use store::{Disturbance, Faulty, Label, Schedule, Store};
+use store::{Disturbance, Faulty, ObjectMetadata, FaultSchedule, Store};
 use support::*;
 use transcoder::{Worker, progress::Progress};
 
@@ -54,25 +54,25 @@ async fn open(aws: &Deployment) -> (Arc<dyn Store>, Arc<dyn Store>, Arc<dyn Queu
 }
 
 /// As the recorder does: parts while it runs, the sidecar, then all at once.
-async fn upload(store: &dyn Store, key: &str, made: &Made) {
-    let label = Label::default();
-    let upload = store.create_upload(key, label).await.unwrap();
+async fn upload(store: &dyn Store, key: &str, made: &TestRecording) {
+    let metadata = ObjectMetadata::default();
+    let upload = store.create_upload(key, metadata).await.unwrap();
     let part = store
         .put_part(key, &upload, 1, made.bytes.clone())
         .await
         .unwrap();
     let sidecar = Bytes::from(made.sidecar.clone());
     store
-        .put(&key.replace(".mp4", ".json"), sidecar, label)
+        .put(&key.replace(".mp4", ".json"), sidecar, metadata)
         .await
         .unwrap();
     store.complete_upload(key, &upload, &[part]).await.unwrap();
 }
 
 /// Answers 503 for a while, again and again.
-fn storms() -> Schedule {
+fn storms() -> FaultSchedule {
     let mut count = 0;
-    Schedule::by(move |_, _| {
+    FaultSchedule::by(move |_, _| {
         count += 1;
         (count % 60 >= 45).then_some(Disturbance::Refuse)
     })
@@ -115,7 +115,7 @@ async fn ten_publishers_stop_at_once_and_ten_assets_appear() {
     assert_eq!(queue.dead_letters().await.unwrap(), []);
     assert_eq!(progress.report().failures, []);
     let index = text(&*egress, "vod/index.json").await;
-    let index: Vec<transcoder::Entry> = serde_json::from_str(&index).unwrap();
+    let index: Vec<transcoder::IndexEntry> = serde_json::from_str(&index).unwrap();
     let mut assets: Vec<String> = index.iter().map(|entry| entry.asset.clone()).collect();
     assets.sort();
     let expected = (0..PUBLISHERS).map(|n| format!("stage_{n}-1790000000-k3f9"));

@@ -7,7 +7,7 @@ mod support;
 
 use bytes::Bytes;
 use jobs::Queue as _;
-use store::{Label, Store as _};
+use store::{ObjectMetadata, Store as _};
 use support::*;
 use transcoder::progress::Progress;
 
@@ -26,40 +26,40 @@ const SOUND: [&str; 4] = [
 const H264: [&str; 6] = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "30"];
 
 /// What a file made by ffmpeg becomes: the asset's name, or the verdict.
-async fn transcode(name: &str, parts: &[&[&str]]) -> (Place, Result<String, String>) {
-    let place = Place::new().await;
-    let path = place.folder.path().join(name);
+async fn transcode(name: &str, parts: &[&[&str]]) -> (Fixture, Result<String, String>) {
+    let fixture = Fixture::new().await;
+    let path = fixture.folder.path().join(name);
     ffmpeg(&parts.concat(), &path);
     let bytes = std::fs::read(&path).unwrap();
-    let verdict = upload(&place, name, bytes.into()).await;
-    (place, verdict)
+    let verdict = upload(&fixture, name, bytes.into()).await;
+    (fixture, verdict)
 }
 
-async fn upload(place: &Place, name: &str, bytes: Bytes) -> Result<String, String> {
-    place
+async fn upload(fixture: &Fixture, name: &str, bytes: Bytes) -> Result<String, String> {
+    fixture
         .ingest
-        .put(name, bytes, Label::default())
+        .put(name, bytes, ObjectMetadata::default())
         .await
         .unwrap();
-    place.tell(name).await;
-    place.drain_queue(&place.worker()).await;
-    let mut dead = place.queue.dead_letters().await.unwrap();
+    fixture.tell(name).await;
+    fixture.drain_queue(&fixture.worker()).await;
+    let mut dead = fixture.queue.dead_letters().await.unwrap();
     match dead.pop() {
         Some(letter) => Err(letter.reason),
         None => {
-            let etag = place.ingest.head(name).await.unwrap().etag;
+            let etag = fixture.ingest.head(name).await.unwrap().etag;
             Ok(transcoder::asset_name(name, &etag))
         }
     }
 }
 
-fn decodes(place: &Place, asset: &str) {
-    let warnings = decode_with_ffmpeg(&place.vod().join(asset).join("index.m3u8"));
+fn decodes(fixture: &Fixture, asset: &str) {
+    let warnings = decode_with_ffmpeg(&fixture.vod().join(asset).join("index.m3u8"));
     assert_eq!(warnings, "");
 }
 
-async fn seconds(place: &Place, asset: &str, rendition: &str) -> f64 {
-    let read = read_rendition(&*place.egress, asset, rendition).await;
+async fn seconds(fixture: &Fixture, asset: &str, rendition: &str) -> f64 {
+    let read = read_rendition(&*fixture.egress, asset, rendition).await;
     read.playlist
         .segments
         .iter()
@@ -70,19 +70,19 @@ async fn seconds(place: &Place, asset: &str, rendition: &str) -> f64 {
 #[tokio::test]
 async fn an_ordinary_mp4_with_its_index_at_either_end() {
     for flags in [&["-movflags", "+faststart"][..], &[]] {
-        let (place, result) = transcode(
+        let (fixture, result) = transcode(
             "holiday 1.mp4",
             &[&VIDEO, &SOUND, &H264, &["-c:a", "aac"], flags],
         )
         .await;
         let asset = result.unwrap();
         assert!(asset.starts_with("holiday-1-"), "{asset}");
-        decodes(&place, &asset);
+        decodes(&fixture, &asset);
         for rendition in ["source", "120p", "80p"] {
-            let length = seconds(&place, &asset, rendition).await;
+            let length = seconds(&fixture, &asset, rendition).await;
             assert!((length - 5.0).abs() < 1.0 / 15.0, "{rendition}: {length}");
         }
-        let length = seconds(&place, &asset, "audio").await;
+        let length = seconds(&fixture, &asset, "audio").await;
         assert!((length - 5.0).abs() < 0.1, "{length}");
     }
 }
@@ -90,37 +90,37 @@ async fn an_ordinary_mp4_with_its_index_at_either_end() {
 #[tokio::test]
 async fn flv_and_transport_streams() {
     for name in ["a.flv", "a.ts"] {
-        let (place, result) = transcode(name, &[&VIDEO, &SOUND, &H264, &["-c:a", "aac"]]).await;
+        let (fixture, result) = transcode(name, &[&VIDEO, &SOUND, &H264, &["-c:a", "aac"]]).await;
         let asset = result.unwrap();
-        decodes(&place, &asset);
-        let length = seconds(&place, &asset, "120p").await;
+        decodes(&fixture, &asset);
+        let length = seconds(&fixture, &asset, "120p").await;
         assert!((length - 5.0).abs() < 2.0 / 15.0, "{name}: {length}");
     }
 }
 
 #[tokio::test]
 async fn sound_alone_and_pictures_alone() {
-    let (place, result) = transcode("talk.m4a", &[&SOUND, &["-c:a", "aac"]]).await;
+    let (fixture, result) = transcode("talk.m4a", &[&SOUND, &["-c:a", "aac"]]).await;
     let asset = result.unwrap();
-    let length = seconds(&place, &asset, "audio").await;
+    let length = seconds(&fixture, &asset, "audio").await;
     assert!((length - 5.0).abs() < 0.1, "{length}");
-    decodes(&place, &asset);
-    let (place, result) = transcode("mute.mp4", &[&VIDEO, &H264]).await;
+    decodes(&fixture, &asset);
+    let (fixture, result) = transcode("mute.mp4", &[&VIDEO, &H264]).await;
     let asset = result.unwrap();
-    decodes(&place, &asset);
-    assert!((seconds(&place, &asset, "80p").await - 5.0).abs() < 1.0 / 15.0);
+    decodes(&fixture, &asset);
+    assert!((seconds(&fixture, &asset, "80p").await - 5.0).abs() < 1.0 / 15.0);
 }
 
 #[tokio::test]
 async fn a_variable_rate_keeps_its_times() {
     let jumpy = "select='not(mod(n\\,3))+gt(t\\,3)'";
-    let (place, result) = transcode(
+    let (fixture, result) = transcode(
         "vfr.mp4",
         &[&VIDEO, &["-vf", jumpy, "-fps_mode", "vfr"], &H264],
     )
     .await;
     let asset = result.unwrap();
-    decodes(&place, &asset);
+    decodes(&fixture, &asset);
     let times = |read: Read| {
         read.segments
             .into_iter()
@@ -128,9 +128,9 @@ async fn a_variable_rate_keeps_its_times() {
             .map(|u| u.dts)
             .collect::<Vec<_>>()
     };
-    let source = times(read_rendition(&*place.egress, &asset, "source").await);
+    let source = times(read_rendition(&*fixture.egress, &asset, "source").await);
     assert_eq!(
-        times(read_rendition(&*place.egress, &asset, "80p").await),
+        times(read_rendition(&*fixture.egress, &asset, "80p").await),
         source
     );
 }
@@ -143,15 +143,15 @@ async fn an_odd_size_becomes_even_rungs() {
         "-i",
         "testsrc2=size=321x161:rate=15:duration=4",
     ];
-    let (place, result) = transcode("odd.mp4", &[&odd, &["-pix_fmt", "yuv444p"], &H264]).await;
+    let (fixture, result) = transcode("odd.mp4", &[&odd, &["-pix_fmt", "yuv444p"], &H264]).await;
     let asset = result.unwrap();
-    decodes(&place, &asset);
-    let master = text(&*place.egress, &transcoder::multivariant(&asset)).await;
+    decodes(&fixture, &asset);
+    let master = text(&*fixture.egress, &transcoder::multivariant(&asset)).await;
     assert!(
         !master.contains("source/"),
         "few players decode 4:4:4\n{master}"
     );
-    let read = read_rendition(&*place.egress, &asset, "80p").await;
+    let read = read_rendition(&*fixture.egress, &asset, "80p").await;
     let avc = read.track.avc().unwrap();
     assert_eq!((avc.width(), avc.height()), (160, 80));
 }
@@ -190,22 +190,22 @@ async fn pictures_stored_on_their_side_come_out_upright() {
         "-i",
         "color=black:s=320x160:r=15:d=4,drawbox=w=160:h=80:color=white:t=fill",
     ];
-    let place = Place::new().await;
-    let path = place.folder.path().join("phone.mp4");
+    let fixture = Fixture::new().await;
+    let path = fixture.folder.path().join("phone.mp4");
     ffmpeg(&[&corner[..], &H264].concat(), &path);
     let file = held_upright(std::fs::read(&path).unwrap());
-    let asset = upload(&place, "phone.mp4", file).await.unwrap();
-    decodes(&place, &asset);
-    let master = text(&*place.egress, &transcoder::multivariant(&asset)).await;
+    let asset = upload(&fixture, "phone.mp4", file).await.unwrap();
+    decodes(&fixture, &asset);
+    let master = text(&*fixture.egress, &transcoder::multivariant(&asset)).await;
     assert!(
         !master.contains("source/"),
         "nobody turns the copy\n{master}"
     );
-    let read = read_rendition(&*place.egress, &asset, "320p").await;
+    let read = read_rendition(&*fixture.egress, &asset, "320p").await;
     let avc = read.track.avc().unwrap();
     assert_eq!((avc.width(), avc.height()), (160, 320));
-    let picture = place.folder.path().join("first.gray");
-    let playlist = place.vod().join(&asset).join("320p/index.m3u8");
+    let picture = fixture.folder.path().join("first.gray");
+    let playlist = fixture.vod().join(&asset).join("320p/index.m3u8");
     let first = ["-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "gray"];
     ffmpeg(
         &[&["-i", playlist.to_str().unwrap()][..], &first].concat(),
@@ -228,36 +228,36 @@ async fn pictures_smaller_than_every_rung_keep_their_size() {
         "-i",
         "testsrc2=size=96x64:rate=15:duration=4",
     ];
-    let (place, result) = transcode("small.mp4", &[&small, &["-pix_fmt", "yuv444p"], &H264]).await;
+    let (fixture, result) = transcode("small.mp4", &[&small, &["-pix_fmt", "yuv444p"], &H264]).await;
     let asset = result.unwrap();
-    decodes(&place, &asset);
-    let read = read_rendition(&*place.egress, &asset, "64p").await;
+    decodes(&fixture, &asset);
+    let read = read_rendition(&*fixture.egress, &asset, "64p").await;
     let avc = read.track.avc().unwrap();
     assert_eq!((avc.width(), avc.height()), (96, 64));
 }
 
 #[tokio::test]
 async fn what_is_no_media_by_its_name_is_refused_where_people_look() {
-    let place = Place::new().await;
+    let fixture = Fixture::new().await;
     let bytes = Bytes::from_static(b"notes");
     let name = "notes.txt";
-    place
+    fixture
         .ingest
-        .put(name, bytes, Label::default())
+        .put(name, bytes, ObjectMetadata::default())
         .await
         .unwrap();
-    place.tell(name).await;
+    fixture.tell(name).await;
     let progress = Progress::new(service::Clock::real());
-    let worker = place.worker_that_tells(&progress);
-    place.drain_queue(&worker).await;
+    let worker = fixture.worker_that_tells(&progress);
+    fixture.drain_queue(&worker).await;
     let failures = progress.report().failures;
     assert_eq!(failures.len(), 1);
     assert!(
         failures[0].reason.contains("notes.txt") && failures[0].reason.contains("mp4, m4v"),
         "{failures:?}"
     );
-    assert_eq!(place.queue.dead_letters().await.unwrap(), []);
-    assert_eq!(place.queue.depth().await.unwrap(), jobs::Depth::default());
+    assert_eq!(fixture.queue.dead_letters().await.unwrap(), []);
+    assert_eq!(fixture.queue.depth().await.unwrap(), jobs::Depth::default());
 }
 
 #[tokio::test]
@@ -284,8 +284,8 @@ async fn what_cannot_become_vod_gets_a_verdict_that_names_the_reason() {
     let (_, result) = transcode("locked.mp4", &[&VIDEO, &H264, &encrypted]).await;
     let verdict = result.unwrap_err();
     assert!(verdict.contains("encrypted"), "{verdict}");
-    let place = Place::new().await;
-    let verdict = upload(&place, "empty.mp4", Bytes::new()).await.unwrap_err();
+    let fixture = Fixture::new().await;
+    let verdict = upload(&fixture, "empty.mp4", Bytes::new()).await.unwrap_err();
     assert!(verdict.contains("empty"), "{verdict}");
     let (_, result) = transcode("nothing.mp4", &[&VIDEO, &H264, &["-t", "0"]]).await;
     let verdict = result.unwrap_err();
@@ -293,56 +293,56 @@ async fn what_cannot_become_vod_gets_a_verdict_that_names_the_reason() {
         verdict.contains("cannot transcode nothing.mp4"),
         "{verdict}"
     );
-    let place = Place::new().await;
+    let fixture = Fixture::new().await;
     let noise = (0..200_000u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
         .collect();
-    let verdict = upload(&place, "noise.mp4", noise).await.unwrap_err();
+    let verdict = upload(&fixture, "noise.mp4", noise).await.unwrap_err();
     assert!(verdict.contains("cannot transcode noise.mp4"), "{verdict}");
-    let place = Place::new().await;
-    place.tell("gone.mp4").await;
-    place.drain_queue(&place.worker()).await;
-    let verdict = place.queue.dead_letters().await.unwrap().remove(0).reason;
+    let fixture = Fixture::new().await;
+    fixture.tell("gone.mp4").await;
+    fixture.drain_queue(&fixture.worker()).await;
+    let verdict = fixture.queue.dead_letters().await.unwrap().remove(0).reason;
     assert!(verdict.contains("gone from the ingest store"), "{verdict}");
 }
 
 #[tokio::test]
 async fn a_file_cut_short_gives_what_it_has_or_a_verdict() {
-    let place = Place::new().await;
-    let path = place.folder.path().join("whole.mp4");
+    let fixture = Fixture::new().await;
+    let path = fixture.folder.path().join("whole.mp4");
     ffmpeg(&[&VIDEO[..], &H264].concat(), &path);
     let whole = std::fs::read(&path).unwrap();
     let half = Bytes::copy_from_slice(&whole[..whole.len() / 2]);
-    let verdict = upload(&place, "half.mp4", half).await.unwrap_err();
+    let verdict = upload(&fixture, "half.mp4", half).await.unwrap_err();
     assert!(verdict.contains("cannot transcode half.mp4"), "{verdict}");
     // Without its sidecar and cut in the middle of a chunk, a recording of ours still plays.
     let made = recording(6, None);
     let cut = made.bytes.slice(..made.bytes.len() * 3 / 4);
-    let place = Place::new().await;
-    let asset = upload(&place, "cut.mp4", cut).await.unwrap();
-    decodes(&place, &asset);
-    let length = seconds(&place, &asset, "80p").await;
+    let fixture = Fixture::new().await;
+    let asset = upload(&fixture, "cut.mp4", cut).await.unwrap();
+    decodes(&fixture, &asset);
+    let length = seconds(&fixture, &asset, "80p").await;
     assert!((3.0..5.5).contains(&length), "{length}");
 }
 
 #[tokio::test]
 async fn a_poison_job_does_not_hold_others_up() {
-    let place = Place::new().await;
-    place
+    let fixture = Fixture::new().await;
+    fixture
         .ingest
         .put(
             "poison.mp4",
             Bytes::from_static(b"poison"),
-            Label::default(),
+            ObjectMetadata::default(),
         )
         .await
         .unwrap();
-    place.tell("poison.mp4").await;
+    fixture.tell("poison.mp4").await;
     let made = recording(4, None);
-    place.record(&made).await;
-    place.drain_queue(&place.worker()).await;
-    check(&*place.egress, &made, &["source", "120p", "80p", "audio"]).await;
-    assert_eq!(place.queue.dead_letters().await.unwrap().len(), 1);
+    fixture.record(&made).await;
+    fixture.drain_queue(&fixture.worker()).await;
+    check(&*fixture.egress, &made, &["source", "120p", "80p", "audio"]).await;
+    assert_eq!(fixture.queue.dead_letters().await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -12,9 +12,9 @@ use std::{
 
 use support::*;
 
-/// Starts the program on the place's stores and queue.
-fn start(place: &Place, config: &Path) -> Child {
-    let folder = place.folder.path().display();
+/// Starts the program on the fixture's stores and queue.
+fn start(fixture: &Fixture, config: &Path) -> Child {
+    let folder = fixture.folder.path().display();
     let rungs = settings()
         .ladder
         .iter()
@@ -70,16 +70,16 @@ fn wait_until(child: &mut Child, done: impl Fn() -> bool) {
 #[test]
 fn killed_at_twenty_moments_it_still_makes_one_whole_asset() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let place = runtime.block_on(Place::new());
+    let fixture = runtime.block_on(Fixture::new());
     let made = recording(20, None);
-    let config = place.folder.path().join("transcoder.toml");
+    let config = fixture.folder.path().join("transcoder.toml");
     // The queue in a file of its own, on the machine's clock.
     runtime.block_on(async {
-        place.record(&made).await;
-        let mut taken = jobs::Queue::receive(&*place.queue, 1, Duration::ZERO)
+        fixture.record(&made).await;
+        let mut taken = jobs::Queue::receive(&*fixture.queue, 1, Duration::ZERO)
             .await
             .unwrap();
-        let path = place.folder.path().join("live-jobs");
+        let path = fixture.folder.path().join("live-jobs");
         let live = jobs::Sqlite::open(path, &jobs::Options::default())
             .await
             .unwrap();
@@ -87,11 +87,11 @@ fn killed_at_twenty_moments_it_still_makes_one_whole_asset() {
             .await
             .unwrap();
     });
-    let vod = place.vod();
+    let vod = fixture.vod();
     let complete = vod.join(ASSET).join("index.m3u8");
     let mut state = 7u64;
     for kill in 0..20 {
-        let mut child = start(&place, &config);
+        let mut child = start(&fixture, &config);
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
@@ -106,14 +106,14 @@ fn killed_at_twenty_moments_it_still_makes_one_whole_asset() {
             break;
         }
     }
-    let mut child = start(&place, &config);
+    let mut child = start(&fixture, &config);
     let listed =
         || std::fs::read_to_string(vod.join("index.json")).is_ok_and(|t| t.contains(ASSET));
     wait_until(&mut child, || complete.exists() && listed());
     child.kill().unwrap();
     child.wait().unwrap();
     runtime.block_on(check(
-        &*place.egress,
+        &*fixture.egress,
         &made,
         &["source", "120p", "80p", "audio"],
     ));

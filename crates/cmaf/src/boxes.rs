@@ -97,7 +97,7 @@ impl<'a> Iterator for Children<'a> {
     }
 }
 
-/// Kind, whole size and header size of the box at the start of `bytes`; `None` while the header is
+/// MediaKind, whole size and header size of the box at the start of `bytes`; `None` while the header is
 /// incomplete or where it is impossible (size below its own header, or "to the end of the file",
 /// which we never write).
 pub(crate) fn header(bytes: &[u8]) -> Option<([u8; 4], usize, usize)> {

@@ -1,7 +1,7 @@
 //! Access units to one CMAF chunk: `moof` and `mdat`, addressed relative to the `moof`.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use media::{AccessUnit, Kind, Track};
+use media::{AccessUnit, MediaKind, Track};
 use mp4_atom::{Mfhd, Tfdt, Tfhd, Trun, TrunEntry, TrunSamples};
 
 use crate::{
@@ -111,7 +111,7 @@ fn check<'a>(track: &Track, units: &'a [AccessUnit]) -> Result<&'a AccessUnit, E
         });
     }
     if let Some(unit) = units.iter().find(|unit| unit.kind != track.kind()) {
-        return Err(Error::Kind {
+        return Err(Error::MediaKind {
             unit: unit.kind,
             track: track.kind(),
         });
@@ -121,10 +121,10 @@ fn check<'a>(track: &Track, units: &'a [AccessUnit]) -> Result<&'a AccessUnit, E
 
 /// `tfhd` and `trun` of a run; what all samples share is said once.
 fn describe(track_id: u32, units: &[AccessUnit]) -> Result<(Tfhd, Trun), Error> {
-    let kind = units.first().map_or(Kind::Audio, |unit| unit.kind);
+    let kind = units.first().map_or(MediaKind::Audio, |unit| unit.kind);
     let usual = match kind {
-        Kind::Video => NON_SYNC_FLAGS,
-        Kind::Audio => SYNC_FLAGS,
+        MediaKind::Video => NON_SYNC_FLAGS,
+        MediaKind::Audio => SYNC_FLAGS,
     };
     let next = units.iter().skip(1).map(Some).chain([None]);
     let mut entries = units

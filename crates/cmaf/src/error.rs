@@ -27,11 +27,11 @@ pub enum Error {
     },
     /// An access unit of one kind given to a track of another.
     #[error("cannot write an access unit of {unit} into a track of {track}")]
-    Kind {
+    MediaKind {
         /// What the unit is.
-        unit: media::Kind,
+        unit: media::MediaKind,
         /// What the track is.
-        track: media::Kind,
+        track: media::MediaKind,
     },
     /// A box is missing from where the format demands it.
     #[error("cannot read {parent}: box \"{missing}\" is missing")]

@@ -1,7 +1,7 @@
 //! Tracks to an init segment: `ftyp` and a `moov` that promises fragments and knows no duration.
 
 use bytes::Bytes;
-use media::{Codec, Immersive, Kind, Track, aac, avc};
+use media::{Codec, Immersive, MediaKind, Track, aac, avc};
 use mp4_atom::{
     Audio, Dinf, Dref, FourCC, Ftyp, Hdlr, Matrix, Mdhd, Mvhd, Smhd, Stco, Stsc, Stsz, Stts, Tkhd,
     Trex, Url, Visual, Vmhd,
@@ -73,15 +73,15 @@ fn mvhd(next_track_id: u32) -> Mvhd {
     }
 }
 
-fn trex(track_id: u32, kind: Kind) -> Trex {
+fn trex(track_id: u32, kind: MediaKind) -> Trex {
     Trex {
         track_id,
         default_sample_description_index: 1,
         default_sample_duration: 0,
         default_sample_size: 0,
         default_sample_flags: match kind {
-            Kind::Video => NON_SYNC_FLAGS,
-            Kind::Audio => SYNC_FLAGS,
+            MediaKind::Video => NON_SYNC_FLAGS,
+            MediaKind::Audio => SYNC_FLAGS,
         },
     }
 }
@@ -100,8 +100,8 @@ fn trak(out: &mut Vec<u8>, id: u32, track: &Track, immersive: &Immersive) -> Res
             },
         )?;
         let (handler, name) = match track.kind() {
-            Kind::Video => (b"vide", "video"),
-            Kind::Audio => (b"soun", "audio"),
+            MediaKind::Video => (b"vide", "video"),
+            MediaKind::Audio => (b"soun", "audio"),
         };
         leaf(
             out,
@@ -112,8 +112,8 @@ fn trak(out: &mut Vec<u8>, id: u32, track: &Track, immersive: &Immersive) -> Res
         )?;
         container(out, b"minf", |out| {
             match track.kind() {
-                Kind::Video => leaf(out, &Vmhd::default())?,
-                Kind::Audio => leaf(out, &Smhd::default())?,
+                MediaKind::Video => leaf(out, &Vmhd::default())?,
+                MediaKind::Audio => leaf(out, &Smhd::default())?,
             }
             let dref = Dref {
                 entries: vec![Url::default().into()],
@@ -133,7 +133,7 @@ fn tkhd(track_id: u32, track: &Track) -> Result<Tkhd, Error> {
         track_id,
         enabled: true,
         in_movie: true,
-        volume: u8::from(track.kind() == Kind::Audio).into(),
+        volume: u8::from(track.kind() == MediaKind::Audio).into(),
         width: width.into(),
         height: height.into(),
         ..Tkhd::default()

@@ -5,7 +5,7 @@
 //! refused, not guessed at.
 
 use bytes::Bytes;
-use media::{AccessUnit, Codec, Immersive, Kind, Projection, Timescale, Track, aac, avc};
+use media::{AccessUnit, Codec, Immersive, MediaKind, Projection, Timescale, Track, aac, avc};
 use mp4_atom::{Mdhd, Tfdt, Tfhd, Tkhd, Trun};
 
 use crate::{
@@ -205,8 +205,8 @@ pub fn read_chunk(init: &Init, bytes: &Bytes) -> Result<Vec<Sample>, Error> {
     let mut dts = i64::try_from(tfdt.base_media_decode_time)
         .map_err(|_| Error::damaged(b"tfdt", "decode time beyond 2^63"))?;
     let usual = tfhd.default_sample_flags.unwrap_or(match track.kind() {
-        Kind::Video => NON_SYNC_BIT,
-        Kind::Audio => 0,
+        MediaKind::Video => NON_SYNC_BIT,
+        MediaKind::Audio => 0,
     });
     let mut samples = Vec::with_capacity(run.samples.len());
     for entry in run.samples.iter() {

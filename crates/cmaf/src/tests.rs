@@ -1,7 +1,7 @@
 //! Box-level tests: what is written is read back, and damage is an error.
 
 use bytes::Bytes;
-use media::{AccessUnit, Immersive, Kind, Orientation, Projection, StereoLayout, Track, aac, avc};
+use media::{AccessUnit, Immersive, MediaKind, Orientation, Projection, StereoLayout, Track, aac, avc};
 use proptest::prelude::*;
 
 use crate::{
@@ -35,7 +35,7 @@ fn audio() -> Track {
     Track::audio(aac::Config::lc(48_000, 2).unwrap())
 }
 
-fn unit(kind: Kind, dts: i64, offset: i64, duration: u32, is_sync: bool) -> AccessUnit {
+fn unit(kind: MediaKind, dts: i64, offset: i64, duration: u32, is_sync: bool) -> AccessUnit {
     AccessUnit {
         kind,
         dts,
@@ -143,8 +143,8 @@ fn stereo_says_so_in_both_families() {
 fn first_sample_flags_tell_sync_from_dependent() {
     let units = |sync| {
         [
-            unit(Kind::Video, 0, 24_000, 12_000, sync),
-            unit(Kind::Video, 12_000, 0, 12_000, false),
+            unit(MediaKind::Video, 0, 24_000, 12_000, sync),
+            unit(MediaKind::Video, 12_000, 0, 12_000, false),
         ]
     };
     let independent = chunk(&video(), 1, &units(true)).unwrap();
@@ -166,7 +166,7 @@ fn first_sample_flags_tell_sync_from_dependent() {
 #[test]
 fn decode_time_is_64_bit_and_negative_offsets_are_kept() {
     let far = 360_000 * 3600 * 24 * 365;
-    let units = [unit(Kind::Video, far, -6_000, 6_000, true)];
+    let units = [unit(MediaKind::Video, far, -6_000, 6_000, true)];
     let bytes = chunk(&video(), 9, &units).unwrap();
     assert_eq!(find(&bytes, b"tfdt")[8], 1);
     let init = read_init(&init_segment(&video(), &Immersive::default()).unwrap()).unwrap();
@@ -180,14 +180,14 @@ fn a_recording_of_two_tracks_is_scanned_and_read_back_up_to_a_torn_end() {
     let mut file = init_segment_multi(&tracks, &Immersive::default())
         .unwrap()
         .to_vec();
-    let pictures = [unit(Kind::Video, 0, 0, 12_000, true)];
-    let sounds = [
-        unit(Kind::Audio, 0, 0, 1024, true),
-        unit(Kind::Audio, 1024, 0, 1024, true),
+    let video = [unit(MediaKind::Video, 0, 0, 12_000, true)];
+    let audio = [
+        unit(MediaKind::Audio, 0, 0, 1024, true),
+        unit(MediaKind::Audio, 1024, 0, 1024, true),
     ];
-    file.extend(chunk_of(1, &tracks[0], 1, &pictures).unwrap());
-    file.extend(chunk_of(2, &tracks[1], 2, &sounds).unwrap());
-    let torn = chunk_of(2, &tracks[1], 3, &sounds).unwrap();
+    file.extend(chunk_of(1, &tracks[0], 1, &video).unwrap());
+    file.extend(chunk_of(2, &tracks[1], 2, &audio).unwrap());
+    let torn = chunk_of(2, &tracks[1], 3, &audio).unwrap();
     file.extend(&torn[..torn.len() - 1]);
 
     let mut scanner = Scanner::new();
@@ -206,8 +206,8 @@ fn a_recording_of_two_tracks_is_scanned_and_read_back_up_to_a_torn_end() {
     assert_eq!(scanner.pending(), torn.len() - 1);
     let ids: Vec<u32> = found.iter().map(|sample| sample.track_id).collect();
     assert_eq!(ids, [1, 2, 2]);
-    assert_eq!(found[0].unit, pictures[0]);
-    assert_eq!(found[2].unit, sounds[1]);
+    assert_eq!(found[0].unit, video[0]);
+    assert_eq!(found[2].unit, audio[1]);
     let whole = read_segment(&init.unwrap(), &Bytes::from(file)).unwrap();
     assert_eq!(whole, found);
 }
@@ -219,21 +219,21 @@ fn what_does_not_fit_is_refused_with_a_reason() {
         text(chunk(&video(), 1, &[])),
         "cannot write a chunk: nothing to put in it"
     );
-    let negative = [unit(Kind::Video, -1, 0, 1, true)];
+    let negative = [unit(MediaKind::Video, -1, 0, 1, true)];
     assert_eq!(
         text(chunk(&video(), 1, &negative)),
         "cannot write a decode time: -1 does not fit"
     );
-    let sound = [unit(Kind::Audio, 0, 0, 1, true)];
+    let audio = [unit(MediaKind::Audio, 0, 0, 1, true)];
     assert_eq!(
-        text(chunk(&video(), 1, &sound)),
+        text(chunk(&video(), 1, &audio)),
         "cannot write an access unit of audio into a track of video"
     );
-    let offset = [unit(Kind::Video, 0, i64::from(i32::MAX) + 1, 1, true)];
+    let offset = [unit(MediaKind::Video, 0, i64::from(i32::MAX) + 1, 1, true)];
     assert!(text(chunk(&video(), 1, &offset)).starts_with("cannot write a composition offset"));
 }
 
-fn units(kind: Kind) -> impl Strategy<Value = Vec<AccessUnit>> {
+fn units(kind: MediaKind) -> impl Strategy<Value = Vec<AccessUnit>> {
     let one = (
         1u32..100_000,
         -50_000i64..50_000,
@@ -244,13 +244,13 @@ fn units(kind: Kind) -> impl Strategy<Value = Vec<AccessUnit>> {
         let mut dts = start;
         list.into_iter()
             .map(|(duration, offset, is_sync, payload)| {
-                let offset = if kind == Kind::Audio { 0 } else { offset };
+                let offset = if kind == MediaKind::Audio { 0 } else { offset };
                 let unit = AccessUnit {
                     kind,
                     dts,
                     pts: dts + offset,
                     duration,
-                    is_sync: is_sync || kind == Kind::Audio,
+                    is_sync: is_sync || kind == MediaKind::Audio,
                     payload: Bytes::from(payload),
                 };
                 dts += i64::from(duration);
@@ -262,7 +262,7 @@ fn units(kind: Kind) -> impl Strategy<Value = Vec<AccessUnit>> {
 
 proptest! {
     #[test]
-    fn chunks_are_read_back(video_units in units(Kind::Video), audio_units in units(Kind::Audio)) {
+    fn chunks_are_read_back(video_units in units(MediaKind::Video), audio_units in units(MediaKind::Audio)) {
         let tracks = [video(), audio()];
         let head = init_segment_multi(&tracks, &Immersive::default()).unwrap();
         let init = read_init(&head).unwrap();
@@ -282,7 +282,7 @@ proptest! {
         let tracks = [video(), audio()];
         let head = init_segment_multi(&tracks, &Immersive::default()).unwrap();
         let init = read_init(&head).unwrap();
-        let units = [unit(Kind::Video, 0, 5, 10, true), unit(Kind::Video, 10, 0, 11, false)];
+        let units = [unit(MediaKind::Video, 0, 5, 10, true), unit(MediaKind::Video, 10, 0, 11, false)];
         let mut bytes = match which {
             0 => head.to_vec(),
             _ => chunk(&tracks[0], 1, &units).unwrap().to_vec(),

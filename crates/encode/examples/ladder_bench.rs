@@ -18,9 +18,9 @@ use std::{
 
 use encode::{
     ladder::{Event, Ladder, Options, Pace, Rung, RungConfig, default_rungs, plan},
-    stored::Recording,
+    file_demuxer::FileDemuxer,
 };
-use media::{AccessUnit, Kind, Track};
+use media::{AccessUnit, MediaKind, Track};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 
 fn arguments() -> Result<Arguments, Failure> {
     let mut options = Options {
-        pace: Pace::Stored,
+        pace: Pace::Offline,
         ..Options::default()
     };
     let (mut paths, mut rungs, mut preset) = (Vec::new(), Vec::new(), None);
@@ -82,8 +82,8 @@ fn arguments() -> Result<Arguments, Failure> {
 }
 
 fn transcode(arguments: &Arguments) -> Result<String, Failure> {
-    let mut recording = Recording::open(File::open(&arguments.input)?)?;
-    let track = recording.video().ok_or("the input has no video")?.clone();
+    let mut demuxer = FileDemuxer::open(File::open(&arguments.input)?)?;
+    let track = demuxer.video().ok_or("the input has no video")?.clone();
     let config = track.avc().ok_or("the input is not H.264")?;
     let (width, height) = (config.width(), config.height());
     let rungs = plan(width, height, config.frame_rate(), &arguments.rungs)?;
@@ -93,8 +93,8 @@ fn transcode(arguments: &Arguments) -> Result<String, Failure> {
     let sink = move |event| writer.take(event);
     let mut ladder = Ladder::spawn_with(&track, rungs.clone(), options, sink)?;
     let mut pictures = 0u32;
-    while let Some(unit) = recording.read()? {
-        if unit.kind == Kind::Video {
+    while let Some(unit) = demuxer.read()? {
+        if unit.kind == MediaKind::Video {
             pictures += 1;
             let opens_segment = unit.is_sync;
             ladder.push(unit, opens_segment);

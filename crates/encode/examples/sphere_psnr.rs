@@ -20,9 +20,9 @@ use std::{
 use encode::{
     Reprojection,
     ladder::{Event, Ladder, Options, Pace, RungConfig, plan},
-    stored::Recording,
+    file_demuxer::FileDemuxer,
 };
-use media::{AccessUnit, Kind, Projection, Track};
+use media::{AccessUnit, MediaKind, Projection, Track};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -83,8 +83,8 @@ impl Rung {
         width: u32,
         kilobits: u32,
     ) -> Result<Self, Failure> {
-        let mut recording = Recording::open(File::open(source)?)?;
-        let track = recording.video().ok_or("the source has no video")?.clone();
+        let mut demuxer = FileDemuxer::open(File::open(source)?)?;
+        let track = demuxer.video().ok_or("the source has no video")?.clone();
         let config = track.avc().ok_or("the source is not H.264")?;
         let source_size = (config.width(), config.height());
         let before = cpu_seconds();
@@ -107,7 +107,7 @@ impl Rung {
         let mut file = BufWriter::new(File::create(&path)?);
         let mut rung_track: Option<Track> = None;
         let options = Options {
-            pace: Pace::Stored,
+            pace: Pace::Offline,
             ..Options::default()
         };
         let sink = move |event| match event {
@@ -117,8 +117,8 @@ impl Rung {
         };
         let mut ladder = Ladder::spawn_with(&track, rungs, options, sink)?;
         let mut ticks = 0;
-        while let Some(unit) = recording.read()? {
-            if unit.kind == Kind::Video {
+        while let Some(unit) = demuxer.read()? {
+            if unit.kind == MediaKind::Video {
                 ticks += i64::from(unit.duration);
                 let opens_segment = unit.is_sync;
                 ladder.push(unit, opens_segment);

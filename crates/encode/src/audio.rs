@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use ffmpeg_next::{self as ffmpeg, ChannelLayout, Packet, Rational, codec, encoder, format, frame};
-use media::{AccessUnit, Kind, Track, aac};
+use media::{AccessUnit, MediaKind, Track, aac};
 
 use crate::{
     Error,
@@ -70,7 +70,7 @@ impl Encoder {
         let mut audio = codec::Context::new_with_codec(codec)
             .encoder()
             .audio()
-            .attempt(|| "use the AAC encoder for sound".to_owned())?;
+            .attempt(|| "use the AAC encoder for audio".to_owned())?;
         audio.set_rate(rate);
         audio.set_channel_layout(layout);
         audio.set_format(format::Sample::F32(format::sample::Type::Planar));
@@ -183,7 +183,7 @@ impl Encoder {
         }
         self.sent += samples as i64;
         let sent = self.encoder.send_frame(&frame);
-        sent.attempt(|| "encode sound".to_owned())
+        sent.attempt(|| "encode audio".to_owned())
     }
 
     fn drain(&mut self, units: &mut Vec<AccessUnit>) -> Result<(), Error> {
@@ -192,14 +192,14 @@ impl Encoder {
             match self.encoder.receive_packet(&mut packet) {
                 Ok(()) => {}
                 Err(e) if is_again(&e) || e == ffmpeg::Error::Eof => return Ok(()),
-                Err(e) => return Err(e).attempt(|| "take sound from the encoder".to_owned()),
+                Err(e) => return Err(e).attempt(|| "take audio from the encoder".to_owned()),
             }
             let payload = Bytes::copy_from_slice(packet.data().unwrap_or_default());
             let samples = self.frame_samples as i64;
             let dts = self.start - i64::from(self.priming) + self.received * samples;
             self.received += 1;
             units.push(AccessUnit {
-                kind: Kind::Audio,
+                kind: MediaKind::Audio,
                 dts,
                 pts: dts,
                 duration: self.frame_samples as u32,

@@ -9,13 +9,13 @@
 
 use bytes::Bytes;
 use ffmpeg_next::{
-    self as ffmpeg, Codec, Dictionary, Packet, Rational, codec, color, encoder, ffi, format::Pixel,
-    frame, picture,
+    self as ffmpeg, Codec, Dictionary, Packet, Rational, codec, encoder, ffi, format::Pixel, picture,
 };
 use media::avc;
 
 use crate::{
     Error, Picture,
+    color::ColorInfo,
     error::{Attempt, is_again},
     nal,
     picture::{SIDE_PIXELS_MAX, SIDE_PIXELS_MIN},
@@ -94,47 +94,6 @@ fn find(name: &str) -> Result<Codec, Error> {
     })
 }
 
-/// How pictures look beyond their size; taken from the source, so that players show a rung like the
-/// source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Look {
-    pub sample_aspect: (i32, i32),
-    pub range: color::Range,
-    pub space: color::Space,
-    pub primaries: color::Primaries,
-    pub transfer: color::TransferCharacteristic,
-}
-
-impl Default for Look {
-    fn default() -> Self {
-        Self {
-            sample_aspect: (0, 1),
-            range: color::Range::Unspecified,
-            space: color::Space::Unspecified,
-            primaries: color::Primaries::Unspecified,
-            transfer: color::TransferCharacteristic::Unspecified,
-        }
-    }
-}
-
-impl Look {
-    pub(crate) fn of(frame: &frame::Video) -> Self {
-        let aspect = frame.aspect_ratio();
-        let sample_aspect = (aspect.numerator(), aspect.denominator());
-        Self {
-            sample_aspect: if sample_aspect.0 > 0 && sample_aspect.1 > 0 {
-                sample_aspect
-            } else {
-                (0, 1)
-            },
-            range: frame.color_range(),
-            space: frame.color_space(),
-            primaries: frame.color_primaries(),
-            transfer: frame.color_transfer_characteristic(),
-        }
-    }
-}
-
 /// What to make of the pictures.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
@@ -155,20 +114,20 @@ pub(crate) struct Settings {
     pub lookahead: Option<u8>,
     /// Encoder threads, 0 for the encoder's own choice.
     pub threads: u8,
-    pub look: Look,
+    pub color: ColorInfo,
 }
 
 /// One coded picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Coded {
-    /// The number given to [`Coder::send`].
+pub(crate) struct CodedPicture {
+    /// The number given to [`H264Encoder::send`].
     pub number: i64,
     pub is_sync: bool,
     pub payload: Bytes,
 }
 
 /// An open encoder.
-pub(crate) struct Coder {
+pub(crate) struct H264Encoder {
     encoder: encoder::video::Encoder,
     config: avc::Config,
     name: String,
@@ -177,7 +136,7 @@ pub(crate) struct Coder {
     packet: Packet,
 }
 
-impl Coder {
+impl H264Encoder {
     pub(crate) fn open(settings: &Settings) -> Result<Self, Error> {
         check_settings(settings)?;
         let codec = find(&settings.encoder)?;
@@ -244,14 +203,14 @@ impl Coder {
 
     /// The next coded picture in decoding order; `None` until more pictures are sent, or at the
     /// end.
-    pub(crate) fn receive(&mut self) -> Result<Option<Coded>, Error> {
+    pub(crate) fn receive(&mut self) -> Result<Option<CodedPicture>, Error> {
         match self.encoder.receive_packet(&mut self.packet) {
             Ok(()) => {}
             Err(e) if is_again(&e) || e == ffmpeg::Error::Eof => return Ok(None),
             Err(e) => return Err(e).attempt(|| format!("take a picture from {}", self.name)),
         }
         let (payload, is_sync) = nal::sample(self.packet.data().unwrap_or_default());
-        Ok(Some(Coded {
+        Ok(Some(CodedPicture {
             number: self.packet.pts().unwrap_or(0),
             is_sync,
             payload,
@@ -341,12 +300,12 @@ fn configure(
     if let Some(count) = settings.b_pictures {
         video.set_max_b_frames(usize::from(count));
     }
-    let look = &settings.look;
-    video.set_aspect_ratio(Rational(look.sample_aspect.0, look.sample_aspect.1));
-    video.set_color_range(look.range);
-    video.set_colorspace(look.space);
-    video.set_color_primaries(look.primaries);
-    video.set_color_transfer_characteristic(look.transfer);
+    let info = &settings.color;
+    video.set_aspect_ratio(Rational(info.sample_aspect.0, info.sample_aspect.1));
+    video.set_color_range(info.range);
+    video.set_colorspace(info.space);
+    video.set_color_primaries(info.primaries);
+    video.set_color_transfer_characteristic(info.transfer);
     let buffer_bits = u64::from(settings.bitrate_max) * u64::from(settings.buffer_ms) / 1000;
     // SAFETY: plain fields of a context that is not open yet.
     unsafe {

@@ -8,21 +8,22 @@
 //!
 //! What this does not do: containers for delivery (cmaf), playlists (hls), sockets.
 
+mod color;
 mod decode;
+mod downscale_half;
 mod error;
 mod h264;
-mod halve;
 mod log;
 mod nal;
 mod picture;
 mod reproject;
+mod rotation;
 mod scale;
-mod turn;
 
 pub mod audio;
+pub mod file_demuxer;
 pub mod ladder;
 pub mod stills;
-pub mod stored;
 pub mod video;
 
 pub use error::Error;
@@ -30,7 +31,7 @@ pub use h264::{ENCODER_DEFAULT, ENCODERS, PRESET_LIVE, X264_PRESETS, available, 
 pub use ladder::Ladder;
 pub use picture::{Picture, Plane, SIDE_PIXELS_MAX};
 pub use reproject::Reprojection;
-pub use turn::Turn;
+pub use rotation::Rotation;
 
 /// Sends FFmpeg's log to tracing. Every entry point calls it; it costs nothing the second time.
 pub fn init() {

@@ -8,8 +8,8 @@ use ffmpeg_next::{ffi, format::Pixel, frame};
 
 use crate::{
     Error,
+    color::ColorInfo,
     error::{Attempt, check},
-    h264::Look,
 };
 
 /// The largest picture side, in pixels (H.264 level 6.2 ends at 16,384 x 8,192).
@@ -79,16 +79,16 @@ impl Picture {
         &mut self.frame
     }
 
-    pub(crate) fn look(&self) -> Look {
-        Look::of(&self.frame)
+    pub(crate) fn color(&self) -> ColorInfo {
+        ColorInfo::of(&self.frame)
     }
 
-    pub(crate) fn set_look(&mut self, look: Look) {
-        self.frame.set_color_range(look.range);
-        self.frame.set_color_space(look.space);
-        self.frame.set_color_primaries(look.primaries);
-        self.frame.set_color_transfer_characteristic(look.transfer);
-        let (num, den) = look.sample_aspect;
+    pub(crate) fn set_color(&mut self, color: ColorInfo) {
+        self.frame.set_color_range(color.range);
+        self.frame.set_color_space(color.space);
+        self.frame.set_color_primaries(color.primaries);
+        self.frame.set_color_transfer_characteristic(color.transfer);
+        let (num, den) = color.sample_aspect;
         // SAFETY: a plain field of a valid frame.
         unsafe {
             (*self.frame.as_mut_ptr()).sample_aspect_ratio = ffi::AVRational { num, den };

@@ -221,7 +221,7 @@ impl Reprojector {
         }
         self.open = Some(open);
         let mut out = Picture::from_frame(out);
-        out.set_look(picture.look());
+        out.set_color(picture.color());
         Ok(out)
     }
 

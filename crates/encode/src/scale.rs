@@ -9,7 +9,7 @@ use ffmpeg_next::{
 use crate::{
     Error, Picture,
     error::Attempt,
-    halve::{self, Halver},
+    downscale_half::{self, HalfDownscaler},
     picture::Pool,
 };
 
@@ -18,7 +18,7 @@ pub(crate) struct Scaler {
     width: u32,
     height: u32,
     pool: Pool,
-    halver: Halver,
+    half_downscaler: HalfDownscaler,
     context: Swscale,
 }
 
@@ -28,7 +28,7 @@ impl Scaler {
             width,
             height,
             pool: Pool::new(width, height),
-            halver: Halver::default(),
+            half_downscaler: HalfDownscaler::default(),
             context: Swscale(None),
         }
     }
@@ -40,7 +40,7 @@ impl Scaler {
             return picture.share();
         }
         let mut out = self.pool.take()?;
-        if self.halve(picture, &mut out).is_none() {
+        if self.downscale_half(picture, &mut out).is_none() {
             let to = (Pixel::YUV420P, self.width, self.height);
             self.context.resize(picture, &mut out, to, Flags::BICUBIC)?;
         }
@@ -52,9 +52,9 @@ impl Scaler {
 
 impl Scaler {
     /// Fills `out` where it has exactly half the size; `None` where it has not.
-    fn halve(&mut self, picture: &Picture, out: &mut Picture) -> Option<()> {
+    fn downscale_half(&mut self, picture: &Picture, out: &mut Picture) -> Option<()> {
         let is_half = picture.width() == self.width * 2 && picture.height() == self.height * 2;
-        // A full-range picture stays one: `look` says so.
+        // A full-range picture stays one: `color` says so.
         let is_planar = matches!(picture.frame().format(), Pixel::YUV420P | Pixel::YUVJ420P);
         // Odd sizes have chroma planes that are not exactly halved.
         if !is_half || !is_planar || self.width % 2 + self.height % 2 > 0 {
@@ -63,15 +63,15 @@ impl Scaler {
         for index in 0..3 {
             let (data, stride) = picture.plane(index)?;
             let plane = out.plane_mut(index)?;
-            let to = halve::To {
+            let to = downscale_half::To {
                 data: plane.data,
                 stride: plane.stride,
                 width: plane.width,
                 height: plane.height,
             };
-            self.halver.run(halve::From { data, stride }, to)?;
+            self.half_downscaler.run(downscale_half::From { data, stride }, to)?;
         }
-        out.set_look(picture.look());
+        out.set_color(picture.color());
         Some(())
     }
 }
@@ -130,12 +130,12 @@ impl Swscale {
         };
         let scaled = self.0.insert(ready).run(picture.frame(), out.frame_mut());
         scaled.attempt(action)?;
-        let mut look = picture.look();
+        let mut color = picture.color();
         if is_full_range_layout(from.0) && !is_full_range_layout(to.0) {
             // swscale converts these, and only these.
-            look.range = Range::MPEG;
+            color.range = Range::MPEG;
         }
-        out.set_look(look);
+        out.set_color(color);
         Ok(())
     }
 }

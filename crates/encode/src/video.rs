@@ -5,11 +5,12 @@
 use std::collections::VecDeque;
 
 use ffmpeg_next::color;
-use media::{AccessUnit, Kind, Track, VIDEO_TIMESCALE};
+use media::{AccessUnit, MediaKind, Track, VIDEO_TIMESCALE};
 
 use crate::{
     Error, Picture,
-    h264::{self, Coder},
+    color::ColorInfo,
+    h264::{self, H264Encoder},
 };
 
 /// What to make of the pictures.
@@ -62,12 +63,12 @@ impl Config {
             // Without B-pictures a lookahead only delays.
             lookahead: (self.b_pictures == 0).then_some(0),
             threads: self.threads,
-            look: h264::Look {
+            color: ColorInfo {
                 range: color::Range::MPEG,
                 space: color::Space::BT709,
                 primaries: color::Primaries::BT709,
                 transfer: color::TransferCharacteristic::BT709,
-                ..h264::Look::default()
+                ..ColorInfo::default()
             },
         }
     }
@@ -75,7 +76,7 @@ impl Config {
 
 /// Encodes pictures of a constant rate; see the module.
 pub struct Encoder {
-    coder: Coder,
+    encoder: H264Encoder,
     track: Track,
     config: Config,
     /// Pictures taken so far.
@@ -97,10 +98,10 @@ impl std::fmt::Debug for Encoder {
 impl Encoder {
     /// Opens the encoder.
     pub fn new(config: Config) -> Result<Self, Error> {
-        let coder = Coder::open(&config.settings())?;
+        let encoder = H264Encoder::open(&config.settings())?;
         Ok(Self {
-            track: Track::video(coder.config().clone()),
-            coder,
+            track: Track::video(encoder.config().clone()),
+            encoder,
             config,
             taken: 0,
             inside: VecDeque::new(),
@@ -120,7 +121,7 @@ impl Encoder {
             let reason = format!("make it {}x{}", self.config.width, self.config.height);
             return Err(Error::setting("picture", value, reason));
         }
-        self.coder
+        self.encoder
             .send(picture, self.taken, keyframe || self.taken == 0)?;
         self.inside.push_back(self.taken);
         self.taken += 1;
@@ -129,21 +130,21 @@ impl Encoder {
 
     /// Ends the track and gives what was still inside.
     pub fn finish(mut self) -> Result<Vec<AccessUnit>, Error> {
-        self.coder.send_end()?;
+        self.encoder.send_end()?;
         self.drain()
     }
 
     fn drain(&mut self) -> Result<Vec<AccessUnit>, Error> {
         let mut units = Vec::new();
-        while let Some(coded) = self.coder.receive()? {
+        while let Some(coded) = self.encoder.receive()? {
             // The k-th picture out is decoded at the time of the k-th picture in.
-            let turn = self.inside.pop_front().unwrap_or(coded.number);
-            let dts = self.ticks(turn);
-            let duration = u32::try_from(self.ticks(turn + 1) - dts).unwrap_or(u32::MAX);
+            let due = self.inside.pop_front().unwrap_or(coded.number);
+            let dts = self.ticks(due);
+            let duration = u32::try_from(self.ticks(due + 1) - dts).unwrap_or(u32::MAX);
             // Shifted by the reorder depth, so that no picture is shown before it is decoded.
-            let shift = i64::from(self.coder.reorder_depth());
+            let shift = i64::from(self.encoder.reorder_depth());
             units.push(AccessUnit {
-                kind: Kind::Video,
+                kind: MediaKind::Video,
                 dts,
                 pts: self.ticks(coded.number + shift),
                 duration: duration.max(1),

@@ -5,7 +5,7 @@
 //! its metadata likewise. A real change is announced at once and applies to the access units that
 //! follow it.
 
-use media::{Arrival, Kind, aac, avc};
+use media::{IngestUnit, MediaKind, aac, avc};
 
 use crate::{
     Error, Metadata, Tag, TagKind,
@@ -21,11 +21,11 @@ pub enum Event {
     /// The audio configuration is new or has changed.
     AudioConfig(aac::Config),
     /// One access unit with the encoder's clock.
-    AccessUnit(Arrival),
+    AccessUnit(IngestUnit),
     /// The encoder describes its stream, for the first time or otherwise than before.
     Metadata(Metadata),
     /// The encoder says that this track ends here.
-    EndOfSequence(Kind),
+    EndOfSequence(MediaKind),
 }
 
 /// Turns the tags of one publish into events. Start a new one for a new publish.
@@ -52,8 +52,8 @@ impl Demuxer {
     /// [`Error::is_fatal`].
     pub fn push(&mut self, tag: Tag) -> Result<Option<Event>, Error> {
         let (kind, packet) = match tag.kind {
-            TagKind::Video => (Kind::Video, header::video(tag.body)?),
-            TagKind::Audio => (Kind::Audio, header::audio(tag.body)?),
+            TagKind::Video => (MediaKind::Video, header::video(tag.body)?),
+            TagKind::Audio => (MediaKind::Audio, header::audio(tag.body)?),
             TagKind::Script => return self.metadata(&tag.body),
         };
         match packet {
@@ -62,15 +62,15 @@ impl Demuxer {
                 Err(Error::Truncated { what, bytes: 0 })
             }
             Packet::Config(record) => match kind {
-                Kind::Video => Ok(self.video_config(avc::Config::parse(record)?)),
-                Kind::Audio => Ok(self.audio_config(aac::Config::parse(record)?)),
+                MediaKind::Video => Ok(self.video_config(avc::Config::parse(record)?)),
+                MediaKind::Audio => Ok(self.audio_config(aac::Config::parse(record)?)),
             },
             Packet::AccessUnit {
                 composition_ms,
                 is_key,
                 payload,
             } => {
-                let mut arrival = Arrival {
+                let mut unit = IngestUnit {
                     kind,
                     timestamp_ms: tag.timestamp_ms,
                     composition_ms,
@@ -78,11 +78,11 @@ impl Demuxer {
                     payload,
                 };
                 match kind {
-                    Kind::Video => arrival.is_sync &= self.has_idr(&arrival.payload)?,
-                    Kind::Audio if self.audio.is_none() => return Err(Error::NoConfig(kind)),
-                    Kind::Audio => {}
+                    MediaKind::Video => unit.is_sync &= self.has_idr(&unit.payload)?,
+                    MediaKind::Audio if self.audio.is_none() => return Err(Error::NoConfig(kind)),
+                    MediaKind::Audio => {}
                 }
-                Ok(Some(Event::AccessUnit(arrival)))
+                Ok(Some(Event::AccessUnit(unit)))
             }
             Packet::EndOfSequence => Ok(Some(Event::EndOfSequence(kind))),
             Packet::OtherTrack => {
@@ -121,7 +121,7 @@ impl Demuxer {
     /// Walks the NAL units: whether there is an IDR slice (type 5), or an error where the lengths
     /// do not add up.
     fn has_idr(&self, payload: &[u8]) -> Result<bool, Error> {
-        let config = self.video.as_ref().ok_or(Error::NoConfig(Kind::Video))?;
+        let config = self.video.as_ref().ok_or(Error::NoConfig(MediaKind::Video))?;
         let mut units = config.nal_units(payload);
         let mut has_idr = false;
         for unit in units.by_ref() {

@@ -1,6 +1,6 @@
 //! Why a tag is refused, and whether the publish can go on.
 
-use media::{Kind, aac, avc};
+use media::{MediaKind, aac, avc};
 
 use crate::amf0;
 
@@ -11,8 +11,8 @@ pub enum Error {
     /// A codec that is recognised but not served.
     #[error("cannot take {codec} {kind}: set the encoder to {remedy}")]
     UnsupportedCodec {
-        /// Pictures or sound.
-        kind: Kind,
+        /// Video or audio.
+        kind: MediaKind,
         /// Its name, or its FourCC or number where it has none.
         codec: String,
         /// What to set instead.
@@ -55,7 +55,7 @@ pub enum Error {
     },
     /// Media before its configuration.
     #[error("{0} access unit before its configuration")]
-    NoConfig(Kind),
+    NoConfig(MediaKind),
     /// Script data that cannot be read.
     #[error("script data is damaged: {0}")]
     Script(#[from] amf0::Error),

@@ -6,7 +6,7 @@
 //! [`Packet::OtherTrack`].
 
 use bytes::{Buf, Bytes};
-use media::Kind;
+use media::MediaKind;
 
 use crate::Error;
 
@@ -75,7 +75,7 @@ pub fn video(mut body: Bytes) -> Result<Packet, Error> {
         return Ok(Packet::Nothing);
     }
     if codec != 7 {
-        return Err(unsupported(Kind::Video, classic_video_name(codec)));
+        return Err(unsupported(MediaKind::Video, classic_video_name(codec)));
     }
     let kind = take_u8(&mut body, VIDEO, bytes)?;
     let composition_ms = take_si24(&mut body, VIDEO, bytes)?;
@@ -108,7 +108,7 @@ fn enhanced_video(first: u8, mut body: Bytes, bytes: usize) -> Result<Packet, Er
         take_fourcc(&mut body, VIDEO, bytes)?
     };
     if &fourcc != b"avc1" {
-        return Err(unsupported(Kind::Video, fourcc_name(fourcc)));
+        return Err(unsupported(MediaKind::Video, fourcc_name(fourcc)));
     }
     let is_key = frame_type == frame_type::KEY;
     Ok(match kind {
@@ -142,7 +142,7 @@ pub fn audio(mut body: Bytes) -> Result<Packet, Error> {
     match first >> 4 {
         9 => return enhanced_audio(first & 0x0f, body, bytes),
         10 => {}
-        format => return Err(unsupported(Kind::Audio, classic_audio_name(format))),
+        format => return Err(unsupported(MediaKind::Audio, classic_audio_name(format))),
     }
     Ok(match take_u8(&mut body, AUDIO, bytes)? {
         0 => Packet::Config(body),
@@ -167,7 +167,7 @@ fn enhanced_audio(kind: u8, mut body: Bytes, bytes: usize) -> Result<Packet, Err
         take_fourcc(&mut body, AUDIO, bytes)?
     };
     if &fourcc != b"mp4a" {
-        return Err(unsupported(Kind::Audio, fourcc_name(fourcc)));
+        return Err(unsupported(MediaKind::Audio, fourcc_name(fourcc)));
     }
     Ok(match kind {
         packet_type::SEQUENCE_START => Packet::Config(body),
@@ -291,10 +291,10 @@ fn take_fourcc(body: &mut Bytes, what: &'static str, bytes: usize) -> Result<[u8
 
 // === names of what is refused ===
 
-fn unsupported(kind: Kind, codec: String) -> Error {
+fn unsupported(kind: MediaKind, codec: String) -> Error {
     let remedy = match kind {
-        Kind::Video => H264,
-        Kind::Audio => AAC,
+        MediaKind::Video => H264,
+        MediaKind::Audio => AAC,
     };
     Error::UnsupportedCodec {
         kind,

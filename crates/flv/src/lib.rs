@@ -36,9 +36,9 @@ use bytes::Bytes;
 /// What a tag carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TagKind {
-    /// Sound (type 8).
+    /// Audio (type 8).
     Audio,
-    /// Pictures (type 9).
+    /// Video (type 9).
     Video,
     /// Script data (type 18): a name and values in AMF0.
     Script,
@@ -77,7 +77,7 @@ pub struct Tag {
 }
 
 impl std::fmt::Debug for Tag {
-    /// Kind, time and the first bytes: a body may be megabytes long.
+    /// MediaKind, time and the first bytes: a body may be megabytes long.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let head = &self.body[..self.body.len().min(8)];
         let (kind, at) = (self.kind, self.timestamp_ms);

@@ -1,7 +1,7 @@
 //! Configurations, access units and metadata to classic FLV tags, as every RTMP server reads them.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use media::{AccessUnit, Arrival, Kind, Timescale, VIDEO_TIMESCALE, aac, avc};
+use media::{AccessUnit, IngestUnit, MediaKind, Timescale, VIDEO_TIMESCALE, aac, avc};
 
 use crate::{Metadata, Tag, TagKind};
 
@@ -29,7 +29,7 @@ pub fn audio_config(config: &aac::Config, timestamp_ms: u32) -> Tag {
 /// One access unit, stamped with the publisher's own millisecond clock.
 pub fn access_unit(unit: &AccessUnit, timestamp_ms: u32) -> Tag {
     match unit.kind {
-        Kind::Video => {
+        MediaKind::Video => {
             let offset = VIDEO_TIMESCALE.rescale(unit.pts.saturating_sub(unit.dts), MILLISECONDS);
             // SI24: half the range of three bytes on either side.
             let offset = offset.clamp(-0x80_0000, 0x7f_ffff) as i32;
@@ -41,19 +41,19 @@ pub fn access_unit(unit: &AccessUnit, timestamp_ms: u32) -> Tag {
                 timestamp_ms,
             )
         }
-        Kind::Audio => audio(1, &unit.payload, timestamp_ms),
+        MediaKind::Audio => audio(1, &unit.payload, timestamp_ms),
     }
 }
 
-/// One arrival, as it came: what the demuxer would read back.
-pub fn arrival(arrival: &Arrival) -> Tag {
-    let at = arrival.timestamp_ms;
-    match arrival.kind {
-        Kind::Video => {
-            let header = avc_header(arrival.is_sync);
-            video(header, 1, arrival.composition_ms, &arrival.payload, at)
+/// One access unit as it came: what the demuxer would read back.
+pub fn ingest_unit(unit: &IngestUnit) -> Tag {
+    let at = unit.timestamp_ms;
+    match unit.kind {
+        MediaKind::Video => {
+            let header = avc_header(unit.is_sync);
+            video(header, 1, unit.composition_ms, &unit.payload, at)
         }
-        Kind::Audio => audio(1, &arrival.payload, at),
+        MediaKind::Audio => audio(1, &unit.payload, at),
     }
 }
 

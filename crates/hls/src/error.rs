@@ -22,11 +22,11 @@ pub enum Error {
     NoTracks,
     /// The caller's fault: a track of the wrong kind in a slot.
     #[error("cannot use a track of {actual} where {expected} belongs")]
-    Kind {
+    MediaKind {
         /// What the track is.
-        actual: media::Kind,
+        actual: media::MediaKind,
         /// What it should be.
-        expected: media::Kind,
+        expected: media::MediaKind,
     },
     /// The caller's fault: no such rung.
     #[error("cannot find rung {index}: there are {count}")]
@@ -47,7 +47,7 @@ pub enum Error {
     #[error("cannot package an access unit of {kind} at {dts}: {reason}")]
     Unit {
         /// Which track.
-        kind: media::Kind,
+        kind: media::MediaKind,
         /// Its decode time.
         dts: i64,
         /// What is wrong with it.

@@ -3,7 +3,7 @@
 //! ```text
 //! source units --+                              +-- snapshot --> render_media, render_multivariant
 //! rung units   --+--> Packager --> renditions --+
-//! audio units  --+     (one cut schedule)       +-- reload::decide: answer now, wait, refuse
+//! audio units  --+     (one segmenter)          +-- reload::decide: answer now, wait, refuse
 //! ```
 //!
 //! One [`Packager`] owns every rendition of a stream run, because what players need most is that
@@ -22,24 +22,25 @@
 
 pub mod bandwidth;
 pub mod check;
-pub mod cut;
+pub mod checkpoint;
 mod error;
 pub mod packager;
 pub mod part;
 pub mod playlist;
 pub mod reload;
-pub mod remains;
 mod render;
 mod rendition;
 mod segment;
+pub mod segmenter;
 mod snapshot;
+mod timing;
 pub mod window;
 
 pub use error::Error;
-pub use packager::{Boundary, Config, Event, Packager, Pushed, RungSpec, Tail, Tracks};
+pub use packager::{Boundary, Config, Event, LastPosition, Packager, Pushed, RungSpec, Tracks};
 pub use render::{Delivery, Flavour, render_media, render_multivariant};
 pub use segment::{Init, Part, Segment};
 pub use snapshot::{
-    Announced, AudioGroup, Constants, Hint, Lookup, MediaSnapshot, Multivariant, Position, Report,
-    Snapshot, Variant,
+    Announced, AudioGroup, Hint, Lookup, MediaSnapshot, Multivariant, PlaylistConstants, Position,
+    Report, Snapshot, Variant,
 };

@@ -2,7 +2,7 @@
 //! without waiting.
 //!
 //! The HTTP side asks [`decide`] again after each change until the answer is not
-//! [`Decision::Wait`], or answers 503 once [`crate::Constants::block_limit`] has passed.
+//! [`Decision::Wait`], or answers 503 once [`crate::PlaylistConstants::block_limit`] has passed.
 
 use crate::MediaSnapshot;
 

@@ -66,10 +66,10 @@ pub fn render_media(media: &MediaSnapshot, delivery: &Delivery) -> String {
         segment::discontinuity(&mut out);
     }
     if let Some(init) = &media.announced().init {
-        part::map_hint(&mut out, init.index, media.epoch());
+        part::map_hint(&mut out, init.index, media.run_id());
     }
     if let Some(hint) = media.hint() {
-        part::preload_hint(&mut out, hint, media.epoch());
+        part::preload_hint(&mut out, hint, media.run_id());
     }
     let others = media
         .reports
@@ -80,17 +80,17 @@ pub fn render_media(media: &MediaSnapshot, delivery: &Delivery) -> String {
 }
 
 fn segments(out: &mut String, media: &MediaSnapshot, skipped: usize) {
-    let of_run = media.epoch();
+    let of_run = media.run_id();
     let listed = media.listed();
     let parts_from = first_with_parts(media);
     let mut map = None;
     for (index, entry) in listed.iter().enumerate().skip(skipped) {
-        let epoch = entry.epoch.as_deref().unwrap_or(of_run);
-        segment::lead(out, entry, epoch, map_due(&mut map, entry));
+        let run_id = entry.run_id.as_deref().unwrap_or(of_run);
+        segment::lead(out, entry, run_id, map_due(&mut map, entry));
         if index >= parts_from {
-            part::parts(out, entry, epoch);
+            part::parts(out, entry, run_id);
         }
-        segment::media(out, entry, epoch);
+        segment::media(out, entry, run_id);
     }
     if let Some(open) = media.open() {
         segment::lead(out, open, of_run, map_due(&mut map, open));

@@ -36,7 +36,7 @@ pub struct Segment {
     /// Media Sequence Number.
     pub msn: u64,
     /// The run that made it, where that is another than the playlist's: its URLs stay as they were.
-    pub epoch: Option<Arc<str>>,
+    pub run_id: Option<Arc<str>>,
     /// Parts in order.
     pub parts: Vec<Part>,
     /// Duration in `timescale`; of a growing segment, so far.

@@ -4,21 +4,21 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use media::{Immersive, Kind, Projection, VIDEO_TIMESCALE};
+use media::{Immersive, MediaKind, Projection, VIDEO_TIMESCALE};
 
 use crate::{Init, Segment};
 
 /// What must never change while a stream runs, nor between origins that carry it: players stop for
 /// good when it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Constants {
+pub struct PlaylistConstants {
     /// EXT-X-TARGETDURATION, in seconds.
     pub target_duration: u64,
     /// PART-TARGET in ticks of the video timescale; `None` without parts.
     pub part_target: Option<i64>,
 }
 
-impl Constants {
+impl PlaylistConstants {
     /// EXT-X-TARGETDURATION in ticks of the video timescale.
     pub fn target_ticks(&self) -> i64 {
         let seconds = i64::try_from(self.target_duration).unwrap_or(i64::MAX / 1_000_000);
@@ -68,7 +68,7 @@ pub struct Report {
 pub enum Lookup<T> {
     /// Here it is.
     Found(T),
-    /// It is the next thing to come: hold the request, at most [`Constants::block_limit`].
+    /// It is the next thing to come: hold the request, at most [`PlaylistConstants::block_limit`].
     Pending,
     /// It never existed, was lost, or is gone.
     Missing,
@@ -96,9 +96,9 @@ pub(crate) struct Listing {
 #[derive(Clone, Debug)]
 pub struct MediaSnapshot {
     pub(crate) name: Arc<str>,
-    pub(crate) kind: Kind,
-    pub(crate) epoch: Arc<str>,
-    pub(crate) constants: Constants,
+    pub(crate) kind: MediaKind,
+    pub(crate) run_id: Arc<str>,
+    pub(crate) constants: PlaylistConstants,
     pub(crate) listing: Arc<Listing>,
     pub(crate) open: Option<Arc<Segment>>,
     pub(crate) hint: Option<Hint>,
@@ -114,17 +114,17 @@ impl MediaSnapshot {
     }
 
     /// Pictures or sound.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> MediaKind {
         self.kind
     }
 
     /// The run, part of every media URL.
-    pub fn epoch(&self) -> &str {
-        &self.epoch
+    pub fn run_id(&self) -> &str {
+        &self.run_id
     }
 
     /// Target duration and part target.
-    pub fn constants(&self) -> Constants {
+    pub fn constants(&self) -> PlaylistConstants {
         self.constants
     }
 
@@ -160,19 +160,19 @@ impl MediaSnapshot {
     }
 
     /// The run that made segment `msn`: this one, unless an earlier one left it.
-    pub fn epoch_of(&self, msn: u64) -> &str {
+    pub fn run_id_of(&self, msn: u64) -> &str {
         let segment = self.closed(msn);
-        let own = segment.and_then(|segment| segment.epoch.as_deref());
-        own.unwrap_or(&self.epoch)
+        let own = segment.and_then(|segment| segment.run_id.as_deref());
+        own.unwrap_or(&self.run_id)
     }
 
-    /// Whether `epoch` names this run, or an earlier one that left some of these segments.
-    pub fn knows(&self, epoch: &str) -> bool {
+    /// Whether `run_id` names this run, or an earlier one that left some of these segments.
+    pub fn knows(&self, run_id: &str) -> bool {
         let segments = &self.listing.segments;
-        *self.epoch == *epoch
+        *self.run_id == *run_id
             || segments
                 .iter()
-                .any(|segment| segment.epoch.as_deref() == Some(epoch))
+                .any(|segment| segment.run_id.as_deref() == Some(run_id))
     }
 
     /// The last closed segment's number.
@@ -298,8 +298,8 @@ pub struct Multivariant {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(crate) revision: u64,
-    pub(crate) epoch: Arc<str>,
-    pub(crate) constants: Option<Constants>,
+    pub(crate) run_id: Arc<str>,
+    pub(crate) constants: Option<PlaylistConstants>,
     pub(crate) ended: bool,
     pub(crate) immersive: Immersive,
     pub(crate) renditions: Vec<Arc<MediaSnapshot>>,
@@ -313,12 +313,12 @@ impl Snapshot {
     }
 
     /// The run, part of every media URL.
-    pub fn epoch(&self) -> &str {
-        &self.epoch
+    pub fn run_id(&self) -> &str {
+        &self.run_id
     }
 
     /// Known once the first playlist exists.
-    pub fn constants(&self) -> Option<Constants> {
+    pub fn constants(&self) -> Option<PlaylistConstants> {
         self.constants
     }
 

@@ -345,7 +345,7 @@ fn a_new_run_shares_no_url_with_the_old_one() {
     };
     let first = urls(config());
     let mut next = config();
-    next.epoch = "e2".into();
+    next.run_id = "e2".into();
     next.first_msn += 60;
     let second = urls(next);
     assert!(first.len() > 10 && first.iter().all(|url| !second.contains(url)));
@@ -364,7 +364,7 @@ fn a_stream_of_sound_alone_is_cut_by_sound() {
     let mut checker = Checker::new();
     for index in 0..44_100 * 40 / 1024 {
         let unit = media::AccessUnit {
-            kind: media::Kind::Audio,
+            kind: media::MediaKind::Audio,
             dts: index * 1024,
             pts: index * 1024,
             duration: 1024,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cmaf::{read_init, read_segment};
 use common::{Broadcast, Source, config, rung};
 use hls::{Delivery, MediaSnapshot, Segment, check::Checker, render_media, render_multivariant};
-use media::{Kind, VIDEO_TIMESCALE};
+use media::{MediaKind, VIDEO_TIMESCALE};
 use proptest::prelude::*;
 
 /// Ticks per frame at 23.976, 24, 25, 29.97, 30, 50, 59.94 and 60 fps.
@@ -222,7 +222,7 @@ fn spans(plan: &Plan, media: &MediaSnapshot) -> Result<Vec<(u64, i64, i64)>, Tes
 /// Sound that was never sent leaves a hole that nothing can fill.
 fn is_whole(plan: &Plan, media: &MediaSnapshot) -> bool {
     let silent = plan.acts.iter().any(|act| matches!(act, Act::Silence(_)));
-    media.kind() == Kind::Video || !silent
+    media.kind() == MediaKind::Video || !silent
 }
 
 fn contiguous(
@@ -286,7 +286,7 @@ proptest! {
             prop_assert!(all.windows(2).all(|pair| pair[1] == pair[0] + 1));
             prop_assert_eq!(all.last(), numbers.last());
             // A last segment of a picture or two may hold no frame of sound.
-            let lossless = media.kind() == Kind::Video && !plan.acts.iter().any(|act| {
+            let lossless = media.kind() == MediaKind::Video && !plan.acts.iter().any(|act| {
                 matches!(act, Act::Mute(_) | Act::Lose(_) | Act::Stall(_) | Act::Silence(_))
             });
             prop_assert!(!lossless || media.retained().iter().all(|segment| !segment.gap));
@@ -294,7 +294,7 @@ proptest! {
                 let Some((_, from, to)) = boundaries.iter().find(|span| span.0 == msn) else {
                     continue;
                 };
-                if media.kind() == Kind::Video {
+                if media.kind() == MediaKind::Video {
                     prop_assert_eq!((start, end), (*from, *to), "{} {}", media.name(), msn);
                 } else {
                     let segment = media.retained().iter().find(|s| s.msn == msn).unwrap();

@@ -97,7 +97,7 @@ impl Config {
         &self.bytes
     }
 
-    /// Samples per second of the decoded sound.
+    /// Samples per second of the decoded audio.
     pub fn sample_rate(&self) -> u32 {
         self.sample_rate
     }

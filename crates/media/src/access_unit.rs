@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::Kind;
+use crate::MediaKind;
 
 /// One access unit: a coded picture with all its NAL units, or one AAC frame.
 ///
@@ -11,7 +11,7 @@ use crate::Kind;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessUnit {
     /// The track it belongs to (a stream has at most one of each kind).
-    pub kind: Kind,
+    pub kind: MediaKind,
     /// Decode time in ticks. Strictly increasing within a track between discontinuities.
     pub dts: i64,
     /// Presentation time in ticks; `pts - dts` is the composition offset as sent, never derived.
@@ -26,11 +26,11 @@ pub struct AccessUnit {
 
 /// An access unit as a publisher sent it: stamped by a 32-bit millisecond clock that may wrap, jitter, jump or drift.
 ///
-/// [`crate::Timeline`] is the only place that turns arrivals into [`AccessUnit`]s.
+/// [`crate::Timeline`] is the only place that turns them into [`AccessUnit`]s.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
+pub struct IngestUnit {
     /// The track it belongs to.
-    pub kind: Kind,
+    pub kind: MediaKind,
     /// Decode time in milliseconds modulo 2^32 (some encoders: modulo 2^31), as sent.
     pub timestamp_ms: u32,
     /// Presentation minus decode time in milliseconds, as sent (FLV composition time, SI24). 0 for audio.

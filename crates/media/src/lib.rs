@@ -13,8 +13,8 @@ mod time;
 pub mod timeline;
 mod track;
 
-pub use access_unit::{AccessUnit, Arrival};
+pub use access_unit::{AccessUnit, IngestUnit};
 pub use projection::{Immersive, Orientation, Projection, StereoLayout, UnknownName};
 pub use time::{Timescale, VIDEO_TIMESCALE};
 pub use timeline::Timeline;
-pub use track::{Codec, Kind, Track};
+pub use track::{Codec, MediaKind, Track};

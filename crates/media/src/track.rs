@@ -6,18 +6,18 @@ use crate::{Timescale, VIDEO_TIMESCALE, aac, avc};
 
 /// What a track carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// Pictures.
+pub enum MediaKind {
+    /// Encoded pictures.
     Video,
-    /// Sound.
+    /// Encoded sound.
     Audio,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for MediaKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kind::Video => "video",
-            Kind::Audio => "audio",
+            MediaKind::Video => "video",
+            MediaKind::Audio => "audio",
         })
     }
 }
@@ -58,10 +58,10 @@ impl Track {
     }
 
     /// What it carries.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> MediaKind {
         match self.codec {
-            Codec::Avc(_) => Kind::Video,
-            Codec::Aac(_) => Kind::Audio,
+            Codec::Avc(_) => MediaKind::Video,
+            Codec::Aac(_) => MediaKind::Audio,
         }
     }
 

@@ -116,7 +116,7 @@ impl Shell {
     }
 
     /// Prints one access unit of a hundred.
-    fn count(&mut self, unit: &media::Arrival) {
+    fn count(&mut self, unit: &media::IngestUnit) {
         if self.access_units.is_multiple_of(100) {
             let (kind, at, bytes) = (unit.kind, unit.timestamp_ms, unit.payload.len());
             println!("{kind} at {at} ms, {bytes} bytes, sync {}", unit.is_sync);

@@ -15,7 +15,7 @@ use flv::{Tag, TagKind, amf0::Value};
 use crate::{
     Error,
     command::{COMMAND_CHUNK_STREAM, Command, object},
-    link::Link,
+    transport::Transport,
     message::{Message, kind},
     url::PublishUrl,
 };
@@ -65,7 +65,7 @@ enum State {
 #[derive(Debug)]
 pub struct Session {
     url: PublishUrl,
-    link: Link,
+    transport: Transport,
     state: State,
     events: VecDeque<Event>,
     stream_id: u32,
@@ -77,7 +77,7 @@ impl Session {
     pub fn publish_to(url: &PublishUrl) -> Result<Self, Error> {
         Ok(Self {
             url: url.clone(),
-            link: Link::client()?,
+            transport: Transport::client()?,
             state: State::Handshake,
             events: VecDeque::new(),
             stream_id: 0,
@@ -89,12 +89,12 @@ impl Session {
     pub fn push(&mut self, mut bytes: &[u8], now: Duration) -> Result<(), Error> {
         self.start_clock(now);
         while self.state != State::Ended {
-            let message = self.link.next_message(&mut bytes)?;
+            let message = self.transport.next_message(&mut bytes)?;
             // Beyond what our own media may fill, waiting bytes are answers to a server that
             // floods.
-            self.link
+            self.transport
                 .check_output(BACKLOG_BYTES_MAX + crate::OUTPUT_BYTES_MAX)?;
-            if self.state == State::Handshake && self.link.is_open() {
+            if self.state == State::Handshake && self.transport.is_open() {
                 self.connect();
             }
             match message {
@@ -113,12 +113,12 @@ impl Session {
 
     /// The next bytes for the server.
     pub fn next_output(&mut self) -> Option<Bytes> {
-        self.link.next_output()
+        self.transport.next_output()
     }
 
     /// Bytes that wait for the network, up to [`BACKLOG_BYTES_MAX`].
     pub fn output_bytes(&self) -> usize {
-        self.link.output_bytes()
+        self.transport.output_bytes()
     }
 
     /// When to call [`Session::handle_timeout`] unless bytes come first: due at once until the
@@ -171,7 +171,7 @@ impl Session {
             stream_id: self.stream_id,
             payload: tag.body.clone(),
         };
-        self.link.send(chunk_stream, &message);
+        self.transport.send(chunk_stream, &message);
         Ok(())
     }
 
@@ -197,7 +197,7 @@ impl Session {
 
     fn connect(&mut self) {
         self.state = State::Connecting;
-        self.link.send_chunk_bytes(CHUNK_BYTES);
+        self.transport.send_chunk_bytes(CHUNK_BYTES);
         let properties = object([
             ("app", self.url.app().into()),
             ("type", "nonprivate".into()),
@@ -263,7 +263,7 @@ impl Session {
 
     fn command<const N: usize>(&mut self, name: &str, number: f64, values: [Value; N], id: u32) {
         let message = Command::new(name, number, values).to_message(id);
-        self.link.send(COMMAND_CHUNK_STREAM, &message);
+        self.transport.send(COMMAND_CHUNK_STREAM, &message);
     }
 }
 

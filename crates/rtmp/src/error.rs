@@ -6,7 +6,7 @@ use flv::amf0;
 
 use crate::{
     chunk::{CHUNK_STREAMS_MAX, PARTIAL_BYTES_MAX, PARTIAL_MESSAGES_MAX},
-    link::OUTPUT_BYTES_MAX,
+    transport::OUTPUT_BYTES_MAX,
     server::HELD_BYTES_MAX,
 };
 

@@ -24,7 +24,7 @@ mod chunk;
 pub mod client;
 mod command;
 mod error;
-mod link;
+mod transport;
 mod message;
 mod secret;
 pub mod server;
@@ -34,5 +34,5 @@ pub use chunk::{
     CHUNK_STREAMS_MAX, COMMAND_BYTES_MAX, MEDIA_BYTES_MAX, PARTIAL_BYTES_MAX, PARTIAL_MESSAGES_MAX,
 };
 pub use error::Error;
-pub use link::{HANDSHAKE_BYTES, OUTPUT_BYTES_MAX};
+pub use transport::{HANDSHAKE_BYTES, OUTPUT_BYTES_MAX};
 pub use secret::Secret;

@@ -62,7 +62,7 @@ pub enum Error {
 
 /// What a handler is given.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct AdminRequest {
     /// GET, POST, DELETE, …
     pub method: Method,
     /// The values of `{name}` pieces of the route, in order, percent-decoded by nobody.
@@ -77,18 +77,18 @@ pub struct Call {
 
 /// What a handler answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub struct AdminResponse {
     status: StatusCode,
     content_type: &'static str,
     body: Bytes,
 }
 
-impl Reply {
+impl AdminResponse {
     /// 200 with `value` as JSON.
-    pub fn json(value: &impl Serialize) -> Reply {
+    pub fn json(value: &impl Serialize) -> AdminResponse {
         match serde_json::to_vec_pretty(value) {
-            Ok(json) => Reply::bytes("application/json", json),
-            Err(error) => Reply::problem(
+            Ok(json) => AdminResponse::bytes("application/json", json),
+            Err(error) => AdminResponse::problem(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 &format!("cannot encode: {error}"),
             ),
@@ -96,8 +96,8 @@ impl Reply {
     }
 
     /// 200 with `body` as `content_type`.
-    pub fn bytes(content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-        Reply {
+    pub fn bytes(content_type: &'static str, body: impl Into<Bytes>) -> AdminResponse {
+        AdminResponse {
             status: StatusCode::OK,
             content_type,
             body: body.into(),
@@ -105,20 +105,20 @@ impl Reply {
     }
 
     /// A status other than success, with the reason.
-    pub fn problem(status: StatusCode, reason: &str) -> Reply {
+    pub fn problem(status: StatusCode, reason: &str) -> AdminResponse {
         let json = serde_json::json!({ "error": reason }).to_string();
-        Reply::bytes("application/json", json).with_status(status)
+        AdminResponse::bytes("application/json", json).with_status(status)
     }
 
     /// The same answer with another status.
-    pub fn with_status(mut self, status: StatusCode) -> Reply {
+    pub fn with_status(mut self, status: StatusCode) -> AdminResponse {
         self.status = status;
         self
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Reply> + Send>>;
-type Run = Arc<dyn Fn(Call) -> Answer + Send + Sync>;
+type Answer = Pin<Box<dyn Future<Output = AdminResponse> + Send>>;
+type Run = Arc<dyn Fn(AdminRequest) -> Answer + Send + Sync>;
 
 /// The role's own routes.
 #[derive(Clone, Default)]
@@ -138,8 +138,8 @@ impl Routes {
     /// the data plane longer than a few seconds.
     pub fn add<F, Fut>(mut self, method: Method, pattern: &str, run: F) -> Routes
     where
-        F: Fn(Call) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Reply> + Send + 'static,
+        F: Fn(AdminRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = AdminResponse> + Send + 'static,
     {
         let pieces = pattern
             .trim_matches('/')
@@ -147,7 +147,7 @@ impl Routes {
             .map(str::to_owned)
             .collect();
         self.list
-            .push((method, pieces, Arc::new(move |call| Box::pin(run(call)))));
+            .push((method, pieces, Arc::new(move |request| Box::pin(run(request)))));
         self
     }
 
@@ -191,7 +191,7 @@ fn matches(pattern: &[String], pieces: &[&str]) -> Option<Vec<String>> {
 
 /// What the built-in endpoints speak for.
 #[derive(Clone)]
-pub struct Plane {
+pub struct AdminState {
     /// Behind `/metrics`.
     pub registry: Registry,
     /// Behind `/readyz`.
@@ -241,7 +241,7 @@ impl Bound {
     }
 
     /// Starts the thread.
-    pub fn start(self, plane: Plane) -> Result<Running, Error> {
+    pub fn start(self, state: AdminState) -> Result<Running, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -252,7 +252,7 @@ impl Bound {
             address,
             token,
         } = self;
-        let state = Arc::new(State { plane, token });
+        let context = Arc::new(Context { state, token });
         let thread = std::thread::Builder::new()
             .name("admin".to_owned())
             .spawn(move || {
@@ -268,7 +268,7 @@ impl Bound {
                         limits: limits(),
                         ..Server::default()
                     };
-                    let handler = move |request, _| answer(Arc::clone(&state), request);
+                    let handler = move |request, _| answer(Arc::clone(&context), request);
                     http::serve(listener, server, handler, watch).await;
                 });
             })
@@ -307,12 +307,12 @@ impl Drop for Running {
     }
 }
 
-struct State {
-    plane: Plane,
+struct Context {
+    state: AdminState,
     token: Option<Secret>,
 }
 
-impl State {
+impl Context {
     fn allows(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else {
             return true;
@@ -324,19 +324,19 @@ impl State {
     }
 }
 
-async fn answer(state: Arc<State>, request: http::Request) -> Response {
-    if let Some(reason) = browser::refusal(request.headers(), state.token.is_some()) {
-        return reply(Reply::problem(StatusCode::FORBIDDEN, &reason));
+async fn answer(context: Arc<Context>, request: http::Request) -> Response {
+    if let Some(reason) = browser::refusal(request.headers(), context.token.is_some()) {
+        return reply(AdminResponse::problem(StatusCode::FORBIDDEN, &reason));
     }
     if let (&Method::GET, "/", Some(page)) = (
         request.method(),
         request.uri().path(),
-        &state.plane.routes.page,
+        &context.state.routes.page,
     ) {
         return page.respond();
     }
-    if !state.allows(request.headers()) {
-        let mut response = reply(Reply::problem(
+    if !context.allows(request.headers()) {
+        let mut response = reply(AdminResponse::problem(
             StatusCode::UNAUTHORIZED,
             "bearer token needed",
         ));
@@ -349,23 +349,23 @@ async fn answer(state: Arc<State>, request: http::Request) -> Response {
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     match (&method, path.as_str()) {
-        (&Method::GET | &Method::HEAD, "/healthz") => healthy(&state.plane.readiness),
-        (&Method::GET | &Method::HEAD, "/readyz") => ready(&state.plane.readiness),
-        (&Method::GET, "/metrics") => metrics(&state.plane.registry),
+        (&Method::GET | &Method::HEAD, "/healthz") => healthy(&context.state.readiness),
+        (&Method::GET | &Method::HEAD, "/readyz") => ready(&context.state.readiness),
+        (&Method::GET, "/metrics") => metrics(&context.state.registry),
         (&Method::POST, "/drain") => {
-            state.plane.drain.drain();
+            context.state.drain.drain();
             let body = HashMap::from([("state", "draining")]);
-            reply(Reply::json(&body).with_status(StatusCode::ACCEPTED))
+            reply(AdminResponse::json(&body).with_status(StatusCode::ACCEPTED))
         }
-        (_, "/healthz" | "/readyz" | "/metrics" | "/drain") => reply(Reply::problem(
+        (_, "/healthz" | "/readyz" | "/metrics" | "/drain") => reply(AdminResponse::problem(
             StatusCode::METHOD_NOT_ALLOWED,
             "method not allowed here",
         )),
         _ => {
             let worked =
-                tokio::time::timeout(ANSWER_TIMEOUT, routed(&state, method, request)).await;
+                tokio::time::timeout(ANSWER_TIMEOUT, routed(&context, method, request)).await;
             reply(worked.unwrap_or_else(|_| {
-                Reply::problem(
+                AdminResponse::problem(
                     StatusCode::GATEWAY_TIMEOUT,
                     "the process did not answer in time",
                 )
@@ -374,26 +374,26 @@ async fn answer(state: Arc<State>, request: http::Request) -> Response {
     }
 }
 
-async fn routed(state: &State, method: Method, request: http::Request) -> Reply {
+async fn routed(context: &Context, method: Method, request: http::Request) -> AdminResponse {
     let path = request.uri().path();
-    let (run, params) = match state.plane.routes.find(&method, path) {
+    let (run, params) = match context.state.routes.find(&method, path) {
         Ok(found) => found,
         Err(others) if others.is_empty() => {
-            return Reply::problem(StatusCode::NOT_FOUND, "no such path");
+            return AdminResponse::problem(StatusCode::NOT_FOUND, "no such path");
         }
         Err(others) => {
             let list: Vec<&str> = others.iter().map(Method::as_str).collect();
             let reason = format!("this path has {}", list.join(", "));
-            return Reply::problem(StatusCode::METHOD_NOT_ALLOWED, &reason);
+            return AdminResponse::problem(StatusCode::METHOD_NOT_ALLOWED, &reason);
         }
     };
     let query = request.uri().query().unwrap_or_default().to_owned();
     let (parts, body) = request.into_parts();
     let body = match http::read_all(body, BODY_BYTES_MAX).await {
         Ok(body) => body,
-        Err(error) => return Reply::problem(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => return AdminResponse::problem(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    run(Call {
+    run(AdminRequest {
         method,
         params,
         query,
@@ -417,7 +417,7 @@ fn ready(readiness: &Readiness) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    reply(Reply::json(&report).with_status(status))
+    reply(AdminResponse::json(&report).with_status(status))
 }
 
 fn metrics(registry: &Registry) -> Response {
@@ -428,7 +428,7 @@ fn metrics(registry: &Registry) -> Response {
     )
 }
 
-fn reply(reply: Reply) -> Response {
+fn reply(reply: AdminResponse) -> Response {
     typed(reply.status, reply.content_type, reply.body)
 }
 

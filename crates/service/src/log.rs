@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The `[log]` section.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -56,8 +58,8 @@ pub enum Error {
 
 impl Config {
     /// The filter this configuration asks for, so that `--check-config` can refuse a bad one.
-    pub fn filter(&self) -> Result<EnvFilter, Error> {
-        EnvFilter::try_new(&self.level).map_err(|e| Error::Level {
+    pub fn filter(&self) -> Result<Targets, Error> {
+        self.level.parse().map_err(|e: ParseError| Error::Level {
             level: self.level.clone(),
             reason: e.to_string(),
         })
@@ -66,13 +68,14 @@ impl Config {
 
 /// Starts logging to standard error. A second call in the same process changes nothing.
 pub fn init(config: &Config) -> Result<(), Error> {
-    let base = tracing_subscriber::fmt()
-        .with_env_filter(config.filter()?)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(config.format == Format::Text && std::io::stderr().is_terminal());
+    // Levels by target need no regular expressions, and those are a good part of a first build.
+    let kept = tracing_subscriber::registry().with(config.filter()?);
     let started = match config.format {
-        Format::Text => base.try_init(),
-        Format::Json => base.json().flatten_event(true).try_init(),
+        Format::Text => kept.with(lines).try_init(),
+        Format::Json => kept.with(lines.json().flatten_event(true)).try_init(),
     };
     if started.is_err() {
         tracing::debug!("logging had been set up before");
@@ -83,28 +86,28 @@ pub fn init(config: &Config) -> Result<(), Error> {
 /// Counts an error that may come thousands of times a second and lets one line through each second.
 ///
 /// ```
-/// # use service::log::Hot;
+/// # use service::log::RateLimited;
 /// # use std::time::Duration;
-/// static REFUSED: Hot = Hot::new();
+/// static REFUSED: RateLimited = RateLimited::new();
 /// let now = Duration::from_secs(7);
 /// if let Some(count) = REFUSED.note(now) {
 ///     tracing::warn!(count, "refused connections");
 /// }
 /// ```
 #[derive(Debug)]
-pub struct Hot {
+pub struct RateLimited {
     pending: AtomicU64,
     /// Milliseconds (plus one) of the last line; zero before the first.
     last_ms: AtomicU64,
 }
 
-impl Hot {
+impl RateLimited {
     /// One line a second is readable and still shows the rate.
     const EVERY_MS: u64 = 1_000;
 
     /// A counter with nothing in it; `const`, so that it can be a static beside its log line.
-    pub const fn new() -> Hot {
-        Hot {
+    pub const fn new() -> RateLimited {
+        RateLimited {
             pending: AtomicU64::new(0),
             last_ms: AtomicU64::new(0),
         }
@@ -117,7 +120,7 @@ impl Hot {
             .unwrap_or(u64::MAX - 1)
             .saturating_add(1);
         let last_ms = self.last_ms.load(Ordering::Relaxed);
-        if last_ms != 0 && now_ms.saturating_sub(last_ms) < Hot::EVERY_MS {
+        if last_ms != 0 && now_ms.saturating_sub(last_ms) < RateLimited::EVERY_MS {
             return None;
         }
         self.last_ms
@@ -127,9 +130,9 @@ impl Hot {
     }
 }
 
-impl Default for Hot {
-    fn default() -> Hot {
-        Hot::new()
+impl Default for RateLimited {
+    fn default() -> RateLimited {
+        RateLimited::new()
     }
 }
 
@@ -139,11 +142,11 @@ mod tests {
 
     #[test]
     fn hot_errors_come_once_a_second_with_their_count() {
-        let hot = Hot::new();
-        assert_eq!(hot.note(Duration::ZERO), Some(1));
-        assert_eq!(hot.note(Duration::from_millis(10)), None);
-        assert_eq!(hot.note(Duration::from_millis(999)), None);
-        assert_eq!(hot.note(Duration::from_millis(1_000)), Some(3));
+        let limited = RateLimited::new();
+        assert_eq!(limited.note(Duration::ZERO), Some(1));
+        assert_eq!(limited.note(Duration::from_millis(10)), None);
+        assert_eq!(limited.note(Duration::from_millis(999)), None);
+        assert_eq!(limited.note(Duration::from_millis(1_000)), Some(3));
     }
 
     #[test]

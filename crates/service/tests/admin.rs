@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use http::Method;
-use service::admin::{self, Call, Page, Plane, Reply, Routes};
+use service::admin::{self, AdminRequest, Page, AdminState, AdminResponse, Routes};
 use service::interruption::{self, Cause, Metadata, Notice};
 use service::metrics::Registry;
 use service::readiness::Readiness;
@@ -26,7 +26,7 @@ fn ask(address: SocketAddr, request: &str) -> (u16, String) {
     )
 }
 
-fn plane(trigger: interruption::Trigger) -> (Plane, Readiness) {
+fn state(trigger: interruption::Trigger) -> (AdminState, Readiness) {
     let registry = Registry::new();
     registry.gauge("test_things", "things", "Things.").set(4);
     let readiness = Readiness::new();
@@ -34,14 +34,14 @@ fn plane(trigger: interruption::Trigger) -> (Plane, Readiness) {
         .add(
             Method::DELETE,
             "/api/streams/{stream}/publisher",
-            |call: Call| async move { Reply::json(&call.params) },
+            |request: AdminRequest| async move { AdminResponse::json(&request.params) },
         )
         .add(Method::GET, "/api/streams", |_| async {
-            Reply::json(&["a"])
+            AdminResponse::json(&["a"])
         })
         .page(Page::new("<p>figures</p>", "c2NyaXB0", "c3R5bGU=").unwrap());
     (
-        Plane {
+        AdminState {
             registry,
             readiness: readiness.clone(),
             drain: trigger,
@@ -62,8 +62,8 @@ fn local(token: Option<Secret>) -> admin::Config {
 #[tokio::test]
 async fn it_answers_while_the_data_plane_is_stuck() {
     let (trigger, mut source) = interruption::source(Metadata::off(), false, Clock::real());
-    let (plane, readiness) = plane(trigger);
-    let running = admin::bind(local(None)).unwrap().start(plane).unwrap();
+    let (state, readiness) = state(trigger);
+    let running = admin::bind(local(None)).unwrap().start(state).unwrap();
     let address = running.address();
     assert_eq!(
         ask(address, "GET /healthz HTTP/1.1"),
@@ -100,10 +100,10 @@ async fn beyond_loopback_a_token_is_demanded() {
     let error = admin::bind(open).unwrap_err().to_string();
     assert!(error.contains("admin_token"), "{error}");
     let (trigger, _source) = interruption::source(Metadata::off(), false, Clock::real());
-    let (plane, _) = plane(trigger);
+    let (state, _) = state(trigger);
     let running = admin::bind(local(Some(Secret::new("t0ken"))))
         .unwrap()
-        .start(plane)
+        .start(state)
         .unwrap();
     let address = running.address();
     assert_eq!(ask(address, "GET /healthz HTTP/1.1").0, 401);
@@ -128,10 +128,10 @@ async fn beyond_loopback_a_token_is_demanded() {
 #[tokio::test]
 async fn the_page_needs_no_token_and_everything_it_asks_for_does() {
     let (trigger, _source) = interruption::source(Metadata::off(), false, Clock::real());
-    let (plane, _) = plane(trigger);
+    let (state, _) = state(trigger);
     let running = admin::bind(local(Some(Secret::new("t0ken"))))
         .unwrap()
-        .start(plane)
+        .start(state)
         .unwrap();
     let address = running.address();
     assert_eq!(
@@ -152,8 +152,8 @@ async fn the_page_needs_no_token_and_everything_it_asks_for_does() {
 #[tokio::test]
 async fn other_sites_pages_are_refused() {
     let (trigger, _source) = interruption::source(Metadata::off(), false, Clock::real());
-    let (plane, readiness) = plane(trigger);
-    let running = admin::bind(local(None)).unwrap().start(plane).unwrap();
+    let (state, readiness) = state(trigger);
+    let running = admin::bind(local(None)).unwrap().start(state).unwrap();
     let address = running.address();
     let foreign = "POST /drain HTTP/1.1\r\nOrigin: http://evil.example";
     assert_eq!(ask(address, foreign).0, 403);

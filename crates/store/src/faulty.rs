@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
 
-use crate::{Created, Error, Label, Object, Page, Part, Read, Result, Store, Upload, UploadId};
+use crate::{Created, Error, ObjectMetadata, Object, Page, Part, Read, Result, Store, Upload, UploadId};
 
 /// What is asked of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,15 +54,15 @@ pub enum Disturbance {
 type Next = Box<dyn FnMut(Operation, &str) -> Option<Disturbance> + Send>;
 
 /// Decides what happens to each operation.
-pub struct Schedule(Next);
+pub struct FaultSchedule(Next);
 
-impl std::fmt::Debug for Schedule {
+impl std::fmt::Debug for FaultSchedule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Schedule")
+        f.write_str("FaultSchedule")
     }
 }
 
-impl Schedule {
+impl FaultSchedule {
     /// Nothing ever goes wrong.
     pub fn calm() -> Self {
         Self::by(|_, _| None)
@@ -109,7 +109,7 @@ fn split_mix(state: &mut u64) -> u64 {
 #[derive(Debug)]
 pub struct Faulty {
     inner: Arc<dyn Store>,
-    schedule: Mutex<Schedule>,
+    schedule: Mutex<FaultSchedule>,
     seen: Mutex<Vec<(Operation, String)>>,
     outage: AtomicBool,
     stalled: watch::Sender<bool>,
@@ -117,7 +117,7 @@ pub struct Faulty {
 
 impl Faulty {
     /// Wraps `inner`.
-    pub fn new(inner: Arc<dyn Store>, schedule: Schedule) -> Self {
+    pub fn new(inner: Arc<dyn Store>, schedule: FaultSchedule) -> Self {
         Self {
             inner,
             schedule: Mutex::new(schedule),
@@ -138,7 +138,7 @@ impl Faulty {
     }
 
     /// From now on another schedule.
-    pub fn set_schedule(&self, schedule: Schedule) {
+    pub fn set_schedule(&self, schedule: FaultSchedule) {
         *lock(&self.schedule) = schedule;
     }
 
@@ -224,13 +224,13 @@ impl Store for Faulty {
         self.inner.url()
     }
 
-    async fn put(&self, key: &str, bytes: Bytes, label: Label) -> Result<()> {
-        self.disturb(Operation::Put, key, self.inner.put(key, bytes, label))
+    async fn put(&self, key: &str, bytes: Bytes, metadata: ObjectMetadata) -> Result<()> {
+        self.disturb(Operation::Put, key, self.inner.put(key, bytes, metadata))
             .await
     }
 
-    async fn put_if_absent(&self, key: &str, bytes: Bytes, label: Label) -> Result<Created> {
-        let work = self.inner.put_if_absent(key, bytes, label);
+    async fn put_if_absent(&self, key: &str, bytes: Bytes, metadata: ObjectMetadata) -> Result<Created> {
+        let work = self.inner.put_if_absent(key, bytes, metadata);
         self.disturb(Operation::PutIfAbsent, key, work).await
     }
 
@@ -258,11 +258,11 @@ impl Store for Faulty {
             .await
     }
 
-    async fn create_upload(&self, key: &str, label: Label) -> Result<UploadId> {
+    async fn create_upload(&self, key: &str, metadata: ObjectMetadata) -> Result<UploadId> {
         self.disturb(
             Operation::CreateUpload,
             key,
-            self.inner.create_upload(key, label),
+            self.inner.create_upload(key, metadata),
         )
         .await
     }
@@ -325,24 +325,24 @@ impl Store for Faulty {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Memory;
+    use crate::MemoryStore;
 
     const BYTES: Bytes = Bytes::from_static(b"0123456789");
 
-    fn faulty(schedule: Schedule) -> Faulty {
-        Faulty::new(Arc::new(Memory::new()), schedule)
+    fn faulty(schedule: FaultSchedule) -> Faulty {
+        Faulty::new(Arc::new(MemoryStore::new()), schedule)
     }
 
     #[tokio::test]
     async fn a_lost_answer_leaves_the_object_and_a_refusal_does_not() {
-        let store = faulty(Schedule::list([
+        let store = faulty(FaultSchedule::list([
             Some(Disturbance::Refuse),
             None,
             Some(Disturbance::LoseAnswer),
         ]));
         assert!(
             store
-                .put("a", BYTES, Label::default())
+                .put("a", BYTES, ObjectMetadata::default())
                 .await
                 .unwrap_err()
                 .is_retryable()
@@ -350,7 +350,7 @@ mod tests {
         assert!(store.head("a").await.unwrap_err().is_not_found());
         assert!(
             store
-                .put("a", BYTES, Label::default())
+                .put("a", BYTES, ObjectMetadata::default())
                 .await
                 .unwrap_err()
                 .is_retryable()
@@ -360,8 +360,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_cut_read_is_an_error_never_a_short_answer() {
-        let store = faulty(Schedule::list([None, Some(Disturbance::Cut)]));
-        store.put("a", BYTES, Label::default()).await.unwrap();
+        let store = faulty(FaultSchedule::list([None, Some(Disturbance::Cut)]));
+        store.put("a", BYTES, ObjectMetadata::default()).await.unwrap();
         let error = store.get("a").await.unwrap().bytes(10).await.unwrap_err();
         assert!(error.is_retryable(), "{error}");
         assert_eq!(
@@ -372,11 +372,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_stall_holds_until_it_is_lifted() {
-        let store = Arc::new(faulty(Schedule::calm()));
+        let store = Arc::new(faulty(FaultSchedule::calm()));
         store.set_stalled(true);
         let waiting = tokio::spawn({
             let store = store.clone();
-            async move { store.put("a", BYTES, Label::default()).await }
+            async move { store.put("a", BYTES, ObjectMetadata::default()).await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
@@ -388,10 +388,10 @@ mod tests {
     async fn the_same_seed_gives_the_same_faults() {
         let mut runs = Vec::new();
         for _ in 0..2 {
-            let store = faulty(Schedule::seeded(7, 300));
+            let store = faulty(FaultSchedule::seeded(7, 300));
             let mut run = Vec::new();
             for _ in 0..100 {
-                run.push(store.put("a", BYTES, Label::default()).await.is_ok());
+                run.push(store.put("a", BYTES, ObjectMetadata::default()).await.is_ok());
             }
             runs.push(run);
         }

@@ -28,7 +28,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use crate::{
-    Body, Created, Error, LIST_MAX, Label, Object, Page, Part, READ_CHUNK_BYTES, Read, Result,
+    Body, Created, Error, LIST_MAX, ObjectMetadata, Object, Page, Part, READ_CHUNK_BYTES, Read, Result,
     Store, Upload, UploadId, check_parts, clamp_range, key,
 };
 
@@ -113,12 +113,12 @@ impl Store for Folder {
         &self.inner.url
     }
 
-    async fn put(&self, key: &str, bytes: Bytes, _label: Label) -> Result<()> {
+    async fn put(&self, key: &str, bytes: Bytes, _metadata: ObjectMetadata) -> Result<()> {
         let key = checked(key)?;
         self.run(move |inner| inner.put(&key, &bytes)).await
     }
 
-    async fn put_if_absent(&self, key: &str, bytes: Bytes, _label: Label) -> Result<Created> {
+    async fn put_if_absent(&self, key: &str, bytes: Bytes, _metadata: ObjectMetadata) -> Result<Created> {
         let key = checked(key)?;
         self.run(move |inner| inner.put_if_absent(&key, &bytes))
             .await
@@ -166,7 +166,7 @@ impl Store for Folder {
         self.run(move |inner| inner.delete(&key)).await
     }
 
-    async fn create_upload(&self, key: &str, _label: Label) -> Result<UploadId> {
+    async fn create_upload(&self, key: &str, _metadata: ObjectMetadata) -> Result<UploadId> {
         let key = checked(key)?;
         self.run(move |inner| inner.create_upload(&key)).await
     }

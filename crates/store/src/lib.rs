@@ -30,10 +30,10 @@ use futures_util::{Stream, StreamExt as _};
 
 pub use address::{Address, Credentials, Options, open};
 pub use error::{Error, Fault};
-pub use faulty::{Disturbance, Faulty, Operation, Schedule};
+pub use faulty::{Disturbance, Faulty, Operation, FaultSchedule};
 pub use folder::Folder;
 pub use key::{KEY_BYTES_MAX, check as check_key};
-pub use memory::Memory;
+pub use memory::MemoryStore;
 #[cfg(feature = "aws")]
 pub use s3::S3;
 
@@ -61,7 +61,7 @@ pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 /// How a store is told to label an object. A folder keeps no labels: whoever serves it derives them
 /// from the name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Label {
+pub struct ObjectMetadata {
     /// `Content-Type`.
     pub content_type: Option<&'static str>,
     /// `Cache-Control`.
@@ -177,11 +177,11 @@ pub trait Store: Send + Sync + Debug {
     fn url(&self) -> &str;
 
     /// Writes an object whole, over one of the same key.
-    async fn put(&self, key: &str, bytes: Bytes, label: Label) -> Result<()>;
+    async fn put(&self, key: &str, bytes: Bytes, metadata: ObjectMetadata) -> Result<()>;
 
     /// Writes an object whole unless the key is taken. Of several racing callers exactly one gets
     /// [`Created::Yes`].
-    async fn put_if_absent(&self, key: &str, bytes: Bytes, label: Label) -> Result<Created>;
+    async fn put_if_absent(&self, key: &str, bytes: Bytes, metadata: ObjectMetadata) -> Result<Created>;
 
     /// Opens an object.
     async fn get(&self, key: &str) -> Result<Read>;
@@ -201,7 +201,7 @@ pub trait Store: Send + Sync + Debug {
     async fn delete(&self, key: &str) -> Result<()>;
 
     /// Begins an upload in parts. Nothing is visible under `key` before [`Store::complete_upload`].
-    async fn create_upload(&self, key: &str, label: Label) -> Result<UploadId>;
+    async fn create_upload(&self, key: &str, metadata: ObjectMetadata) -> Result<UploadId>;
 
     /// Sends a part, over one of the same number.
     async fn put_part(

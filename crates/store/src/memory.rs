@@ -10,13 +10,13 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    Created, Error, LIST_MAX, Label, Object, Page, Part, Read, Result, Store, Upload, UploadId,
+    Created, Error, LIST_MAX, ObjectMetadata, Object, Page, Part, Read, Result, Store, Upload, UploadId,
     check_parts, clamp_range, key,
 };
 
 /// A store that forgets everything when dropped.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct MemoryStore {
     state: Mutex<State>,
 }
 
@@ -55,7 +55,7 @@ impl State {
     }
 }
 
-impl Memory {
+impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
@@ -83,18 +83,18 @@ fn read(object: Object, bytes: &Bytes, range: Range<u64>) -> Read {
 }
 
 #[async_trait::async_trait]
-impl Store for Memory {
+impl Store for MemoryStore {
     fn url(&self) -> &str {
         "memory:"
     }
 
-    async fn put(&self, key: &str, bytes: Bytes, _label: Label) -> Result<()> {
+    async fn put(&self, key: &str, bytes: Bytes, _metadata: ObjectMetadata) -> Result<()> {
         key::check(key)?;
         self.state().put(key, bytes);
         Ok(())
     }
 
-    async fn put_if_absent(&self, key: &str, bytes: Bytes, _label: Label) -> Result<Created> {
+    async fn put_if_absent(&self, key: &str, bytes: Bytes, _metadata: ObjectMetadata) -> Result<Created> {
         key::check(key)?;
         let mut state = self.state();
         if state.objects.contains_key(key) {
@@ -146,7 +146,7 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn create_upload(&self, key: &str, _label: Label) -> Result<UploadId> {
+    async fn create_upload(&self, key: &str, _metadata: ObjectMetadata) -> Result<UploadId> {
         key::check(key)?;
         let mut state = self.state();
         let id = format!("{:x}", state.next());

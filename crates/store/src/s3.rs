@@ -21,7 +21,7 @@ use aws_smithy_http_client::tls;
 use bytes::Bytes;
 
 use crate::{
-    Body, Created, Error, LIST_MAX, Label, Object, Options, Page, Part, Read, Result, Store,
+    Body, Created, Error, LIST_MAX, ObjectMetadata, Object, Options, Page, Part, Read, Result, Store,
     Upload, UploadId, check_parts, key,
 };
 
@@ -233,15 +233,15 @@ impl Store for S3 {
         &self.url
     }
 
-    async fn put(&self, key: &str, bytes: Bytes, label: Label) -> Result<()> {
+    async fn put(&self, key: &str, bytes: Bytes, metadata: ObjectMetadata) -> Result<()> {
         let request = self
             .client
             .put_object()
             .bucket(&self.bucket)
             .key(self.name(key)?);
         request
-            .set_content_type(label.content_type.map(str::to_owned))
-            .set_cache_control(label.cache_control.map(str::to_owned))
+            .set_content_type(metadata.content_type.map(str::to_owned))
+            .set_cache_control(metadata.cache_control.map(str::to_owned))
             .body(ByteStream::from(bytes))
             .send()
             .await
@@ -249,15 +249,15 @@ impl Store for S3 {
         Ok(())
     }
 
-    async fn put_if_absent(&self, key: &str, bytes: Bytes, label: Label) -> Result<Created> {
+    async fn put_if_absent(&self, key: &str, bytes: Bytes, metadata: ObjectMetadata) -> Result<Created> {
         let request = self
             .client
             .put_object()
             .bucket(&self.bucket)
             .key(self.name(key)?);
         let answer = request
-            .set_content_type(label.content_type.map(str::to_owned))
-            .set_cache_control(label.cache_control.map(str::to_owned))
+            .set_content_type(metadata.content_type.map(str::to_owned))
+            .set_cache_control(metadata.cache_control.map(str::to_owned))
             .if_none_match("*")
             .body(ByteStream::from(bytes))
             .send()
@@ -339,12 +339,12 @@ impl Store for S3 {
         }
     }
 
-    async fn create_upload(&self, key: &str, label: Label) -> Result<UploadId> {
+    async fn create_upload(&self, key: &str, metadata: ObjectMetadata) -> Result<UploadId> {
         let request = self.client.create_multipart_upload().bucket(&self.bucket);
         let answer = request
             .key(self.name(key)?)
-            .set_content_type(label.content_type.map(str::to_owned))
-            .set_cache_control(label.cache_control.map(str::to_owned))
+            .set_content_type(metadata.content_type.map(str::to_owned))
+            .set_cache_control(metadata.cache_control.map(str::to_owned))
             .send()
             .await
             .map_err(|error| self.context("begin the upload of", key).error(error))?;

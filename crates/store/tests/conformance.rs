@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::join_all};
 use store::{
-    Created, Error, Faulty, Folder, Label, Memory, PART_BYTES_MIN, READ_CHUNK_BYTES, Schedule,
+    Created, Error, Faulty, Folder, ObjectMetadata, MemoryStore, PART_BYTES_MIN, READ_CHUNK_BYTES, FaultSchedule,
     Store, UploadId, list_all,
 };
 
@@ -15,14 +15,14 @@ use store::{
 #[path = "support/mod.rs"]
 mod support;
 
-const LABEL: Label = Label {
+const METADATA: ObjectMetadata = ObjectMetadata {
     content_type: Some("video/mp4"),
     cache_control: Some("max-age=31536000, immutable"),
 };
 
 #[tokio::test]
 async fn memory() {
-    suite(Arc::new(Memory::new())).await;
+    suite(Arc::new(MemoryStore::new())).await;
 }
 
 #[tokio::test]
@@ -34,8 +34,8 @@ async fn folder() {
 #[tokio::test]
 async fn faulty_without_faults() {
     suite(Arc::new(Faulty::new(
-        Arc::new(Memory::new()),
-        Schedule::calm(),
+        Arc::new(MemoryStore::new()),
+        FaultSchedule::calm(),
     )))
     .await;
 }
@@ -55,7 +55,7 @@ async fn s3() {
         path_style: None,
     };
     let missing = store::open("s3://no-such-bucket", &options).await.unwrap();
-    let error = missing.put("a", Bytes::new(), LABEL).await.unwrap_err();
+    let error = missing.put("a", Bytes::new(), METADATA).await.unwrap_err();
     assert!(matches!(error, Error::Misconfigured { .. }), "{error}");
     for (bucket, prefix) in [("plain", ""), ("shared", "/some/prefix")] {
         make_bucket(&moto.endpoint, bucket).await;
@@ -111,7 +111,7 @@ async fn objects(store: &dyn Store) {
     assert!(store.get("a/b").await.unwrap_err().is_not_found());
     assert!(store.head("a/b").await.unwrap_err().is_not_found());
     store
-        .put("a/b", Bytes::from_static(b"one"), LABEL)
+        .put("a/b", Bytes::from_static(b"one"), METADATA)
         .await
         .unwrap();
     let first = store.head("a/b").await.unwrap();
@@ -119,7 +119,7 @@ async fn objects(store: &dyn Store) {
     assert!(!first.etag.is_empty() && !first.etag.contains('"'));
     assert_eq!(text(store, "a/b").await, "one");
     store
-        .put("a/b", Bytes::from_static(b"two!"), LABEL)
+        .put("a/b", Bytes::from_static(b"two!"), METADATA)
         .await
         .unwrap();
     let second = store.head("a/b").await.unwrap();
@@ -127,7 +127,7 @@ async fn objects(store: &dyn Store) {
     assert_ne!(first.etag, second.etag);
     assert_eq!(store.get("a/b").await.unwrap().object.etag, second.etag);
     let again = store
-        .put_if_absent("a/b", Bytes::from_static(b"three"), LABEL)
+        .put_if_absent("a/b", Bytes::from_static(b"three"), METADATA)
         .await
         .unwrap();
     assert_eq!(again, Created::Existed);
@@ -136,12 +136,12 @@ async fn objects(store: &dyn Store) {
     assert!(store.get("a/b").await.unwrap_err().is_not_found());
     store.delete("a/b").await.unwrap();
     let anew = store
-        .put_if_absent("a/b", Bytes::from_static(b"three"), LABEL)
+        .put_if_absent("a/b", Bytes::from_static(b"three"), METADATA)
         .await
         .unwrap();
     assert_eq!(anew, Created::Yes);
     assert_eq!(text(store, "a/b").await, "three");
-    store.put("empty", Bytes::new(), LABEL).await.unwrap();
+    store.put("empty", Bytes::new(), METADATA).await.unwrap();
     assert_eq!(text(store, "empty").await, "");
     let error = store.get("a/b").await.unwrap().bytes(4).await.unwrap_err();
     assert!(!error.is_retryable(), "{error}");
@@ -152,7 +152,7 @@ async fn ranges(store: &dyn Store) {
         .map(|i| (i % 251) as u8)
         .collect::<Bytes>();
     let size = long.len() as u64;
-    store.put("long", long.clone(), LABEL).await.unwrap();
+    store.put("long", long.clone(), METADATA).await.unwrap();
     for (asked, given) in [
         (0..1, 0..1),
         (1..4, 1..4),
@@ -199,7 +199,7 @@ async fn odd_keys(store: &dyn Store) {
         "odd/a=b&c;d@e,f!g'h(i)j$k",
     ] {
         store
-            .put(key, Bytes::from_static(b"x"), LABEL)
+            .put(key, Bytes::from_static(b"x"), METADATA)
             .await
             .unwrap();
         assert_eq!(store.head(key).await.unwrap().key, key);
@@ -212,7 +212,7 @@ async fn listing(store: &dyn Store) {
     let names = ["l/1", "l/10", "l/2/x", "l/2/y/z", "l-", "l2", "m"];
     for name in names {
         store
-            .put(name, Bytes::from_static(b"x"), LABEL)
+            .put(name, Bytes::from_static(b"x"), METADATA)
             .await
             .unwrap();
     }
@@ -243,7 +243,7 @@ async fn races(store: Arc<dyn Store>) {
         let store = store.clone();
         tokio::spawn(async move {
             store
-                .put_if_absent("race", Bytes::from(vec![writer; 64]), LABEL)
+                .put_if_absent("race", Bytes::from(vec![writer; 64]), METADATA)
                 .await
                 .unwrap()
         })
@@ -269,8 +269,8 @@ async fn races(store: Arc<dyn Store>) {
 
 async fn uploads(store: &dyn Store) {
     let part = |byte: u8| Bytes::from(vec![byte; PART_BYTES_MIN as usize]);
-    let upload = store.create_upload("up/one", LABEL).await.unwrap();
-    let other = store.create_upload("up/two", LABEL).await.unwrap();
+    let upload = store.create_upload("up/one", METADATA).await.unwrap();
+    let other = store.create_upload("up/two", METADATA).await.unwrap();
     assert_ne!(upload, other);
     assert_eq!(store.list_parts("up/one", &upload).await.unwrap(), []);
     let second = store.put_part("up/one", &upload, 2, part(2)).await.unwrap();
@@ -318,7 +318,7 @@ async fn parts_of_files(store: &dyn Store) {
     let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
     std::fs::write(&first, vec![1; PART_BYTES_MIN as usize]).unwrap();
     std::fs::write(&second, "end").unwrap();
-    let upload = store.create_upload("up/files", LABEL).await.unwrap();
+    let upload = store.create_upload("up/files", METADATA).await.unwrap();
     let send = async |number, file| {
         let sent = store.put_part_file("up/files", &upload, number, file).await;
         sent.unwrap()
@@ -348,7 +348,7 @@ async fn parts_of_files(store: &dyn Store) {
 }
 
 async fn upload_mistakes(store: &dyn Store) {
-    let upload = store.create_upload("bad", LABEL).await.unwrap();
+    let upload = store.create_upload("bad", METADATA).await.unwrap();
     let small = store
         .put_part("bad", &upload, 1, Bytes::from_static(b"x"))
         .await
@@ -389,13 +389,13 @@ async fn refusals(store: &dyn Store) {
     let upload = UploadId("0".into());
     for key in ["", "/a", "a/../../b", "a//b", ".panocast/x"] {
         let refused = [
-            store.put(key, Bytes::new(), LABEL).await.err(),
-            store.put_if_absent(key, Bytes::new(), LABEL).await.err(),
+            store.put(key, Bytes::new(), METADATA).await.err(),
+            store.put_if_absent(key, Bytes::new(), METADATA).await.err(),
             store.get(key).await.err(),
             store.get_range(key, 0..1).await.err(),
             store.head(key).await.err(),
             store.delete(key).await.err(),
-            store.create_upload(key, LABEL).await.err(),
+            store.create_upload(key, METADATA).await.err(),
         ];
         for error in refused {
             assert!(

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use hls::{Delivery, MediaSnapshot, Packager, Snapshot, Tracks, render_media};
-use media::{Arrival, Kind, Timeline, Track, timeline};
+use media::{IngestUnit, MediaKind, Timeline, Track, timeline};
 
 use crate::{Publisher, Viewer, faults::Act};
 
@@ -13,7 +13,7 @@ pub const WALL_SECONDS: u64 = 1_793_534_400;
 /// What an origin does with one stream, without sockets, threads and clocks.
 #[derive(Debug)]
 pub struct Core {
-    /// Arrivals to access units.
+    /// Units as sent to access units.
     pub timeline: Timeline,
     /// Access units to playlists.
     pub packager: Packager,
@@ -38,23 +38,23 @@ impl Core {
         })
     }
 
-    /// A publisher's configurations, before its arrivals and whenever they change.
+    /// A publisher's configurations, before its access units and whenever they change.
     pub fn announce(&mut self, publisher: &Publisher, now: Duration) -> Result<(), hls::Error> {
         if let Some(video) = publisher.video() {
             self.timeline
                 .set_video(video, publisher.shape().declared_rate);
             self.tracks.video = Some(Track::video(video.clone()));
         }
-        if let Some(sound) = &publisher.shape().sound {
-            self.timeline.set_audio(sound);
-            self.tracks.audio = Some(Track::audio(sound.clone()));
+        if let Some(audio) = &publisher.shape().audio {
+            self.timeline.set_audio(audio);
+            self.tracks.audio = Some(Track::audio(audio.clone()));
         }
         self.drain(now)
     }
 
-    /// Takes an arrival.
-    pub fn push(&mut self, arrival: Arrival, now: Duration) -> Result<(), hls::Error> {
-        self.timeline.push(arrival, now);
+    /// Takes an access unit as sent.
+    pub fn push(&mut self, unit: IngestUnit, now: Duration) -> Result<(), hls::Error> {
+        self.timeline.push(unit, now);
         self.drain(now)
     }
 
@@ -87,7 +87,7 @@ impl Core {
                     }
                     let (dts, kind) = (unit.dts, unit.kind);
                     let pushed = self.packager.push_source(unit, wall)?;
-                    if pushed.opens_segment && kind == Kind::Video {
+                    if pushed.opens_segment && kind == MediaKind::Video {
                         self.opened.push(dts);
                     }
                 }
@@ -122,7 +122,7 @@ impl Broadcast {
             segment_target: Duration::from_secs(2),
             part_target: Some(Duration::from_millis(500)),
             window: Duration::from_secs(60),
-            epoch: "sim".to_owned(),
+            run_id: "sim".to_owned(),
             first_msn: WALL_SECONDS,
             first_discontinuity_sequence: 0,
             immersive: media::Immersive::default(),
@@ -156,7 +156,7 @@ impl Broadcast {
             }
             self.publisher = ahead;
             self.now = self.now.max(sent.at);
-            self.core.push(sent.arrival, self.now)?;
+            self.core.push(sent.unit, self.now)?;
             self.look();
         }
         self.now = end;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use media::Kind;
+use media::MediaKind;
 use proptest::prelude::*;
 
 /// One thing that happens.
@@ -13,9 +13,9 @@ pub enum Act {
     /// The publisher's clock jumps by milliseconds.
     Jump(i64),
     /// One time stamp is off by milliseconds.
-    Outlier(Kind, i64),
+    Outlier(MediaKind, i64),
     /// Units are lost on the way.
-    Lose(Kind, u64),
+    Lose(MediaKind, u64),
     /// The publisher captures nothing for a while.
     Pause(Duration),
     /// The connection is lost; it comes back after this time with its clock at the start.
@@ -37,7 +37,7 @@ pub fn schedules(acts: usize) -> impl Strategy<Value = Vec<Act>> {
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    let kind = || prop_oneof![Just(Kind::Video), Just(Kind::Audio)];
+    let kind = || prop_oneof![Just(MediaKind::Video), Just(MediaKind::Audio)];
     prop_oneof![
         (1u64..30_000).prop_map(|ms| Act::Run(Duration::from_millis(ms))),
         any::<i32>().prop_map(|ms| Act::Jump(i64::from(ms))),

@@ -1,13 +1,13 @@
 //! Dev-only: a broadcast in a struct, and checkers that simulated and real tests share.
 //!
 //! ```text
-//! Publisher --arrivals--> Core { Timeline -> Packager } --playlists, segments--> Viewers
+//! Publisher --units--> Core { Timeline -> Packager } --playlists, segments--> Viewers
 //!     ^ faults                                                                     | findings
 //! ```
 //!
 //! Time is simulated: [`Broadcast::drive_for`] runs three days in seconds. Every access unit
 //! carries what it is and when it was captured ([`synth::Content`]), so that a [`Viewer`] can tell
-//! whether pictures and sound still belong together, whatever happened on the way. A viewer is fed
+//! whether video and audio still belong together, whatever happened on the way. A viewer is fed
 //! texts and bytes, so that end-to-end tests can feed it over HTTP.
 //!
 //! What it does not do: encode (see the test source), decode, or open sockets.

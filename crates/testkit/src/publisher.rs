@@ -1,8 +1,8 @@
-//! A publisher without an encoder: arrivals in order, on whatever clock a test wants.
+//! A publisher without an encoder: access units in order, on whatever clock a test wants.
 
 use std::time::Duration;
 
-use media::{Arrival, Kind, aac, avc};
+use media::{IngestUnit, MediaKind, aac, avc};
 
 use crate::synth::{self, Content};
 
@@ -11,20 +11,20 @@ use crate::synth::{self, Content};
 pub struct Shape {
     /// Pixels; multiples of 16.
     pub size: (u32, u32),
-    /// Pictures per seconds.
+    /// Frames per seconds.
     pub frame_rate: (u32, u32),
     /// What it declares, if anything.
     pub declared_rate: Option<(u32, u32)>,
-    /// Pictures from one keyframe to the next.
+    /// Frames from one keyframe to the next.
     pub gop: u64,
     /// Sends pictures out of order, as B-pictures are.
     pub b_pictures: bool,
-    /// The sound's configuration, if it sends any.
-    pub sound: Option<aac::Config>,
-    /// How much further apart pictures come than their rate says, in parts per million: a camera
+    /// The audio configuration, if it sends audio.
+    pub audio: Option<aac::Config>,
+    /// How much further apart frames come than their rate says, in parts per million: a camera
     /// whose clock is slow. Stamps tell the truth.
     pub video_ppm: i64,
-    /// The same of sound: a sound card whose clock is slow.
+    /// The same of audio: a sound card whose clock is slow.
     pub audio_ppm: i64,
     /// Time stamps are off by up to this, at random.
     pub jitter_ms: u32,
@@ -37,7 +37,7 @@ pub struct Shape {
 }
 
 impl Default for Shape {
-    /// 30 pictures a second, a keyframe each second, stereo at 48 kHz: OBS at its simplest.
+    /// 30 frames a second, a keyframe each second, stereo at 48 kHz: OBS at its simplest.
     fn default() -> Self {
         Self {
             size: (1280, 640),
@@ -45,7 +45,7 @@ impl Default for Shape {
             declared_rate: Some((30, 1)),
             gop: 30,
             b_pictures: false,
-            sound: aac::Config::lc(48_000, 2),
+            audio: aac::Config::lc(48_000, 2),
             video_ppm: 0,
             audio_ppm: 0,
             jitter_ms: 0,
@@ -56,13 +56,13 @@ impl Default for Shape {
     }
 }
 
-/// One arrival and when it arrives, since the broadcast began.
+/// One access unit and when it arrives, since the broadcast began.
 #[derive(Clone, Debug)]
 pub struct Sent {
     /// When.
     pub at: Duration,
     /// What.
-    pub arrival: Arrival,
+    pub unit: IngestUnit,
 }
 
 /// The publisher of one session after another.
@@ -72,10 +72,10 @@ pub struct Publisher {
     video: Option<avc::Config>,
     began: Duration,
     session: u32,
-    pictures: u64,
-    sounds: u64,
+    video_units: u64,
+    audio_units: u64,
     offset_ms: i64,
-    outlier: Option<(Kind, i64)>,
+    outlier: Option<(MediaKind, i64)>,
     noise: u64,
 }
 
@@ -90,8 +90,8 @@ impl Publisher {
             shape,
             began,
             session: 0,
-            pictures: 0,
-            sounds: 0,
+            video_units: 0,
+            audio_units: 0,
             offset_ms: 0,
             outlier: None,
             noise: 0x9e37_79b9_7f4a_7c15,
@@ -123,7 +123,7 @@ impl Publisher {
         self.shape.size = size;
         self.video = synth::avc_config(size.0, size.1);
         // The next picture is a keyframe.
-        self.pictures = self.pictures.next_multiple_of(self.shape.gop.max(1));
+        self.video_units = self.video_units.next_multiple_of(self.shape.gop.max(1));
     }
 
     /// Lets the clock jump.
@@ -132,54 +132,54 @@ impl Publisher {
     }
 
     /// Sends one time stamp of this kind that is off by as much.
-    pub fn outlier(&mut self, kind: Kind, by_ms: i64) {
+    pub fn outlier(&mut self, kind: MediaKind, by_ms: i64) {
         self.outlier = Some((kind, by_ms));
     }
 
     /// Leaves out units that were captured.
-    pub fn lose(&mut self, kind: Kind, units: u64) {
+    pub fn lose(&mut self, kind: MediaKind, units: u64) {
         match kind {
-            Kind::Video => self.pictures += units,
-            Kind::Audio => self.sounds += units,
+            MediaKind::Video => self.video_units += units,
+            MediaKind::Audio => self.audio_units += units,
         }
     }
 
     /// Captures nothing for a while.
     pub fn pause(&mut self, time: Duration) {
         let micros = time.as_micros() as u64;
-        let (pictures, seconds) = self.shape.frame_rate;
-        self.pictures += micros * u64::from(pictures) / u64::from(seconds) / 1_000_000;
-        if let Some(sound) = &self.shape.sound {
-            let samples = micros * u64::from(sound.sample_rate()) / 1_000_000;
-            self.sounds += samples / u64::from(sound.frame_samples());
+        let (frames, seconds) = self.shape.frame_rate;
+        self.video_units += micros * u64::from(frames) / u64::from(seconds) / 1_000_000;
+        if let Some(audio) = &self.shape.audio {
+            let samples = micros * u64::from(audio.sample_rate()) / 1_000_000;
+            self.audio_units += samples / u64::from(audio.frame_samples());
         }
     }
 
-    /// The next arrival.
+    /// The next access unit.
     pub fn send(&mut self) -> Sent {
-        let picture = self.picture_us(self.pictures);
-        match self.sound_us(self.sounds) {
-            Some(sound) if sound <= picture => {
-                self.sounds += 1;
-                self.sent(Kind::Audio, self.sounds - 1, sound, None)
+        let picture = self.picture_us(self.video_units);
+        match self.audio_us(self.audio_units) {
+            Some(audio) if audio <= picture => {
+                self.audio_units += 1;
+                self.sent(MediaKind::Audio, self.audio_units - 1, audio, None)
             }
             _ => {
-                self.pictures += 1;
-                self.sent(Kind::Video, self.pictures - 1, picture, self.shown_us())
+                self.video_units += 1;
+                self.sent(MediaKind::Video, self.video_units - 1, picture, self.shown_us())
             }
         }
     }
 
     /// When the picture just taken is shown.
     fn shown_us(&self) -> Option<i64> {
-        let number = self.pictures - 1;
+        let number = self.video_units - 1;
         let later = REORDER[(number % REORDER.len() as u64) as usize];
         self.shape
             .b_pictures
             .then(|| self.picture_us(number + later))
     }
 
-    fn sent(&mut self, kind: Kind, serial: u64, captured_us: i64, shown_us: Option<i64>) -> Sent {
+    fn sent(&mut self, kind: MediaKind, serial: u64, captured_us: i64, shown_us: Option<i64>) -> Sent {
         let captured_ms = captured_us.div_euclid(1000);
         let shown_ms = shown_us.map_or(0, |us| us.div_euclid(1000) - captured_ms);
         let outlier = self
@@ -191,18 +191,18 @@ impl Publisher {
             bound => (self.random() % u64::from(bound + 1)) as i64,
         };
         let ms = captured_ms + self.shape.first_ms + self.offset_ms + outlier + jitter;
-        let is_sync = kind == Kind::Audio || serial.is_multiple_of(self.shape.gop.max(1));
+        let is_sync = kind == MediaKind::Audio || serial.is_multiple_of(self.shape.gop.max(1));
         let content = Content {
             session: self.session,
             serial,
             captured_us,
         };
-        let bytes = if kind == Kind::Video {
+        let bytes = if kind == MediaKind::Video {
             self.shape.picture_bytes
         } else {
             0
         };
-        let arrival = Arrival {
+        let unit = IngestUnit {
             kind,
             timestamp_ms: (ms & ((1 << self.shape.wrap_bits) - 1)) as u32,
             composition_ms: shown_ms as i32,
@@ -211,19 +211,19 @@ impl Publisher {
         };
         // Captured means sent: encoding and network take no time here.
         let at = self.began + Duration::from_micros(captured_us.unsigned_abs());
-        Sent { at, arrival }
+        Sent { at, unit }
     }
 
     fn picture_us(&self, number: u64) -> i64 {
-        let (pictures, seconds) = self.shape.frame_rate;
-        let us = u128::from(number) * 1_000_000 * u128::from(seconds) / u128::from(pictures);
+        let (frames, seconds) = self.shape.frame_rate;
+        let us = u128::from(number) * 1_000_000 * u128::from(seconds) / u128::from(frames);
         apart(us as i64, self.shape.video_ppm)
     }
 
-    fn sound_us(&self, number: u64) -> Option<i64> {
-        let sound = self.shape.sound.as_ref()?;
-        let samples = u128::from(number) * u128::from(sound.frame_samples());
-        let us = samples * 1_000_000 / u128::from(sound.sample_rate());
+    fn audio_us(&self, number: u64) -> Option<i64> {
+        let audio = self.shape.audio.as_ref()?;
+        let samples = u128::from(number) * u128::from(audio.frame_samples());
+        let us = samples * 1_000_000 / u128::from(audio.sample_rate());
         Some(apart(us as i64, self.shape.audio_ppm))
     }
 

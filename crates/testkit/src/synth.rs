@@ -1,9 +1,9 @@
 //! Configurations and access units without an encoder: valid in form, and each says what it is.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use media::{Kind, avc};
+use media::{MediaKind, avc};
 
-/// What a synthetic access unit holds instead of a picture or sound.
+/// What a synthetic access unit holds instead of coded media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content {
     /// Which session of the publisher made it.
@@ -21,14 +21,14 @@ const CONTENT_BYTES: usize = 4 + 1 + 4 + 4 + 8 + 8;
 
 impl Content {
     /// The payload of an access unit of `kind` with this content, at least `bytes` long.
-    pub fn payload(&self, kind: Kind, is_sync: bool, bytes: usize) -> Bytes {
+    pub fn payload(&self, kind: MediaKind, is_sync: bool, bytes: usize) -> Bytes {
         let length = bytes.max(CONTENT_BYTES);
         let mut payload = BytesMut::with_capacity(length);
         payload.put_u32((length - 4) as u32);
         payload.put_u8(match (kind, is_sync) {
-            (Kind::Video, true) => 0x65,
-            (Kind::Video, false) => 0x41,
-            (Kind::Audio, _) => 0x21,
+            (MediaKind::Video, true) => 0x65,
+            (MediaKind::Video, false) => 0x41,
+            (MediaKind::Audio, _) => 0x21,
         });
         payload.put_slice(MAGIC);
         payload.put_u32(self.session);
@@ -107,7 +107,7 @@ mod tests {
             serial: 99,
             captured_us: -5,
         };
-        let payload = content.payload(Kind::Video, true, 200);
+        let payload = content.payload(MediaKind::Video, true, 200);
         assert_eq!(payload.len(), 200);
         assert_eq!(Content::read(&payload), Some(content));
         assert_eq!(

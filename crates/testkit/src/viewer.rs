@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use cmaf::Init;
 use hls::check::{Checker, Rule};
-use media::{Kind, Timescale};
+use media::{MediaKind, Timescale};
 
 use crate::synth::Content;
 
@@ -17,12 +17,12 @@ use crate::synth::Content;
 const FINDINGS_MAX: usize = 50;
 /// Inits kept for a rendition: a broadcast that changes more often forgets the oldest.
 const INITS_MAX: usize = 64;
-/// Seconds of sound that may be missing beside pictures that are there.
-const SOUND_MISSING_MAX: f64 = 2.0;
+/// Seconds of audio that may be missing beside video that is there.
+const AUDIO_MISSING_MAX: f64 = 2.0;
 /// Seconds by which a segment may be longer than listed: half a unit of HE-AAC, and rounding.
-const SOUND_BEYOND_MAX: f64 = 0.05;
-/// A segment with fewer pictures says nothing of lip sync: it may hold nothing but outliers.
-const LIP_SYNC_PICTURES: usize = 10;
+const AUDIO_BEYOND_MAX: f64 = 0.05;
+/// A segment with fewer frames says nothing of lip sync: it may hold nothing but outliers.
+const LIP_SYNC_FRAMES: usize = 10;
 /// Where lip sync was measured, kept until the other track's segment comes.
 const SKEWS_MAX: usize = 64;
 
@@ -41,7 +41,7 @@ pub struct Report {
     pub discontinuities: u64,
     /// Access units seen.
     pub units: u64,
-    /// The widest distance between picture and sound, in milliseconds (synthetic streams only).
+    /// The widest distance between video and audio, in milliseconds (synthetic streams only).
     pub lip_sync_ms: f64,
     /// The longest time without a new segment, measured at the viewer's looks.
     pub wait: Duration,
@@ -52,8 +52,8 @@ pub struct Report {
 /// One segment, judged by itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segment {
-    /// Pictures or sound.
-    pub kind: Kind,
+    /// Video or audio.
+    pub kind: MediaKind,
     /// Ticks per second.
     pub timescale: Timescale,
     /// Decode time of its first unit.
@@ -237,22 +237,22 @@ impl Viewer {
         for violation in self.checker.across() {
             self.note(violation.to_string());
         }
-        let (mut pictures, mut sounds) = (None, None);
+        let (mut video, mut audio) = (None, None);
         for (name, rendition) in &mut self.renditions {
             match name.as_str() {
-                hls::packager::SOURCE => pictures = Some(rendition),
-                hls::packager::AUDIO => sounds = Some(rendition),
+                hls::packager::SOURCE => video = Some(rendition),
+                hls::packager::AUDIO => audio = Some(rendition),
                 _ => {}
             }
         }
-        let (Some(pictures), Some(sounds)) = (pictures, sounds) else {
+        let (Some(video), Some(audio)) = (video, audio) else {
             return;
         };
-        while let Some((msn, pictures)) = pictures.skews.pop_first() {
-            let Some(sounds) = sounds.skews.remove(&msn) else {
+        while let Some((msn, frames)) = video.skews.pop_first() {
+            let Some(samples) = audio.skews.remove(&msn) else {
                 continue;
             };
-            let off_ms = lip_sync(&pictures, &sounds).unwrap_or(0.0) * 1000.0;
+            let off_ms = lip_sync(&frames, &samples).unwrap_or(0.0) * 1000.0;
             self.report.lip_sync_ms = self.report.lip_sync_ms.max(off_ms);
         }
     }
@@ -282,12 +282,12 @@ impl Rendition {
             .ok_or("its init segment is missing")?;
         let segment = Segment::read(init, bytes)?;
         let missing = wanted.seconds - segment.seconds();
-        // Sound ends with units of its own, and may begin late where a timeline breaks.
+        // Audio ends with units of its own, and may begin late where a timeline breaks.
         let bound = match segment.kind {
-            Kind::Audio => SOUND_MISSING_MAX,
-            Kind::Video => 0.001,
+            MediaKind::Audio => AUDIO_MISSING_MAX,
+            MediaKind::Video => 0.001,
         };
-        if !(-SOUND_BEYOND_MAX..=bound).contains(&missing) {
+        if !(-AUDIO_BEYOND_MAX..=bound).contains(&missing) {
             let (listed, real) = (wanted.seconds, segment.seconds());
             return Err(format!("listed with {listed} s, holds {real} s"));
         }
@@ -351,18 +351,18 @@ struct Skew {
     late: f64,
 }
 
-/// Picture against the sound beside it, in seconds: the middle of all in a segment, so that the few
+/// Video against the audio beside it, in seconds: the middle of all in a segment, so that the few
 /// units which a jump of the clock takes to be believed do not count.
-fn lip_sync(pictures: &[Skew], sounds: &[Skew]) -> Option<f64> {
+fn lip_sync(frames: &[Skew], samples: &[Skew]) -> Option<f64> {
     let beside = |picture: &Skew| {
-        let after = sounds.partition_point(|sound| sound.at < picture.at);
-        let sound = sounds.get(after).or(sounds.last())?;
-        (sound.session == picture.session).then_some((picture.late - sound.late).abs())
+        let after = samples.partition_point(|sample| sample.at < picture.at);
+        let sample = samples.get(after).or(samples.last())?;
+        (sample.session == picture.session).then_some((picture.late - sample.late).abs())
     };
-    if pictures.len() < LIP_SYNC_PICTURES {
+    if frames.len() < LIP_SYNC_FRAMES {
         return None;
     }
-    let mut off: Vec<f64> = pictures.iter().filter_map(beside).collect();
+    let mut off: Vec<f64> = frames.iter().filter_map(beside).collect();
     off.sort_by(f64::total_cmp);
     off.get(off.len() / 2).copied()
 }

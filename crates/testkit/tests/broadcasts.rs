@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hls::check::Rule;
-use media::{Kind, aac, timeline::Reason};
+use media::{MediaKind, aac, timeline::Reason};
 use proptest::prelude::*;
 use testkit::{
     Broadcast, Publisher, Report, Shape,
@@ -69,13 +69,14 @@ fn a_steady_broadcast_is_flawless() {
 
 #[test]
 fn three_days_with_wraps_and_drift_are_flawless() {
-    // Explicit SBR, 48 kHz: 2048 samples. 200 ppm between the clocks; the 31-bit wrap after an hour.
-    let sound = aac::Config::parse(Bytes::from_static(&[0x2b, 0x11, 0x88, 0x00])).unwrap();
+    // Explicit SBR, 48 kHz: 2048 samples. 200 ppm between the clocks; the 31-bit wrap after an
+    // hour.
+    let audio = aac::Config::parse(Bytes::from_static(&[0x2b, 0x11, 0x88, 0x00])).unwrap();
     let shape = Shape {
         frame_rate: (10, 1),
         declared_rate: Some((10, 1)),
         gop: 20,
-        sound: Some(sound),
+        audio: Some(audio),
         audio_ppm: 200,
         first_ms: (1 << 31) - HOUR_MS,
         ..Shape::default()
@@ -109,9 +110,9 @@ fn jumps_of_an_hour_either_way_are_one_discontinuity_each() {
 fn single_outliers_are_not_noticed() {
     let acts = [
         run(20),
-        Act::Outlier(Kind::Video, 7 * HOUR_MS),
+        Act::Outlier(MediaKind::Video, 7 * HOUR_MS),
         run(10),
-        Act::Outlier(Kind::Audio, -HOUR_MS),
+        Act::Outlier(MediaKind::Audio, -HOUR_MS),
         run(20),
     ];
     let (_, report) = play(Shape::default(), &acts);
@@ -144,8 +145,8 @@ fn a_resize_is_one_discontinuity_with_a_new_init() {
 }
 
 #[test]
-fn lost_sound_keeps_lips_and_sound_together() {
-    let acts = [run(20), Act::Lose(Kind::Audio, 30), run(20)];
+fn lost_audio_keeps_lips_and_audio_together() {
+    let acts = [run(20), Act::Lose(MediaKind::Audio, 30), run(20)];
     let (broadcast, report) = play(Shape::default(), &acts);
     assert!(report.findings.is_empty(), "{:#?}", report.findings);
     assert!(report.lip_sync_ms < 40.0, "{}", report.lip_sync_ms);

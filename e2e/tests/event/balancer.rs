@@ -1,5 +1,6 @@
-//! What stands between edges and viewers: sends each request to an edge that is registered and says that it is ready, one
-//! after the other. It tries nothing twice, so that whatever an edge does wrong reaches a viewer.
+//! What stands between edges and viewers: sends each request to an edge that is registered and says
+//! that it is ready, one after the other. It tries nothing twice, so that whatever an edge does
+//! wrong reaches a viewer.
 
 use std::{
     collections::BTreeMap,

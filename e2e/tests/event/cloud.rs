@@ -51,7 +51,8 @@ struct Line {
 }
 
 impl Cloud {
-    /// Starts one on `host`, whose `address` it answers at, with the whole deployment made from its templates.
+    /// Starts one on `host`, whose `address` it answers at, with the whole deployment made from its
+    /// templates.
     pub fn start(world: &World, host: Port, address: Ipv4Addr, folder: &Path) -> Self {
         world.address(host, address);
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));

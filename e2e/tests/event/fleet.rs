@@ -1,5 +1,5 @@
-//! The machines of the event: boots what the simulated AWS starts, moves the fixed interfaces as a hypervisor would, and
-//! puts others in the place of those that go.
+//! The machines of the event: boots what the simulated AWS starts, moves the fixed interfaces as a
+//! hypervisor would, and puts others in the place of those that go.
 
 use std::{
     collections::BTreeMap,
@@ -53,8 +53,8 @@ pub struct Fleet {
 type Machines = Arc<Mutex<BTreeMap<String, Port>>>;
 
 impl Fleet {
-    /// Boots what the deployment starts with, on `hosts`, and waits until all of it is ready. Behind them lie the ports
-    /// of the fixed interfaces.
+    /// Boots what the deployment starts with, on `hosts`, and waits until all of it is ready.
+    /// Behind them lie the ports of the fixed interfaces.
     pub async fn boot(
         world: Arc<World>,
         cloud: Arc<Cloud>,
@@ -174,7 +174,8 @@ impl Fleet {
         node
     }
 
-    /// Waits until both origins carry `stream` on one timeline and have come as far, so that either may be lost.
+    /// Waits until both origins carry `stream` on one timeline and have come as far, so that either
+    /// may be lost.
     pub async fn locked(&self, stream: &str) {
         until("both origins are at one", PATIENCE, async || {
             let next_msn = |node: &Node| {

@@ -1,9 +1,11 @@
-//! An event on the whole fleet: the deployment's own templates in a simulated AWS, the configs that its machines write,
-//! the real programs, each on a host of its own behind cables with delay and loss. One encoder publishes to both origins;
-//! every kind of machine gets a notice and is replaced, the primary's network is cut; viewers see a stream without a
-//! fault, and afterwards the recordings as VOD.
+//! An event on the whole fleet: the deployment's own templates in a simulated AWS, the configs that
+//! its machines write, the real programs, each on a host of its own behind cables with delay and
+//! loss. One encoder publishes to both origins; every kind of machine gets a notice and is
+//! replaced, the primary's network is cut; viewers see a stream without a fault, and afterwards the
+//! recordings as VOD.
 //!
-//! What it cannot show: what AWS decides (capacity, health checks, CloudFront), and the kernel of a real instance.
+//! What it cannot show: what AWS decides (capacity, health checks, CloudFront), and the kernel of a
+//! real instance.
 
 mod balancer;
 mod cloud;
@@ -43,7 +45,8 @@ const MACHINES: usize = 10;
 /// Of primary and backup.
 const FIXED_INTERFACES: usize = 2;
 
-/// Far above what is seen even on a busy machine (about one second); without a failover viewers stand still for good.
+/// Far above what is seen even on a busy machine (about one second); without a failover viewers
+/// stand still for good.
 const STALL_MAX: Duration = Duration::from_secs(10);
 
 #[test]
@@ -181,7 +184,8 @@ async fn end(fleet: &Fleet, mut encoder: Process, playlist: &str) {
     .await;
 }
 
-/// Each recording becomes an asset, though the first worker is taken away in the middle of its work.
+/// Each recording becomes an asset, though the first worker is taken away in the middle of its
+/// work.
 async fn becomes_vod(fleet: &mut Fleet) {
     let mut worker = fleet.wake_worker().await;
     until("the worker is at work", PATIENCE, async || {

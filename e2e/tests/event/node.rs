@@ -1,5 +1,5 @@
-//! A machine of a fleet: a host with an identity, the metadata service that only it can reach, and the program that its
-//! user data would start with the config that its user data writes.
+//! A machine of a fleet: a host with an identity, the metadata service that only it can reach, and
+//! the program that its user data would start with the config that its user data writes.
 
 use std::{
     fs,
@@ -79,8 +79,8 @@ impl Role {
         }
     }
 
-    /// Smaller pictures than an event's, and an end that is noticed within this scenario's time. All else is as
-    /// deployed.
+    /// Smaller pictures than an event's, and an end that is noticed within this scenario's time.
+    /// All else is as deployed.
     fn tuned(self, config: &str) -> String {
         match self {
             Role::Origin(_) => config.replace(
@@ -208,8 +208,8 @@ impl Node {
         self.told = Some(why);
     }
 
-    /// Cuts its own network and its `fixed` interface, or gives them back. On loopback it is frozen instead: it answers
-    /// as little.
+    /// Cuts its own network and its `fixed` interface, or gives them back. On loopback it is frozen
+    /// instead: it answers as little.
     pub fn cut_off(&self, world: &World, fixed: Port, is_cut: bool) {
         if !world.is_real() {
             return self.process.signal(if is_cut { "STOP" } else { "CONT" });
@@ -232,7 +232,8 @@ impl Node {
 }
 
 impl Drop for Node {
-    /// What a machine printed is gone with the scenario's folder, so a scenario that fails shows its end.
+    /// What a machine printed is gone with the scenario's folder, so a scenario that fails shows
+    /// its end.
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.process.output();

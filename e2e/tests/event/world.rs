@@ -1,5 +1,6 @@
-//! Hosts that share nothing but a network: a namespace each, cables with delay and loss to one switch. Where the system
-//! does not permit namespaces, the hosts are addresses of loopback instead, and cables cannot be cut.
+//! Hosts that share nothing but a network: a namespace each, cables with delay and loss to one
+//! switch. Where the system does not permit namespaces, the hosts are addresses of loopback
+//! instead, and cables cannot be cut.
 
 use std::{
     fs::{self, File},
@@ -42,7 +43,8 @@ struct Switch {
 }
 
 impl World {
-    /// Makes `hosts` hosts and, behind them, `interfaces` ports without one. Says why where that is not possible.
+    /// Makes `hosts` hosts and, behind them, `interfaces` ports without one. Says why where that is
+    /// not possible.
     pub fn make(hosts: usize, interfaces: usize) -> Result<Self, String> {
         remove_leftovers();
         // Denied, or no `ip`: nothing has been made yet.
@@ -225,8 +227,8 @@ impl Switch {
         ip(&["link", "set", &device, "netns", &name, "name", "eth0"])?;
         ip(&["-n", &name, "link", "set", "lo", "up"])?;
         ip(&["-n", &name, "link", "set", "eth0", "up"])?;
-        // Of two interfaces in one network, each answers and asks for its own address only, so that nobody remembers a
-        // fixed address at the host's own interface.
+        // Of two interfaces in one network, each answers and asks for its own address only, so that
+        // nobody remembers a fixed address at the host's own interface.
         on(host, || {
             for (name, value) in [("arp_ignore", "1"), ("arp_announce", "2")] {
                 let path = format!("/proc/sys/net/ipv4/conf/all/{name}");

@@ -1,5 +1,5 @@
-//! An installation of real programs that records and makes VOD, and a viewer who looks at every byte
-//! of an asset through the edge.
+//! An installation of real programs that records and makes VOD, and a viewer who looks at every
+//! byte of an asset through the edge.
 
 #![allow(dead_code, reason = "each scenario uses its part")]
 
@@ -13,7 +13,7 @@ use std::{
 
 use e2e::{Answer, Process, binary, free_port, get, run, until};
 use http::StatusCode;
-use media::{AccessUnit, Kind, VIDEO_TIMESCALE};
+use media::{AccessUnit, MediaKind, VIDEO_TIMESCALE};
 use serde_json::Value;
 
 /// Rungs that two cores make many times faster than real time. The first has the width of what
@@ -262,14 +262,14 @@ pub async fn read(site: &Site, url: &str) -> BTreeMap<String, Rendition> {
     renditions
 }
 
-/// Fails unless all rungs hold the same pictures and every switch between them lands on a keyframe
-/// at the same time. Gives the number of pictures.
+/// Fails unless all rungs hold the same frames and every switch between them lands on a keyframe
+/// at the same time. Gives the number of frames.
 pub fn assert_aligned(renditions: &BTreeMap<String, Rendition>) -> usize {
-    let pictures = |rendition: &&Rendition| rendition.segments[0][0].kind == Kind::Video;
-    let rungs: Vec<&Rendition> = renditions.values().filter(pictures).collect();
-    let first = rungs.first().expect("an asset has pictures");
+    let is_video = |rendition: &&Rendition| rendition.segments[0][0].kind == MediaKind::Video;
+    let rungs: Vec<&Rendition> = renditions.values().filter(is_video).collect();
+    let first = rungs.first().expect("an asset has video");
     for (name, rung) in renditions {
-        if !pictures(&rung) {
+        if !is_video(&rung) {
             continue;
         }
         assert!(rung.segments.iter().all(|units| units[0].is_sync), "{name}");

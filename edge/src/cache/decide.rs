@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
 
-use crate::target::Kind;
+use crate::request::Kind;
 
 /// A "not found" is kept this long at most: long enough for a herd, too short for a viewer to notice
 /// that the resource has come (what has just been announced is asked for early).
@@ -25,7 +25,7 @@ pub const PLAYLIST_USABLE_TARGETS: f64 = 1.5;
 /// Without a word from the origin: what it would have said (it always says something).
 const fn default_lifetime(kind: Kind) -> Duration {
     match kind {
-        Kind::Playlist | Kind::Multivariant | Kind::Facts | Kind::Page => Duration::from_secs(1),
+        Kind::Playlist | Kind::Multivariant | Kind::Info | Kind::Page => Duration::from_secs(1),
         Kind::Media | Kind::Vod => Duration::from_secs(3600),
     }
 }
@@ -84,7 +84,7 @@ pub fn lifetimes(
                 Kind::Playlist => target
                     .map_or(asked, |t| t.mul_f64(PLAYLIST_USABLE_TARGETS))
                     .saturating_sub(age),
-                Kind::Multivariant | Kind::Facts => RARELY_CHANGING_USABLE,
+                Kind::Multivariant | Kind::Info => RARELY_CHANGING_USABLE,
                 // These never change: while we have them they are right.
                 Kind::Media | Kind::Vod | Kind::Page => Duration::MAX,
             };
@@ -230,7 +230,7 @@ mod tests {
     fn an_upstream_age_counts() {
         let mut headers = said("max-age=10");
         headers.insert(header::AGE, HeaderValue::from_static("4"));
-        let kept = lifetimes(Kind::Facts, StatusCode::OK, &headers, None).unwrap();
+        let kept = lifetimes(Kind::Info, StatusCode::OK, &headers, None).unwrap();
         assert_eq!(kept.fresh_for, s(6));
     }
 }

@@ -63,7 +63,7 @@ type Index = Cache<String, Stored, ByBytes, DefaultHashBuilder, Delete>;
 
 /// The disk tier.
 #[derive(Debug, Clone)]
-pub struct Disk {
+pub struct DiskCache {
     folder: Arc<PathBuf>,
     index: Arc<Index>,
     queue: mpsc::Sender<Job>,
@@ -79,10 +79,10 @@ fn path_of(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:016x}"))
 }
 
-impl Disk {
+impl DiskCache {
     /// Uses `folder`/`objects` for at most `capacity` bytes; what is in there is deleted. Starts a
     /// thread that writes.
-    pub fn open(folder: &Path, capacity: u64) -> io::Result<Disk> {
+    pub fn open(folder: &Path, capacity: u64) -> io::Result<DiskCache> {
         let folder = Arc::new(folder.join("objects"));
         if folder.exists() {
             fs::remove_dir_all(&*folder)?;
@@ -97,7 +97,7 @@ impl Disk {
             Delete(Arc::clone(&folder)),
         ));
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        let disk = Disk {
+        let disk = DiskCache {
             folder,
             index,
             queue,
@@ -153,7 +153,7 @@ impl Disk {
 
 fn write_all(folder: &Path, index: &Index, mut jobs: mpsc::Receiver<Job>) {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    static FAILED: service::log::Hot = service::log::Hot::new();
+    static FAILED: service::log::RateLimited = service::log::RateLimited::new();
     let clock = service::Clock::real();
     while let Some(job) = jobs.blocking_recv() {
         let number = NEXT.fetch_add(1, Relaxed);
@@ -221,7 +221,7 @@ mod tests {
     #[tokio::test]
     async fn objects_come_back_and_the_bound_holds() {
         let folder = tempfile::tempdir().unwrap();
-        let disk = Disk::open(folder.path(), 1 << 20).unwrap();
+        let disk = DiskCache::open(folder.path(), 1 << 20).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert("etag", HeaderValue::from_static("\"a\""));
         let body: Arc<[Bytes]> =
@@ -238,7 +238,7 @@ mod tests {
         }
         let files = fs::read_dir(folder.path().join("objects")).unwrap().count();
         assert!(files <= 5, "evicted files are deleted: {files}");
-        Disk::open(folder.path(), 1 << 20).unwrap();
+        DiskCache::open(folder.path(), 1 << 20).unwrap();
         assert_eq!(
             fs::read_dir(folder.path().join("objects")).unwrap().count(),
             0

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use service::http::{Content, Response, gzip};
 
 use super::decide::{Decision, Lifetimes, decide, upstream_age};
-use crate::target::Kind;
+use crate::request::Kind;
 
 /// Bodies up to this stay on the heap in one piece; larger ones go where they can be sent without a
 /// copy. Below it a system call costs more than copying.
@@ -45,7 +45,7 @@ const PASSED_ON: [HeaderName; 5] = [
 
 /// A cached answer.
 #[derive(Debug)]
-pub struct Entry {
+pub struct CacheEntry {
     status: StatusCode,
     content: Content,
     fetched: Duration,
@@ -66,7 +66,7 @@ pub fn headers_from(upstream: &HeaderMap, served_by: &HeaderValue) -> HeaderMap 
     headers
 }
 
-impl Entry {
+impl CacheEntry {
     /// An answer whose body is whole. Playlists and facts get their compressed form here, once.
     pub fn new(
         kind: Kind,
@@ -76,10 +76,10 @@ impl Entry {
         body: Bytes,
         fetched: Duration,
         lifetimes: Option<Lifetimes>,
-    ) -> Entry {
+    ) -> CacheEntry {
         let encoded = upstream.contains_key(header::CONTENT_ENCODING);
         let packed = match kind {
-            Kind::Playlist | Kind::Multivariant | Kind::Facts if !encoded => gzip(&body),
+            Kind::Playlist | Kind::Multivariant | Kind::Info if !encoded => gzip(&body),
             Kind::Vod if !encoded && is_text(upstream) => gzip(&body),
             _ => None,
         };
@@ -105,7 +105,7 @@ impl Entry {
             .with_header(header::AGE, HeaderValue::from_static("0"))
             .with_header(X_CACHE, HeaderValue::from_static("HIT"));
         let upstream_age = upstream_age(upstream);
-        Entry {
+        CacheEntry {
             status,
             content,
             fetched,
@@ -168,7 +168,7 @@ impl Entry {
     }
 
     /// An answer of our own, never cached.
-    pub fn of_words(status: StatusCode, words: &str, now: Duration) -> Entry {
+    pub fn of_words(status: StatusCode, words: &str, now: Duration) -> CacheEntry {
         let content = Content::new(
             [Bytes::from(format!("{words}\n"))],
             "text/plain; charset=utf-8",
@@ -176,7 +176,7 @@ impl Entry {
         .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let lifetimes = None;
         let upstream_age = Duration::ZERO;
-        Entry {
+        CacheEntry {
             status,
             content,
             fetched: now,

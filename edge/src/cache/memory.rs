@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use super::Entry;
+use super::CacheEntry;
 
 /// Entries are at least this large on average; only sizes the first tables.
 const ENTRY_BYTES_GUESS: u64 = 64 << 10;
@@ -21,23 +21,23 @@ const SHARD_BYTES_MIN: u64 = 256 << 20;
 #[derive(Debug, Clone)]
 struct ByBytes;
 
-impl Weighter<String, Arc<Entry>> for ByBytes {
-    fn weight(&self, key: &String, entry: &Arc<Entry>) -> u64 {
+impl Weighter<String, Arc<CacheEntry>> for ByBytes {
+    fn weight(&self, key: &String, entry: &Arc<CacheEntry>) -> u64 {
         entry.weight() + key.len() as u64
     }
 }
 
 /// The memory tier.
 #[derive(Debug)]
-pub struct Memory {
-    cache: Cache<String, Arc<Entry>, ByBytes>,
+pub struct MemoryCache {
+    cache: Cache<String, Arc<CacheEntry>, ByBytes>,
     capacity: u64,
     present_capacity: AtomicU64,
 }
 
-impl Memory {
+impl MemoryCache {
     /// Holds at most `capacity` bytes.
-    pub fn new(capacity: u64) -> Memory {
+    pub fn new(capacity: u64) -> MemoryCache {
         let shards = (capacity / SHARD_BYTES_MIN).clamp(1, 16);
         let items = usize::try_from(capacity / ENTRY_BYTES_GUESS)
             .unwrap_or(1)
@@ -56,7 +56,7 @@ impl Memory {
             ),
             Err(_) => Cache::with_weighter(items, capacity, ByBytes),
         };
-        Memory {
+        MemoryCache {
             cache,
             capacity,
             present_capacity: AtomicU64::new(capacity),
@@ -64,12 +64,12 @@ impl Memory {
     }
 
     /// The entry of `key`, however old.
-    pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
+    pub fn get(&self, key: &str) -> Option<Arc<CacheEntry>> {
         self.cache.get(key)
     }
 
     /// Keeps `entry`, if it is cacheable.
-    pub fn insert(&self, key: &str, entry: &Arc<Entry>) {
+    pub fn insert(&self, key: &str, entry: &Arc<CacheEntry>) {
         if entry.is_cacheable() {
             self.cache.insert(key.to_owned(), Arc::clone(entry));
         }
@@ -113,11 +113,11 @@ mod tests {
 
     use super::*;
     use crate::cache::decide::Lifetimes;
-    use crate::target::Kind;
+    use crate::request::Kind;
 
-    fn entry(length: usize) -> Arc<Entry> {
+    fn entry(length: usize) -> Arc<CacheEntry> {
         let hour = Duration::from_secs(3600);
-        Arc::new(Entry::new(
+        Arc::new(CacheEntry::new(
             Kind::Media,
             StatusCode::OK,
             &HeaderMap::new(),
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_bound_holds_at_every_moment() {
-        let memory = Memory::new(8 << 20);
+        let memory = MemoryCache::new(8 << 20);
         for index in 0..200 {
             memory.insert(&format!("/{index}"), &entry(300_000 + index * 100));
             assert!(memory.weight() <= 8 << 20, "{}", memory.weight());
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn the_largest_objects_fit_into_every_shard() {
         for mib in [64_u64, 512, 2048, 16 << 10] {
-            let memory = Memory::new(mib << 20);
+            let memory = MemoryCache::new(mib << 20);
             assert!(memory.cache.shard_capacity() >= 32 << 20, "{mib} MiB");
         }
     }

@@ -5,6 +5,6 @@ mod disk;
 mod entry;
 mod memory;
 
-pub use disk::Disk;
-pub use entry::{Entry, SMALL_BYTES_MAX, X_CACHE, headers_from, is_text};
-pub use memory::Memory;
+pub use disk::DiskCache;
+pub use entry::{CacheEntry, SMALL_BYTES_MAX, X_CACHE, headers_from, is_text};
+pub use memory::MemoryCache;

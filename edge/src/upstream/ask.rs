@@ -23,10 +23,10 @@ use hyper::body::Incoming;
 use service::http::{ClientError, read_all};
 
 use super::health::Seen;
-use super::progress::Freshness;
+use super::freshness::Freshness;
 use super::{Origin, Origins, PLAYLIST_BYTES_MAX, seen};
-use crate::playlist::{self, Facts};
-use crate::target::{Blocking, Kind, Target};
+use crate::playlist::{self, PlaylistSummary};
+use crate::request::{Blocking, Kind, CacheRequest};
 
 /// An answer that blocks on nothing is due after this; it comes out of the origin's memory.
 const DUE_AT_ONCE: Duration = Duration::from_millis(750);
@@ -104,20 +104,20 @@ enum Rank {
 
 impl Origins {
     /// Asks until an answer can be given to viewers.
-    pub async fn ask(&self, target: &Target<'_>) -> Verdict {
-        let mut order = VecDeque::from(self.in_order(target.path()));
+    pub async fn ask(&self, request: &CacheRequest<'_>) -> Verdict {
+        let mut order = VecDeque::from(self.in_order(request.path()));
         let mut empty_handed = Vec::new();
         let mut attempts: FuturesUnordered<Attempt<'_>> = FuturesUnordered::new();
         let mut fallback: Option<(Rank, Verdict)> = None;
         let mut reason = "no origin is configured".to_owned();
-        let due = self.due(target);
+        let due = self.due(request);
         let mut in_vain = false;
         if let Some(first) = order.pop_front() {
-            attempts.push(self.attempt(first, target));
+            attempts.push(self.attempt(first, request));
         }
         loop {
             let waiting = !attempts.is_empty();
-            let blocks = target.blocking != Blocking::No;
+            let blocks = request.blocking != Blocking::No;
             let pause = match order.is_empty() {
                 false => Some(due),
                 true => (blocks && !empty_handed.is_empty()).then_some(AGAIN_EVERY),
@@ -146,7 +146,7 @@ impl Origins {
             match judged {
                 Judged::Good(verdict) => {
                     if let (true, Verdict::Whole(found, Some(_))) = (in_vain, &verdict) {
-                        self.follow(target.path(), &found.origin);
+                        self.follow(request.path(), &found.origin);
                     }
                     return verdict;
                 }
@@ -159,49 +159,49 @@ impl Origins {
                 Judged::Useless(why) => reason = why,
             }
             match order.pop_front() {
-                Some(next) => attempts.push(self.attempt(next, target)),
+                Some(next) => attempts.push(self.attempt(next, request)),
                 None if attempts.is_empty() => break,
                 None => {}
             }
         }
         match fallback {
-            Some((_, verdict)) => self.settle(target, verdict),
+            Some((_, verdict)) => self.settle(request, verdict),
             None => Verdict::Failed(Failure::Unreachable(reason)),
         }
     }
 
     /// A playlist that is behind or starts elsewhere is all there is: numbers start over from it.
-    fn settle(&self, target: &Target<'_>, verdict: Verdict) -> Verdict {
+    fn settle(&self, request: &CacheRequest<'_>, verdict: Verdict) -> Verdict {
         if let Verdict::Whole(found, _) = &verdict
-            && target.kind == Kind::Playlist
-            && let Some(facts) = playlist::scan(&found.body)
+            && request.kind == Kind::Playlist
+            && let Some(summary) = playlist::scan(&found.body)
         {
-            let (path, now) = (target.path(), self.clock.now());
-            let freshness = self.progress.note(path, &facts, now);
+            let (path, now) = (request.path(), self.clock.now());
+            let freshness = self.freshness.note(path, &summary, now);
             if freshness == Freshness::Behind {
                 tracing::warn!(path, "a playlist has gone back on every origin");
             }
             if matches!(freshness, Freshness::Behind | Freshness::Elsewhere) {
-                self.progress.start_over(path, &facts, now);
+                self.freshness.start_over(path, &summary, now);
             }
         }
         verdict
     }
 
     /// When a healthy origin would have answered.
-    fn due(&self, target: &Target<'_>) -> Duration {
+    fn due(&self, request: &CacheRequest<'_>) -> Duration {
         let (segment, part) = self
-            .progress
-            .targets(target.path())
+            .freshness
+            .targets(request.path())
             .unwrap_or((TARGET_GUESS, None));
-        match target.blocking {
+        match request.blocking {
             Blocking::No => DUE_AT_ONCE,
             Blocking::Segment => segment + DUE_AT_ONCE,
             Blocking::Part => part.unwrap_or(segment) + DUE_AT_ONCE,
         }
     }
 
-    fn attempt<'a>(&'a self, origin: Arc<Origin>, target: &'a Target<'_>) -> Attempt<'a> {
+    fn attempt<'a>(&'a self, origin: Arc<Origin>, request: &'a CacheRequest<'_>) -> Attempt<'a> {
         Box::pin(async move {
             let mut is_up = origin.is_up.subscribe();
             let was_up = *is_up.borrow_and_update();
@@ -212,22 +212,22 @@ impl Origins {
                 }
             };
             let judged = tokio::select! {
-                judged = self.ask_one(&origin, target) => judged,
+                judged = self.ask_one(&origin, request) => judged,
                 () = fell => Judged::Useless(format!("{} went down", origin.url)),
             };
             (origin, judged)
         })
     }
 
-    async fn ask_one(&self, origin: &Arc<Origin>, target: &Target<'_>) -> Judged {
+    async fn ask_one(&self, origin: &Arc<Origin>, request: &CacheRequest<'_>) -> Judged {
         self.metrics.upstream_fetches.inc();
         let mut answer = self
-            .send(origin, Method::GET, &target.key, None, ANSWER_TIMEOUT)
+            .send(origin, Method::GET, &request.key, None, ANSWER_TIMEOUT)
             .await;
         if let Err(ClientError::Unreachable { .. }) = &answer {
             // A pooled connection may have been closed just now: that is nobody's fault, once.
             answer = self
-                .send(origin, Method::GET, &target.key, None, ANSWER_TIMEOUT)
+                .send(origin, Method::GET, &request.key, None, ANSWER_TIMEOUT)
                 .await;
         }
         self.note(origin, seen(&answer));
@@ -240,7 +240,7 @@ impl Origins {
             .with_label_values(&[&origin.url, &result])
             .inc();
         match answer {
-            Ok(response) => self.judge(origin, target, response).await,
+            Ok(response) => self.judge(origin, request, response).await,
             Err(error) => Judged::Useless(error.to_string()),
         }
     }
@@ -248,13 +248,13 @@ impl Origins {
     async fn judge(
         &self,
         origin: &Arc<Origin>,
-        target: &Target<'_>,
+        request: &CacheRequest<'_>,
         response: Response<Incoming>,
     ) -> Judged {
         let (head, body) = response.into_parts();
         let origin = Arc::clone(origin);
         let (status, headers) = (head.status, head.headers);
-        if status == StatusCode::OK && target.kind != Kind::Playlist {
+        if status == StatusCode::OK && request.kind != Kind::Playlist {
             return Judged::Good(Verdict::Streaming(Found {
                 origin,
                 status,
@@ -277,8 +277,8 @@ impl Origins {
                     return Judged::Useless(format!("{} stopped in a body", origin.url));
                 }
             };
-        let facts = playlist::scan(&body).filter(|_| status == StatusCode::OK);
-        let target_duration = facts.as_ref().map(|facts| facts.target);
+        let summary = playlist::scan(&body).filter(|_| status == StatusCode::OK);
+        let target_duration = summary.as_ref().map(|summary| summary.target);
         let verdict = Verdict::Whole(
             Found {
                 origin,
@@ -288,8 +288,8 @@ impl Origins {
             },
             target_duration,
         );
-        match (status, facts) {
-            (StatusCode::OK, Some(facts)) => self.judge_playlist(target, &facts, verdict),
+        match (status, summary) {
+            (StatusCode::OK, Some(summary)) => self.judge_playlist(request, &summary, verdict),
             (StatusCode::OK, None) => Judged::Useless("a playlist is no playlist".to_owned()),
             (StatusCode::NOT_FOUND | StatusCode::GONE, _) => {
                 Judged::Fallback(Rank::NotFound, Box::new(verdict))
@@ -299,16 +299,16 @@ impl Origins {
         }
     }
 
-    fn judge_playlist(&self, target: &Target<'_>, facts: &Facts, verdict: Verdict) -> Judged {
-        if facts.has_gap_ahead && !facts.ended {
+    fn judge_playlist(&self, request: &CacheRequest<'_>, summary: &PlaylistSummary, verdict: Verdict) -> Judged {
+        if summary.has_gap_ahead && !summary.ended {
             // Not noted: who has that segment whole is not behind.
             let rank = Rank::Playlist {
-                position: facts.position,
+                position: summary.position,
                 goes_on: true,
             };
             return Judged::Fallback(rank, Box::new(verdict));
         }
-        match self.progress.note(target.path(), facts, self.clock.now()) {
+        match self.freshness.note(request.path(), summary, self.clock.now()) {
             Freshness::Current => Judged::Good(verdict),
             Freshness::Frozen { for_ms } if u128::from(for_ms) > self.frozen_max.as_millis() => {
                 let failed = Verdict::Failed(Failure::Frozen);
@@ -319,7 +319,7 @@ impl Origins {
                 if goes_on {
                     self.metrics.stale_playlists.inc();
                 }
-                let position = facts.position;
+                let position = summary.position;
                 Judged::Fallback(Rank::Playlist { position, goes_on }, Box::new(verdict))
             }
         }

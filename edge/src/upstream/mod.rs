@@ -4,9 +4,9 @@
 //! viewer hears of them. All origins speak the same URLs and, for what never changes, the same bytes.
 
 mod ask;
+pub mod freshness;
 pub mod health;
-mod leads;
-pub mod progress;
+mod preferred_origin;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,9 +19,9 @@ use tokio::sync::watch;
 
 use crate::metrics::Metrics;
 use crate::playlist;
+use freshness::FreshnessTracker;
 use health::{Health, Seen};
-use leads::Leads;
-use progress::Progress;
+use preferred_origin::PreferredOrigins;
 
 pub use ask::{Failure, Found, Verdict};
 
@@ -55,8 +55,8 @@ pub struct Origins {
     client: Client,
     clock: Clock,
     metrics: Metrics,
-    progress: Progress,
-    leads: Leads,
+    freshness: FreshnessTracker,
+    preferred: PreferredOrigins,
     frozen_max: Duration,
 }
 
@@ -86,15 +86,15 @@ impl Origins {
             client,
             clock,
             metrics,
-            progress: Progress::default(),
-            leads: Leads::default(),
+            freshness: FreshnessTracker::default(),
+            preferred: PreferredOrigins::default(),
             frozen_max,
         }
     }
 
     /// When the playlist at `path` last moved; none when it has ended or is not known.
     pub(crate) fn moved_at(&self, path: &str) -> Option<Duration> {
-        self.progress.moved_at(path)
+        self.freshness.moved_at(path)
     }
 
     /// Each origin's URL and whether it is up.
@@ -121,7 +121,7 @@ impl Origins {
             self.change(origin, |health, now| health.probe(seen, now));
             // One that is silent now would only keep the next probe waiting.
             if seen == Seen::Answer {
-                for path in self.leads.lost_by(origin.rank) {
+                for path in self.preferred.lost_by(origin.rank) {
                     self.look_back(origin, &path).await;
                 }
             }
@@ -140,24 +140,24 @@ impl Origins {
             }
             Err(_) => None,
         };
-        let facts = text.and_then(|text| playlist::scan(&text.ok()?));
-        let is_level = facts.is_some_and(|facts| self.progress.is_level(path, &facts));
-        if is_level || self.progress.is_over(path, self.clock.now()) {
+        let summary = text.and_then(|text| playlist::scan(&text.ok()?));
+        let is_level = summary.is_some_and(|summary| self.freshness.is_level(path, &summary));
+        if is_level || self.freshness.is_over(path, self.clock.now()) {
             tracing::info!(origin = origin.url, path, "asked first again");
-            self.leads.forget(path);
-            self.count_leads();
+            self.preferred.forget(path);
+            self.count_preferred();
         }
     }
 
     fn follow(&self, path: &str, origin: &Origin) {
-        if self.leads.follow(path, origin.rank) {
+        if self.preferred.follow(path, origin.rank) {
             tracing::info!(origin = origin.url, path, "is ahead, and asked first");
-            self.count_leads();
+            self.count_preferred();
         }
     }
 
-    fn count_leads(&self) {
-        self.metrics.streams_led.set(self.leads.count() as i64);
+    fn count_preferred(&self) {
+        self.metrics.streams_led.set(self.preferred.count() as i64);
     }
 
     fn note(&self, origin: &Arc<Origin>, seen: Seen) {
@@ -187,9 +187,9 @@ impl Origins {
 
     /// Those that are up first, among them who leads the stream of `path`, then in order of preference.
     fn in_order(&self, path: &str) -> Vec<Arc<Origin>> {
-        let lead = self.leads.of(path);
+        let preferred = self.preferred.of(path);
         let mut order = self.list.clone();
-        order.sort_by_cached_key(|origin| (!*origin.is_up.borrow(), lead != Some(origin.rank)));
+        order.sort_by_cached_key(|origin| (!*origin.is_up.borrow(), preferred != Some(origin.rank)));
         order
     }
 

@@ -228,7 +228,7 @@ pub fn of_recordings(recordings: &Value) -> Vec<Alarm> {
 }
 
 /// What edges and transcoders say, or that they say nothing.
-pub fn of_neighbours(edges: &Value, transcoders: &Value) -> Vec<Alarm> {
+pub fn of_fleet(edges: &Value, transcoders: &Value) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     for (kind, all) in [("edge", edges), ("transcoder", transcoders)] {
         for one in all.as_array().into_iter().flatten() {
@@ -387,14 +387,14 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_that_are_silent_or_in_trouble_are_named() {
+    fn edges_and_transcoders_that_are_silent_or_in_trouble_are_named() {
         let edges = json!([
             { "url": "http://a:1", "trouble": "cannot reach a:1" },
             { "url": "http://b:1", "report": { "origins": [{ "url": "http://o:2", "up": false }] } },
             { "url": "http://c:1" },
         ]);
         let transcoders = json!([{ "url": "http://t:1", "report": { "queue": { "dead": 2 } } }]);
-        let places: Vec<String> = of_neighbours(&edges, &transcoders)
+        let places: Vec<String> = of_fleet(&edges, &transcoders)
             .into_iter()
             .map(|alarm| alarm.at)
             .collect();

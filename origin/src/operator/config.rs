@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use service::config::{Error, File};
 
-/// Neighbours asked at most: each is a request every two seconds.
+/// FleetStatus asked at most: each is a request every two seconds.
 const NEIGHBOURS_MAX: usize = 64;
 
 /// `[origin.operator]`.

@@ -13,9 +13,9 @@
 mod alarms;
 mod config;
 mod history;
-mod neighbours;
+mod fleet_status;
 mod page;
-mod still;
+mod thumbnail;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -26,16 +26,16 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use service::{
     Clock, Secret,
-    admin::{Call, Reply, Routes},
+    admin::{AdminRequest, AdminResponse, Routes},
     readiness::Readiness,
 };
 
 pub use config::Config;
 
-use crate::{recorder::Recorder, registry::Registry, selfcheck::SelfCheck, stream::Stream};
+use crate::{recorder::Recorder, registry::Registry, conformance::ConformanceChecks, stream::Stream};
 use history::Histories;
-use neighbours::Neighbours;
-use still::Stills;
+use fleet_status::FleetStatus;
+use thumbnail::Thumbnails;
 
 /// One sample of history: fine enough to see a hiccup, coarse enough to keep ten minutes of it.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
@@ -49,13 +49,13 @@ pub struct Operator {
 struct Shared {
     registry: Arc<Registry>,
     recorder: Option<Recorder>,
-    conformance: SelfCheck,
+    conformance: ConformanceChecks,
     readiness: Readiness,
     clock: Clock,
     player: Option<String>,
-    neighbours: Neighbours,
+    fleet_status: FleetStatus,
     histories: Mutex<Histories>,
-    stills: Stills,
+    thumbnails: Thumbnails,
 }
 
 /// What else of the origin the page shows.
@@ -65,10 +65,10 @@ pub struct Sources {
     /// Recordings, if this origin records.
     pub recorder: Option<Recorder>,
     /// Rules that our playlists broke.
-    pub conformance: SelfCheck,
+    pub conformance: ConformanceChecks,
     /// Whether we want traffic.
     pub readiness: Readiness,
-    /// Shown to neighbours that demand a token.
+    /// Shown to edges and transcoders that demand a token.
     pub token: Option<Secret>,
     /// The time.
     pub clock: Clock,
@@ -77,7 +77,7 @@ pub struct Sources {
 impl Operator {
     /// Knows nothing yet.
     pub fn new(config: &Config, sources: Sources) -> Self {
-        let neighbours = Neighbours::new(config, sources.token, sources.clock.clone());
+        let fleet_status = FleetStatus::new(config, sources.token, sources.clock.clone());
         Self {
             shared: Arc::new(Shared {
                 registry: sources.registry,
@@ -86,9 +86,9 @@ impl Operator {
                 readiness: sources.readiness,
                 clock: sources.clock,
                 player: config.player.clone(),
-                neighbours,
+                fleet_status,
                 histories: Mutex::default(),
-                stills: Stills::default(),
+                thumbnails: Thumbnails::default(),
             }),
         }
     }
@@ -105,24 +105,24 @@ impl Operator {
                 self.histories().sample(figures);
             }
         };
-        tokio::join!(sampling, self.shared.neighbours.run());
+        tokio::join!(sampling, self.shared.fleet_status.run());
     }
 
     /// Adds the page and what it asks for.
     pub fn routes(&self, routes: Routes) -> Routes {
         let (overview, still) = (self.clone(), self.clone());
         let routes = routes
-            .add(Method::GET, "/api/overview", move |call: Call| {
-                let since = call.query.strip_prefix("since=");
+            .add(Method::GET, "/api/overview", move |request: AdminRequest| {
+                let since = request.query.strip_prefix("since=");
                 let reply = overview.overview(since.and_then(|since| since.parse().ok()));
-                async move { Reply::json(&reply) }
+                async move { AdminResponse::json(&reply) }
             })
             .add(
                 Method::GET,
                 "/api/streams/{stream}/still",
-                move |call: Call| {
+                move |request: AdminRequest| {
                     let operator = still.clone();
-                    async move { operator.still(&call).await }
+                    async move { operator.still(&request).await }
                 },
             );
         match page::page() {
@@ -137,7 +137,7 @@ impl Operator {
         if let Value::Object(fields) = &mut report {
             let found = self.shared.conformance.report(stream.name());
             fields.insert("conformance".to_owned(), found);
-            let audience = self.shared.neighbours.audience(stream.name());
+            let audience = self.shared.fleet_status.audience(stream.name());
             fields.insert("audience".to_owned(), audience);
         }
         report
@@ -160,9 +160,9 @@ impl Operator {
         }
         let recordings = shared.recorder.as_ref().map(Recorder::status);
         let recordings = recordings.map(|list| json!(list)).unwrap_or_default();
-        let (edges, transcoders) = shared.neighbours.report();
+        let (edges, transcoders) = shared.fleet_status.report();
         alarms.extend(alarms::of_recordings(&recordings));
-        alarms.extend(alarms::of_neighbours(&edges, &transcoders));
+        alarms.extend(alarms::of_fleet(&edges, &transcoders));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "sample": histories.newest(),
@@ -176,14 +176,14 @@ impl Operator {
         })
     }
 
-    async fn still(&self, call: &Call) -> Reply {
-        let found = call.params.first();
+    async fn still(&self, request: &AdminRequest) -> AdminResponse {
+        let found = request.params.first();
         let Some(stream) = found.and_then(|name| self.shared.registry.find(name)) else {
-            return Reply::problem(StatusCode::NOT_FOUND, "no such stream");
+            return AdminResponse::problem(StatusCode::NOT_FOUND, "no such stream");
         };
-        match self.shared.stills.of(&stream).await {
-            Some(jpeg) => Reply::bytes("image/jpeg", jpeg),
-            None => Reply::problem(StatusCode::NOT_FOUND, "the stream has no picture yet"),
+        match self.shared.thumbnails.of(&stream).await {
+            Some(jpeg) => AdminResponse::bytes("image/jpeg", jpeg),
+            None => AdminResponse::problem(StatusCode::NOT_FOUND, "the stream has no picture yet"),
         }
     }
 

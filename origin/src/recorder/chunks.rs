@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use media::{AccessUnit, Immersive, Kind, Track};
+use media::{AccessUnit, Immersive, MediaKind, Track};
 
 /// A chunk is what a crash can cost and what a player must buffer; shorter ones cost bytes.
 pub(super) const CHUNK_TARGET: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ impl Chunker {
     pub(super) fn new(mut tracks: Vec<Track>, immersive: Immersive, rebase: bool) -> Self {
         tracks.sort_by_key(Track::kind);
         let count = tracks.len();
-        let awaiting_sync = tracks.iter().any(|track| track.kind() == Kind::Video);
+        let awaiting_sync = tracks.iter().any(|track| track.kind() == MediaKind::Video);
         Self {
             tracks,
             immersive,
@@ -95,7 +95,7 @@ impl Chunker {
 
     /// Video goes on at the next keyframe: what came before it is lost or foreign.
     pub(super) fn await_sync(&mut self) {
-        self.awaiting_sync = self.tracks.iter().any(|track| track.kind() == Kind::Video);
+        self.awaiting_sync = self.tracks.iter().any(|track| track.kind() == MediaKind::Video);
     }
 
     /// Takes a unit. Gives chunks when it completed some; false when the unit is of no use before a
@@ -108,7 +108,7 @@ impl Chunker {
         else {
             return Ok((None, false));
         };
-        if unit.kind == Kind::Video && self.awaiting_sync {
+        if unit.kind == MediaKind::Video && self.awaiting_sync {
             if !unit.is_sync {
                 return Ok((None, false));
             }
@@ -136,7 +136,7 @@ impl Chunker {
         let contiguous = last.dts.saturating_add(i64::from(last.duration)) == unit.dts;
         let long = unit.dts.saturating_sub(first.dts) >= track.timescale.ticks(CHUNK_TARGET);
         // Only the leading track cuts by length and keyframe: the others follow it.
-        let cuts = index == 0 && (long || (unit.kind == Kind::Video && unit.is_sync));
+        let cuts = index == 0 && (long || (unit.kind == MediaKind::Video && unit.is_sync));
         !contiguous || cuts || self.pending_bytes >= CHUNK_BYTES_MAX || pending.len() >= (1 << 13)
     }
 
@@ -167,7 +167,7 @@ impl Chunker {
             let (Some(first), Some(last)) = (units.first(), units.last()) else {
                 continue;
             };
-            if first.kind == Kind::Video && first.is_sync {
+            if first.kind == MediaKind::Video && first.is_sync {
                 chunks.keyframes.push((first.dts, chunks.size));
             }
             if let Some(end) = self.ends.get_mut(index) {

@@ -34,7 +34,8 @@ pub(super) struct Begun {
     pub(super) key: String,
     pub(super) stream: String,
     pub(super) started_at: f64,
-    pub(super) epoch: String,
+    #[serde(rename = "epoch")]
+    pub(super) run_id: String,
     pub(super) projection: media::Projection,
     pub(super) stereo: media::StereoLayout,
     pub(super) orientation: media::Orientation,

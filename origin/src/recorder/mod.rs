@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A recording is one fragmented MP4 per session, at source quality, of any length:
-//! `recordings/<stream>/<started at>-<epoch>.mp4`. Beside it stands a sidecar (`….json`) with the
+//! `recordings/<stream>/<started at>-<run_id>.mp4`. Beside it stands a sidecar (`….json`) with the
 //! projection and a keyframe index, written before the MP4 appears. A part of the upload holds
 //! whole chunks, so that what a crash leaves behind is playable up to its last chunk; the journal
 //! says what the store confirmed, and the next start goes on from there.
@@ -31,13 +31,14 @@ use std::{
 };
 
 use jobs::Queue;
-use media::{AccessUnit, Immersive, Kind, Track};
+use media::{AccessUnit, Immersive, MediaKind, Track};
 use service::backoff::Backoff;
 use store::Store;
 use tokio::sync::{Notify, Semaphore, watch};
 
 mod chunks;
 mod journal;
+pub mod open;
 mod part_file;
 mod quota;
 mod sidecar;
@@ -98,7 +99,7 @@ pub struct Meta {
     /// When its session began.
     pub started_at: SystemTime,
     /// The run's name, as in media URLs.
-    pub epoch: String,
+    pub run_id: String,
     /// How the picture lies on the sphere.
     pub immersive: Immersive,
 }
@@ -311,7 +312,7 @@ struct Batch {
     units: Vec<AccessUnit>,
     bytes: usize,
     /// The kind that completes chunks, with the ticks one may last; `None` before there are tracks.
-    leading: Option<(Kind, i64)>,
+    leading: Option<(MediaKind, i64)>,
     /// Decode time of the first of that kind since the last chunk.
     since: Option<i64>,
 }
@@ -326,7 +327,7 @@ impl Batch {
     /// Adds a unit. True when the writer may have something to write now.
     fn push(&mut self, unit: AccessUnit) -> bool {
         let (kind, dts) = (unit.kind, unit.dts);
-        let is_keyframe = kind == Kind::Video && unit.is_sync;
+        let is_keyframe = kind == MediaKind::Video && unit.is_sync;
         self.bytes += unit.payload.len();
         self.units.push(unit);
         let Some((leading, longest)) = self.leading else {

@@ -7,8 +7,8 @@ use std::{
 use bytes::Bytes;
 use cmaf::{Scanner, TopLevel};
 use jobs::{Options, Sqlite, event::Message as Event};
-use media::{Kind, aac, avc};
-use store::{Disturbance, Faulty, Label, Memory, Operation, Schedule};
+use media::{MediaKind, aac, avc};
+use store::{Disturbance, Faulty, ObjectMetadata, MemoryStore, Operation, FaultSchedule};
 use writer::Writer;
 
 use super::*;
@@ -19,7 +19,7 @@ mod live;
 /// Bytes of each picture: some 20 make a part.
 const PICTURE_BYTES: usize = 300_000;
 const SECONDS: i64 = 4;
-const EPOCH: &str = "k3f9";
+const RUN_ID: &str = "k3f9";
 const KEY: &str = "recordings/stage/1790000000-k3f9.mp4";
 
 /// x264, High, level 3.1, 1280x640 and a narrower one.
@@ -46,7 +46,7 @@ fn broadcast(start: i64, seconds: i64) -> Vec<AccessUnit> {
     let video = (0..10 * seconds).map(|n| {
         let dts = start * 360_000 + n * 36_000;
         AccessUnit {
-            kind: Kind::Video,
+            kind: MediaKind::Video,
             dts,
             pts: dts + 72_000,
             duration: 36_000,
@@ -58,7 +58,7 @@ fn broadcast(start: i64, seconds: i64) -> Vec<AccessUnit> {
         let dts = start * 48_000 + n * 1024;
         let payload = Bytes::from(vec![n as u8; 200]);
         AccessUnit {
-            kind: Kind::Audio,
+            kind: MediaKind::Audio,
             dts,
             pts: dts,
             duration: 1024,
@@ -68,8 +68,8 @@ fn broadcast(start: i64, seconds: i64) -> Vec<AccessUnit> {
     });
     let mut units = video.chain(audio).collect::<Vec<_>>();
     let moment = |unit: &AccessUnit| match unit.kind {
-        Kind::Video => unit.dts * 2,
-        Kind::Audio => unit.dts * 15,
+        MediaKind::Video => unit.dts * 2,
+        MediaKind::Audio => unit.dts * 15,
     };
     units.sort_by_key(moment);
     units
@@ -79,7 +79,7 @@ fn meta() -> Meta {
     Meta {
         stream: "stage".into(),
         started_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
-        epoch: EPOCH.into(),
+        run_id: RUN_ID.into(),
         immersive: Immersive::default(),
     }
 }
@@ -129,7 +129,7 @@ async fn read(store: &dyn Store, key: &str) -> (Vec<AccessUnit>, Sidecar) {
     assert_eq!(scanner.pending(), 0);
     let syncs = units
         .iter()
-        .filter(|unit| unit.kind == Kind::Video && unit.is_sync);
+        .filter(|unit| unit.kind == MediaKind::Video && unit.is_sync);
     assert_eq!(
         sidecar.keyframes.dts,
         syncs.map(|unit| unit.dts).collect::<Vec<_>>()
@@ -143,13 +143,13 @@ async fn read(store: &dyn Store, key: &str) -> (Vec<AccessUnit>, Sidecar) {
         let first = &cmaf::read_chunk(&init, &bytes).unwrap()[0].unit;
         assert_eq!(
             (first.dts, first.is_sync, first.kind),
-            (*dts, true, Kind::Video)
+            (*dts, true, MediaKind::Video)
         );
     }
     (units, sidecar)
 }
 
-fn of_kind(units: &[AccessUnit], kind: Kind) -> Vec<AccessUnit> {
+fn of_kind(units: &[AccessUnit], kind: MediaKind) -> Vec<AccessUnit> {
     units
         .iter()
         .filter(|unit| unit.kind == kind)
@@ -158,7 +158,7 @@ fn of_kind(units: &[AccessUnit], kind: Kind) -> Vec<AccessUnit> {
 }
 
 fn assert_same(recorded: &[AccessUnit], sent: &[AccessUnit]) {
-    for kind in [Kind::Video, Kind::Audio] {
+    for kind in [MediaKind::Video, MediaKind::Audio] {
         let (recorded, sent) = (of_kind(recorded, kind), of_kind(sent, kind));
         assert_eq!(recorded.len(), sent.len(), "{kind}");
         assert!(recorded == sent, "{kind}");
@@ -228,7 +228,7 @@ async fn a_session_becomes_one_recording_and_one_event() {
 #[tokio::test]
 async fn a_recording_goes_on_beyond_any_size() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Memory::new());
+    let store = Arc::new(MemoryStore::new());
     let recorder = Recorder::open(config(folder.path(), store.clone()))
         .await
         .unwrap();
@@ -254,7 +254,7 @@ async fn a_recording_goes_on_beyond_any_size() {
 #[tokio::test]
 async fn an_encoder_that_returns_with_other_settings_begins_another_file_at_zero() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Memory::new());
+    let store = Arc::new(MemoryStore::new());
     let recorder = Recorder::open(config(folder.path(), store.clone()))
         .await
         .unwrap();
@@ -299,8 +299,8 @@ impl Writer {
 #[tokio::test]
 async fn a_full_spool_drops_up_to_the_next_keyframe_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Memory::new());
-    let faulty = Arc::new(Faulty::new(store.clone(), Schedule::calm()));
+    let store = Arc::new(MemoryStore::new());
+    let faulty = Arc::new(Faulty::new(store.clone(), FaultSchedule::calm()));
     faulty.set_outage(true);
     let mut config = config(folder.path(), faulty.clone());
     config.quota = 7 << 20;
@@ -324,11 +324,11 @@ async fn a_full_spool_drops_up_to_the_next_keyframe_and_says_so() {
         sent.len() as u64
     );
     assert!(sidecar.dropped_units > 0 && !sidecar.gaps.is_empty());
-    let video = of_kind(&units, Kind::Video);
+    let video = of_kind(&units, MediaKind::Video);
     assert!(
         video
             .iter()
-            .all(|unit| of_kind(&sent, Kind::Video).contains(unit))
+            .all(|unit| of_kind(&sent, MediaKind::Video).contains(unit))
     );
     assert_eq!(recorder.spooled_bytes(), 0);
 }
@@ -338,7 +338,7 @@ async fn a_full_spool_drops_up_to_the_next_keyframe_and_says_so() {
 #[tokio::test]
 async fn a_small_quota_sheds_confirmed_parts_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Memory::new());
+    let store = Arc::new(MemoryStore::new());
     let mut config = config(folder.path(), store.clone());
     config.quota = 14 << 20;
     let recorder = Recorder::open(config).await.unwrap();
@@ -364,7 +364,7 @@ async fn a_small_quota_sheds_confirmed_parts_and_loses_nothing() {
 #[tokio::test]
 async fn an_upload_the_store_forgot_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Memory::new());
+    let store = Arc::new(MemoryStore::new());
     let recorder = Recorder::open(config(folder.path(), store.clone()))
         .await
         .unwrap();
@@ -383,9 +383,9 @@ async fn an_upload_the_store_forgot_begins_anew() {
     writer.close();
     recorder.settled().await;
     let (units, sidecar) = read(&*store, KEY).await;
-    let video = of_kind(&units, Kind::Video);
+    let video = of_kind(&units, MediaKind::Video);
     assert!(!video.is_empty() && video[0].is_sync && video.len() < 80);
-    assert!(of_kind(&sent, Kind::Video).ends_with(&video));
+    assert!(of_kind(&sent, MediaKind::Video).ends_with(&video));
     assert!(sidecar.duration > 7.9);
 }
 
@@ -397,10 +397,10 @@ async fn of_twins_that_recorded_one_session_the_longer_is_kept_and_none_is_lost(
         (10, "recordings/stage/1790000000-k3f9-twin1.mp4"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Memory::new());
+        let store = Arc::new(MemoryStore::new());
         let twin = Bytes::from(vec![0; theirs]);
         store
-            .put(KEY, twin.clone(), Label::default())
+            .put(KEY, twin.clone(), ObjectMetadata::default())
             .await
             .unwrap();
         let recorder = Recorder::open(config(folder.path(), store.clone()))
@@ -426,8 +426,8 @@ async fn a_store_that_fails_at_random_gets_it_all() {
     let sent = broadcast(0, SECONDS);
     for seed in 0..20 {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Memory::new());
-        let faulty = Arc::new(Faulty::new(store.clone(), Schedule::seeded(seed, 400)));
+        let store = Arc::new(MemoryStore::new());
+        let faulty = Arc::new(Faulty::new(store.clone(), FaultSchedule::seeded(seed, 400)));
         let recorder = Recorder::open(config(folder.path(), faulty.clone()))
             .await
             .unwrap();
@@ -461,19 +461,19 @@ fn units_are_handed_over_when_they_complete_a_chunk() {
     let units = broadcast(0, 4);
     assert_eq!(handed(&mut batch, &units[..3]).len(), 3, "no tracks yet");
     batch.follow(&tracks(0x1f));
-    let at_keyframes = [0, 1, 2, 3].map(|second| (Kind::Video, second * 360_000));
+    let at_keyframes = [0, 1, 2, 3].map(|second| (MediaKind::Video, second * 360_000));
     assert_eq!(handed(&mut batch, &units), at_keyframes);
     // Longer groups are cut at the length of a chunk.
-    let first = units.iter().position(|unit| unit.kind == Kind::Video);
+    let first = units.iter().position(|unit| unit.kind == MediaKind::Video);
     let mut long = units.clone();
     for (index, unit) in long.iter_mut().enumerate() {
-        unit.is_sync &= unit.kind == Kind::Audio || Some(index) == first;
+        unit.is_sync &= unit.kind == MediaKind::Audio || Some(index) == first;
     }
     batch.follow(&tracks(0x1f));
     assert_eq!(handed(&mut batch, &long), at_keyframes);
     // Sound alone, by its own length.
     batch.follow(&tracks(0x1f)[..1]);
-    let sounds = of_kind(&units, Kind::Audio);
+    let sounds = of_kind(&units, MediaKind::Audio);
     let seconds = handed(&mut batch, &sounds).len();
     assert!((2..=3).contains(&seconds), "{seconds}");
 }

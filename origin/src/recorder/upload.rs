@@ -9,7 +9,7 @@
 use std::{io, time::SystemTime};
 
 use jobs::event::{ObjectCreated, Sequencer, object_created};
-use store::{Label, Store, UploadId};
+use store::{ObjectMetadata, Store, UploadId};
 
 use super::{
     Shared,
@@ -18,11 +18,11 @@ use super::{
 };
 
 /// A sidecar is small: 12 h of keyframes have under 1 MiB.
-const SIDECAR_LABEL: Label = Label {
+const SIDECAR_METADATA: ObjectMetadata = ObjectMetadata {
     content_type: Some("application/json"),
     cache_control: None,
 };
-const RECORDING_LABEL: Label = Label {
+const RECORDING_METADATA: ObjectMetadata = ObjectMetadata {
     content_type: Some("video/mp4"),
     cache_control: None,
 };
@@ -109,7 +109,7 @@ async fn create(shared: &Shared, spooled: &Spooled) -> Result<(), String> {
     let made = shared
         .config
         .store
-        .create_upload(spooled.key(), RECORDING_LABEL)
+        .create_upload(spooled.key(), RECORDING_METADATA)
         .await;
     let upload = made.map_err(|error| error.to_string())?;
     spooled.hold(&shared.quota);
@@ -210,7 +210,7 @@ async fn store_beside(shared: &Shared, spooled: &Spooled, old: &UploadId) -> Res
             Err(error) => return Err(error.to_string()),
         }
         let upload = store
-            .create_upload(&key, RECORDING_LABEL)
+            .create_upload(&key, RECORDING_METADATA)
             .await
             .map_err(|e| e.to_string())?;
         if let Err(error) = copy(store, spooled, &key, &upload).await {
@@ -253,7 +253,7 @@ async fn put_sidecar(store: &dyn Store, spooled: &Spooled, key: &str) -> Result<
     let name = format!("{}.json", key.trim_end_matches(".mp4"));
     let text = serde_json::to_vec(&spooled.sidecar()).map_err(|error| error.to_string())?;
     store
-        .put(&name, text.into(), SIDECAR_LABEL)
+        .put(&name, text.into(), SIDECAR_METADATA)
         .await
         .map_err(|error| error.to_string())
 }

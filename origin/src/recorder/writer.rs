@@ -169,13 +169,13 @@ impl Writer {
             "recordings/{}/{}-{}{again}.mp4",
             meta.stream,
             since.as_secs(),
-            meta.epoch
+            meta.run_id
         );
         Begun {
             key,
             stream: meta.stream.clone(),
             started_at: since.as_secs_f64(),
-            epoch: meta.epoch.clone(),
+            run_id: meta.run_id.clone(),
             projection: meta.immersive.projection,
             stereo: meta.immersive.stereo,
             orientation: meta.immersive.orientation,

@@ -29,10 +29,10 @@ use super::{
     unix_micros,
 };
 use crate::{
-    clock_text::rfc3339,
+    rfc3339::rfc3339,
     config::StreamConfig,
-    epoch, memory,
-    twin::{Join, Twin},
+    run_id, discontinuity_store,
+    pairing::{Join, Pairing},
 };
 
 /// How long an ended run's playlists and segments stay: its window and as much again, so that viewers who lag see
@@ -69,11 +69,11 @@ pub struct Core {
     pub(super) announced: Tracks,
     pub(super) run: Option<Run>,
     /// What an earlier process left of the stream, until a run goes on from it.
-    remains: Option<Arc<Snapshot>>,
+    restored: Option<Arc<Snapshot>>,
     /// Viewers have yet to see it as it is now.
     remains_changed: bool,
     /// What is shared with the other origin, if there is one.
-    pub(super) twin: Option<Twin>,
+    pub(super) pairing: Option<Pairing>,
     /// Next number and discontinuity sequence of earlier runs that viewers have seen.
     pub(super) shown_before: (u64, u64),
     /// When the last publisher left.
@@ -90,11 +90,11 @@ impl Core {
         environment: Environment,
         myself: Weak<Stream>,
     ) -> Self {
-        let twin = environment
-            .twin
-            .map(|office| Twin::new(office.settings, office.primary));
+        let pairing = environment
+            .pairing
+            .map(|peer_config| Pairing::new(peer_config.settings, peer_config.primary));
         Self {
-            twin,
+            pairing,
             name: name.to_owned(),
             configured: config.immersive,
             config,
@@ -105,7 +105,7 @@ impl Core {
             timeline: Timeline::new(),
             announced: Tracks::default(),
             run: None,
-            remains: None,
+            restored: None,
             remains_changed: false,
             shown_before: (0, 0),
             left_at: None,
@@ -114,8 +114,8 @@ impl Core {
     }
 
     /// Shows what an earlier process left, and waits for its publisher.
-    pub fn restore(&mut self, remains: Arc<Snapshot>) {
-        self.remains = Some(remains);
+    pub fn restore(&mut self, restored: Arc<Snapshot>) {
+        self.restored = Some(restored);
         self.remains_changed = true;
         self.left_at = Some(self.environment.clock.now());
     }
@@ -164,9 +164,9 @@ impl Core {
             // Above the times of what an earlier process left, as after any reconnect: GStreamer loses its place where
             // times go back.
             let end = self
-                .remains
+                .restored
                 .as_ref()
-                .map_or(0.0, |remains| remains.end_seconds());
+                .map_or(0.0, |restored| restored.end_seconds());
             self.timeline = Timeline::starting_at(end);
         }
         id
@@ -215,11 +215,11 @@ impl Core {
                 self.timeline.set_audio(&config);
                 self.announced.audio = Some(Track::audio(config));
             }
-            Event::AccessUnit(arrival) => {
+            Event::AccessUnit(unit) => {
                 if let Some(session) = &mut self.session {
-                    session.health.record(&arrival, now);
+                    session.health.record(&unit, now);
                 }
-                self.timeline.push(arrival, now);
+                self.timeline.push(unit, now);
             }
             Event::Metadata(metadata) => {
                 if let Some(session) = &mut self.session {
@@ -258,7 +258,7 @@ impl Core {
         if self.ended_at.is_none() && self.run.as_ref().is_some_and(Run::is_ended) {
             self.ended_at = Some(now);
         }
-        self.tick_twin(now);
+        self.tick_pairing(now);
         self.export(now);
     }
 
@@ -270,10 +270,10 @@ impl Core {
             // A publisher came and went without a single access unit, or never came back.
             None => {
                 self.ended_at = Some(self.environment.clock.now());
-                self.remains = self
-                    .remains
+                self.restored = self
+                    .restored
                     .as_ref()
-                    .map(|remains| Arc::new(remains.ended()));
+                    .map(|restored| Arc::new(restored.ended()));
                 self.remains_changed = true;
             }
         }
@@ -281,15 +281,15 @@ impl Core {
 
     /// Whether the run has got its end.
     pub fn is_ended(&self) -> bool {
-        match (&self.run, &self.remains) {
+        match (&self.run, &self.restored) {
             (Some(run), _) => run.is_ended(),
-            (None, remains) => remains.as_ref().is_some_and(|remains| remains.is_ended()),
+            (None, restored) => restored.as_ref().is_some_and(|restored| restored.is_ended()),
         }
     }
 
     /// Whether nothing of this stream need be served any more.
     pub fn is_over(&self) -> bool {
-        let linger = if self.run.is_some() || self.remains.is_some() {
+        let linger = if self.run.is_some() || self.restored.is_some() {
             self.config.hls.window.0 * LINGER_WINDOWS
         } else {
             Duration::ZERO
@@ -317,8 +317,8 @@ impl Core {
 
     /// The newest snapshot.
     pub fn snapshot(&mut self) -> Option<Arc<Snapshot>> {
-        let remains = self.remains.clone();
-        self.run.as_mut().map(Run::snapshot).or(remains)
+        let restored = self.restored.clone();
+        self.run.as_mut().map(Run::snapshot).or(restored)
     }
 
     /// The newest snapshot, if viewers have not seen it.
@@ -327,7 +327,7 @@ impl Core {
             Some(run) => run.changed_snapshot(),
             None => {
                 let changed = std::mem::take(&mut self.remains_changed);
-                self.remains.clone().filter(|_| changed)
+                self.restored.clone().filter(|_| changed)
             }
         }
     }
@@ -335,7 +335,7 @@ impl Core {
     /// Whether it should be locked to the other origin's and is not.
     pub fn is_unlocked(&self) -> bool {
         let now = self.environment.clock.now();
-        self.twin.as_ref().is_some_and(|twin| twin.is_unlocked(now))
+        self.pairing.as_ref().is_some_and(|pairing| pairing.is_unlocked(now))
     }
 
     /// For `/api/streams`.
@@ -363,15 +363,15 @@ impl Core {
                 "orientation": self.config.immersive.orientation,
             },
             "run": self.run.as_mut().map(Run::report),
-            "twin": self.twin.as_ref().map(|twin| twin.report(now)),
+            "twin": self.pairing.as_ref().map(|pairing| pairing.report(now)),
         })
     }
 
     fn drain_timeline(&mut self, wall: SystemTime) {
         while let Some(event) = self.timeline.next() {
             match event {
-                timeline::Event::AccessUnit(unit) if self.twin.is_some() => self.take(unit, wall),
-                timeline::Event::Discontinuity { reason } if self.twin.is_some() => {
+                timeline::Event::AccessUnit(unit) if self.pairing.is_some() => self.take(unit, wall),
+                timeline::Event::Discontinuity { reason } if self.pairing.is_some() => {
                     self.broken(reason);
                 }
                 timeline::Event::AccessUnit(unit) => {
@@ -394,18 +394,18 @@ impl Core {
     /// Starts a run whose numbers lie above everything served before; `false` when it cannot start.
     fn start_run(&mut self, wall: SystemTime) -> bool {
         // Right behind what a process before this one left, unless its playlists have got their end.
-        let remains = self.remains.take();
-        let least = remains
+        let restored = self.restored.take();
+        let least = restored
             .as_ref()
-            .map_or((0, 0), |remains| remains.next_numbers());
-        let left = remains
-            .filter(|remains| !remains.is_ended())
-            .map(Left::Remains);
-        self.start_own(wall, least, left, self.announced.clone())
+            .map_or((0, 0), |restored| restored.next_numbers());
+        let left = restored
+            .filter(|restored| !restored.is_ended())
+            .map(Left::Restored);
+        self.start_own_run(wall, least, left, self.announced.clone())
     }
 
     /// The same, with numbers at or above `least` too, or right behind what is `left`.
-    pub(super) fn start_own(
+    pub(super) fn start_own_run(
         &mut self,
         wall: SystemTime,
         least: (u64, u64),
@@ -414,16 +414,16 @@ impl Core {
     ) -> bool {
         let seconds = u64::try_from(unix_micros(wall) / 1_000_000).unwrap_or(0);
         let (next_msn, discontinuities) = self.run.as_ref().map_or((0, 0), Run::numbers);
-        let remembered = self.environment.memory.discontinuities(&self.name);
-        let first_discontinuity_sequence = memory::by_clock(wall)
+        let remembered = self.environment.discontinuities.discontinuities(&self.name);
+        let first_discontinuity_sequence = discontinuity_store::by_clock(wall)
             .max(remembered + 1)
             .max(discontinuities + 1)
             .max(least.1);
-        let name = epoch::name(wall);
+        let name = run_id::generate(wall);
         let start = Start {
-            epoch: left
+            run_id: left
                 .as_ref()
-                .and_then(Left::epoch)
+                .and_then(Left::run_id)
                 .unwrap_or_else(|| name.clone()),
             first_msn: seconds.max(next_msn).max(least.0),
             first_discontinuity_sequence,
@@ -439,13 +439,13 @@ impl Core {
     /// Goes on with the other origin's run.
     pub(super) fn start_joined(&mut self, wall: SystemTime, join: Join, tracks: Tracks) -> bool {
         let start = Start {
-            epoch: join.epoch,
+            run_id: join.run_id,
             first_msn: join.boundary.msn,
             first_discontinuity_sequence: join.boundary.discontinuity_sequence,
             constants: join.constants,
             boundary: Some(join.boundary),
             left: None,
-            recording: epoch::name(wall),
+            recording: run_id::generate(wall),
             ladders_before: self.run.as_ref().map_or(0, Run::ladders_generation),
         };
         self.replace_run(start, tracks)

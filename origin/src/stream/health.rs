@@ -1,11 +1,11 @@
-//! Arrivals to the figures an operator looks at first: bitrate, frame rate, GOP length, jitter.
+//! Ingest units to the figures an operator looks at first: bitrate, frame rate, GOP length, jitter.
 //!
 //! It counts in whole seconds over a short window, so that the figures move calmly and cost nothing to keep. It judges
 //! nothing: alarms are drawn from these figures elsewhere.
 
 use std::{collections::VecDeque, time::Duration};
 
-use media::{Arrival, Kind};
+use media::{IngestUnit, MediaKind};
 use serde::Serialize;
 
 /// Seconds the rates are averaged over: long enough for two keyframes of a 2 s GOP, short enough to show a change.
@@ -50,9 +50,9 @@ pub struct Health {
 }
 
 impl Health {
-    /// Counts one arrival at `now`.
-    pub fn record(&mut self, arrival: &Arrival, now: Duration) {
-        let bytes = arrival.payload.len() as u64;
+    /// Counts one access unit arriving at `now`.
+    pub fn record(&mut self, unit: &IngestUnit, now: Duration) {
+        let bytes = unit.payload.len() as u64;
         self.figures.access_units += 1;
         self.figures.bytes += bytes;
         let index = now.as_secs();
@@ -71,35 +71,35 @@ impl Health {
         }
         if let Some(second) = self.seconds.back_mut() {
             second.bytes += bytes;
-            match arrival.kind {
-                Kind::Video => second.video += 1,
-                Kind::Audio => second.audio += 1,
+            match unit.kind {
+                MediaKind::Video => second.video += 1,
+                MediaKind::Audio => second.audio += 1,
             }
         }
-        if arrival.kind == Kind::Video {
-            self.record_video(arrival, now);
+        if unit.kind == MediaKind::Video {
+            self.record_video(unit, now);
         }
     }
 
-    fn record_video(&mut self, arrival: &Arrival, now: Duration) {
+    fn record_video(&mut self, unit: &IngestUnit, now: Duration) {
         if let Some((then, timestamp_ms)) = self.last_video {
             let arrived_ms = now.saturating_sub(then).as_secs_f64() * 1000.0;
-            let stamped_ms = f64::from(arrival.timestamp_ms.wrapping_sub(timestamp_ms) as i32);
+            let stamped_ms = f64::from(unit.timestamp_ms.wrapping_sub(timestamp_ms) as i32);
             // RFC 3550 §6.4.1: a running mean with a gain of 1/16 is steady and needs no history.
             let difference = (arrived_ms - stamped_ms).abs().min(10_000.0);
             self.figures.jitter_ms += (difference - self.figures.jitter_ms) / 16.0;
         }
-        self.last_video = Some((now, arrival.timestamp_ms));
-        if arrival.is_sync {
+        self.last_video = Some((now, unit.timestamp_ms));
+        if unit.is_sync {
             if let Some(last) = self.last_keyframe_ms {
-                let gop = f64::from(arrival.timestamp_ms.wrapping_sub(last) as i32) / 1000.0;
+                let gop = f64::from(unit.timestamp_ms.wrapping_sub(last) as i32) / 1000.0;
                 // A clock that jumped says nothing about the GOP.
                 if (0.0..120.0).contains(&gop) {
                     self.figures.gop_seconds = gop;
                     self.figures.gop_seconds_max = self.figures.gop_seconds_max.max(gop);
                 }
             }
-            self.last_keyframe_ms = Some(arrival.timestamp_ms);
+            self.last_keyframe_ms = Some(unit.timestamp_ms);
         }
     }
 
@@ -131,10 +131,10 @@ mod tests {
 
     use super::*;
 
-    fn arrival(timestamp_ms: u32, is_sync: bool) -> Arrival {
+    fn unit(timestamp_ms: u32, is_sync: bool) -> IngestUnit {
         let payload = Bytes::from_static(&[0; 1000]);
-        Arrival {
-            kind: Kind::Video,
+        IngestUnit {
+            kind: MediaKind::Video,
             timestamp_ms,
             composition_ms: 0,
             is_sync,
@@ -148,7 +148,7 @@ mod tests {
         for frame in 0..200u32 {
             let at = frame * 40;
             health.record(
-                &arrival(at, frame % 50 == 0),
+                &unit(at, frame % 50 == 0),
                 Duration::from_millis(at.into()),
             );
         }
@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn a_silent_publisher_falls_to_zero_and_a_jumped_clock_is_no_gop() {
         let mut health = Health::default();
-        health.record(&arrival(0, true), Duration::ZERO);
-        health.record(&arrival(3_600_000, true), Duration::from_millis(40));
+        health.record(&unit(0, true), Duration::ZERO);
+        health.record(&unit(3_600_000, true), Duration::from_millis(40));
         let figures = health.figures(Duration::from_secs(60));
         assert_eq!((figures.gop_seconds, figures.frame_rate), (0.0, 0.0));
     }

@@ -2,31 +2,31 @@
 
 use std::sync::Arc;
 
-use hls::{Packager, Snapshot, Tail};
+use hls::{Packager, Snapshot, LastPosition};
 
 /// What is known of a run that ended with its process.
 #[derive(Clone, Debug)]
 pub enum Left {
     /// Its numbers: it was the other origin's.
-    Tail(Tail),
+    LastPosition(LastPosition),
     /// All that players know: it was this origin's.
-    Remains(Arc<Snapshot>),
+    Restored(Arc<Snapshot>),
 }
 
 impl Left {
     /// What its playlists have promised.
-    pub fn constants(&self) -> Option<hls::Constants> {
+    pub fn constants(&self) -> Option<hls::PlaylistConstants> {
         match self {
-            Left::Tail(tail) => Some(tail.constants),
-            Left::Remains(snapshot) => snapshot.constants(),
+            Left::LastPosition(last_position) => Some(last_position.constants),
+            Left::Restored(snapshot) => snapshot.constants(),
         }
     }
 
     /// The name of the run that goes on from it, where that is announced.
-    pub fn epoch(&self) -> Option<String> {
+    pub fn run_id(&self) -> Option<String> {
         match self {
-            Left::Tail(_) => None,
-            Left::Remains(snapshot) => Some(snapshot.epoch().to_owned()),
+            Left::LastPosition(_) => None,
+            Left::Restored(snapshot) => Some(snapshot.run_id().to_owned()),
         }
     }
 
@@ -34,15 +34,15 @@ impl Left {
     pub(super) fn discontinuities(&self) -> u64 {
         match self {
             // The one before what was lost, if viewers were told of it, and the one after.
-            Left::Tail(tail) => tail.discontinuity_sequence + 2,
-            Left::Remains(snapshot) => snapshot.next_numbers().1 + 1,
+            Left::LastPosition(last_position) => last_position.discontinuity_sequence + 2,
+            Left::Restored(snapshot) => snapshot.next_numbers().1 + 1,
         }
     }
 
     pub(super) fn hand_to(self, packager: &mut Packager) -> Result<(), hls::Error> {
         match self {
-            Left::Tail(tail) => packager.go_on(tail),
-            Left::Remains(snapshot) => packager.resume(snapshot),
+            Left::LastPosition(last_position) => packager.continue_after(last_position),
+            Left::Restored(snapshot) => packager.resume(snapshot),
         }
     }
 }

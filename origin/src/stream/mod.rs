@@ -36,8 +36,8 @@ use tracing::info;
 
 use self::core::Core;
 use crate::{
-    auth::OnConflict, clock_text::rfc3339, config::StreamConfig, memory::Memory, metrics::Metrics,
-    recorder::Recorder, twin,
+    auth::OnConflict, rfc3339::rfc3339, config::StreamConfig, discontinuity_store::DiscontinuityStore, metrics::Metrics,
+    recorder::Recorder, pairing,
 };
 
 pub use health::Figures;
@@ -53,18 +53,18 @@ pub struct Environment {
     /// Where recordings go; `None` when this origin records nothing.
     pub recorder: Option<Recorder>,
     /// What must outlive the process.
-    pub memory: Memory,
+    pub discontinuities: DiscontinuityStore,
     /// What this origin must know to share streams with its peer; `None` without one.
-    pub twin: Option<Office>,
+    pub pairing: Option<PeerConfig>,
     /// Told whenever viewers of any stream can see something new.
     pub published: Arc<Notify>,
 }
 
 /// This origin's part in a pair.
 #[derive(Clone, Copy, Debug)]
-pub struct Office {
+pub struct PeerConfig {
     /// How it cuts.
-    pub settings: twin::Settings,
+    pub settings: pairing::Settings,
     /// Wins ties.
     pub primary: bool,
 }
@@ -99,7 +99,7 @@ pub struct Stream {
     core: Mutex<Core>,
     views: RwLock<BTreeMap<String, watch::Sender<Arc<View>>>>,
     front: RwLock<Front>,
-    digests: twin::Digests,
+    digests: pairing::Digests,
 }
 
 /// What is asked of the stream as a whole.
@@ -119,14 +119,14 @@ impl Stream {
             environment,
             views: RwLock::default(),
             front: RwLock::default(),
-            digests: twin::Digests::default(),
+            digests: pairing::Digests::default(),
         })
     }
 
     /// Shows what an earlier process left of it, and waits for its publisher.
-    pub fn restore(&self, remains: Arc<Snapshot>) {
+    pub fn restore(&self, restored: Arc<Snapshot>) {
         let mut core = self.core();
-        core.restore(remains);
+        core.restore(restored);
         self.publish(&mut core);
     }
 
@@ -275,33 +275,33 @@ impl Stream {
     }
 
     /// Whether to ask the peer about this stream now, and whether for sound too; then exactly one
-    /// [`Stream::twin_answered`] must follow.
-    pub fn twin_ask(&self) -> Option<bool> {
+    /// [`Stream::peer_answered`] must follow.
+    pub fn peer_question(&self) -> Option<bool> {
         let mut core = self.core();
-        let ask = core.twin_ask();
+        let ask = core.peer_question();
         self.publish(&mut core);
         ask
     }
 
     /// What became of the question.
-    pub fn twin_answered(&self, answer: Result<twin::Facts, twin::Trouble>) {
+    pub fn peer_answered(&self, answer: Result<pairing::PeerStatus, pairing::PeerError>) {
         let mut core = self.core();
-        core.twin_answered(answer);
+        core.peer_answered(answer);
         self.publish(&mut core);
     }
 
     /// What the peer is told; `None` without one.
-    pub fn twin_facts(&self, sounds: bool, digests: Vec<twin::DigestFacts>) -> Option<twin::Facts> {
-        self.core().twin_facts(sounds, digests)
+    pub fn status_for_peer(&self, with_audio: bool, digests: Vec<pairing::SegmentDigest>) -> Option<pairing::PeerStatus> {
+        self.core().status_for_peer(with_audio, digests)
     }
 
     /// Compares our segments with the peer's last answer.
-    pub fn twin_compare(&self, digests: &[twin::DigestFacts]) {
-        self.core().twin_compare(digests);
+    pub fn compare_digests(&self, digests: &[pairing::SegmentDigest]) {
+        self.core().compare_digests(digests);
     }
 
     /// The newest segments' digests: takes milliseconds.
-    pub fn twin_digests(&self) -> Vec<twin::DigestFacts> {
+    pub fn segment_digests(&self) -> Vec<pairing::SegmentDigest> {
         let snapshot = self.snapshot();
         snapshot.map_or_else(Vec::new, |snapshot| self.digests.of(&snapshot))
     }

@@ -1,4 +1,4 @@
-//! One run of a stream: from its first access unit to its end, under one epoch and one numbering.
+//! One run of a stream: from its first access unit to its end, under one run_id and one numbering.
 //!
 //! It joins the packager with the ladder: source units go to both, rung units come back from the ladder's threads,
 //! and the cut that the packager makes in the source is the keyframe that the ladder forces.
@@ -10,7 +10,7 @@ use std::{
 
 use encode::ladder::{self, Rung as LadderRung};
 use hls::{Boundary, Config, Event, Packager, RungSpec, Snapshot, Tracks};
-use media::{AccessUnit, Immersive, Kind, Track};
+use media::{AccessUnit, Immersive, MediaKind, Track};
 use serde_json::{Value, json};
 use tracing::{debug, error, info, warn};
 
@@ -22,22 +22,22 @@ use super::{
     unix_micros,
 };
 use crate::{
-    clock_text::rfc3339,
+    rfc3339::rfc3339,
     config::{Rung, StreamConfig},
     recorder::{Handle, Meta},
-    twin::RunFacts,
+    pairing::RunStatus,
 };
 
 /// What a run starts with.
 pub struct Start {
     /// Names it in every media URL.
-    pub epoch: String,
+    pub run_id: String,
     /// The first segment's number.
     pub first_msn: u64,
     /// Discontinuities before it.
     pub first_discontinuity_sequence: u64,
     /// What the other origin has fixed already.
-    pub constants: Option<hls::Constants>,
+    pub constants: Option<hls::PlaylistConstants>,
     /// Where in the other origin's run to start; the numbers above are its own then.
     pub boundary: Option<Boundary>,
     /// Where the stream's last run ended that another process made; the numbers are its own then.
@@ -52,7 +52,7 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Run {
     stream: String,
-    epoch: String,
+    run_id: String,
     started: SystemTime,
     packager: Packager,
     /// The first segment made here.
@@ -82,7 +82,7 @@ impl Run {
         (stream, myself): (&str, Weak<Stream>),
     ) -> Result<Self, hls::Error> {
         let Start {
-            epoch,
+            run_id,
             first_msn,
             first_discontinuity_sequence,
             constants,
@@ -95,7 +95,7 @@ impl Run {
             segment_target: config.hls.segment_target.0,
             part_target: config.hls.low_latency.then_some(config.hls.part_target.0),
             window: config.hls.window.0,
-            epoch: epoch.clone(),
+            run_id: run_id.clone(),
             first_msn,
             first_discontinuity_sequence,
             immersive: config.immersive,
@@ -103,7 +103,7 @@ impl Run {
         })?;
         let discontinuities = left.as_ref().map(Left::discontinuities);
         let noted = discontinuities.unwrap_or(first_discontinuity_sequence);
-        environment.memory.note(stream, noted);
+        environment.discontinuities.note(stream, noted);
         let joins = boundary.is_some();
         let goes_on = left.is_some();
         if let Some(left) = left {
@@ -113,19 +113,19 @@ impl Run {
             packager.join(boundary)?;
         }
         let origin_msn = packager.next_msn();
-        info!(stream, epoch, origin_msn, joins, goes_on, "run starts");
+        info!(stream, run_id, origin_msn, joins, goes_on, "run starts");
         let started = environment.clock.wall();
         let meta = Meta {
             stream: stream.to_owned(),
             started_at: started,
-            epoch: recording,
+            run_id: recording,
             immersive: config.immersive,
         };
         let recorder = environment.recorder.as_ref().filter(|_| config.record);
         let recording = recorder.map(|recorder| recorder.start(meta));
         let mut run = Self {
             stream: stream.to_owned(),
-            epoch,
+            run_id,
             started,
             packager,
             ladders: Ladders::after(ladders_before),
@@ -189,7 +189,7 @@ impl Run {
     /// Viewers are about to be told of one more: noted before they can be.
     fn note_discontinuity(&self) {
         let sequence = self.packager.discontinuity_sequence() + 1;
-        self.environment.memory.note(&self.stream, sequence);
+        self.environment.discontinuities.note(&self.stream, sequence);
     }
 
     /// Another run takes its place: nothing of it is shown any more, and its playlists get no end.
@@ -205,22 +205,22 @@ impl Run {
     }
 
     /// What the other origin must know of it; `inits` costs a snapshot.
-    pub fn facts(&mut self, inits: bool) -> RunFacts {
+    pub fn facts(&mut self, inits: bool) -> RunStatus {
         let snapshot = inits.then(|| self.packager.snapshot());
         let newest = |media: &Arc<hls::MediaSnapshot>| {
             let init = media.retained().last()?.init.as_ref()?;
             Some((media.name().to_owned(), init.index))
         };
         let renditions = snapshot.iter().flat_map(|snapshot| snapshot.renditions());
-        RunFacts {
-            epoch: self.epoch.clone(),
+        RunStatus {
+            run_id: self.run_id.clone(),
             origin_msn: self.origin_msn,
             next_msn: self.packager.next_msn(),
             discontinuity_sequence: self.packager.discontinuity_sequence(),
             served: self.packager.constants().is_some(),
             constants: self.packager.constants(),
             inits: renditions.filter_map(newest).collect(),
-            tail: self.packager.tail(),
+            last_position: self.packager.last_position(),
         }
     }
 
@@ -229,15 +229,15 @@ impl Run {
         self.packager.awaits_constants()
     }
 
-    /// Ends that wait: see [`Packager::settle_constants`].
-    pub fn settle_constants(&mut self, constants: Option<hls::Constants>) {
-        self.packager.settle_constants(constants);
+    /// Ends that wait: see [`Packager::fix_constants`].
+    pub fn fix_constants(&mut self, constants: Option<hls::PlaylistConstants>) {
+        self.packager.fix_constants(constants);
         self.drain_events();
     }
 
     /// Its name.
-    pub fn epoch(&self) -> &str {
-        &self.epoch
+    pub fn run_id(&self) -> &str {
+        &self.run_id
     }
 
     /// Takes the source's next access unit; the segment it opens, if it does.
@@ -247,7 +247,7 @@ impl Run {
         let (kind, dts) = (unit.kind, unit.dts);
         match self.packager.push_source(unit.clone(), unix_micros(wall)) {
             Ok(pushed) => {
-                if kind == Kind::Video {
+                if kind == MediaKind::Video {
                     self.ladders.push(&unit, pushed.opens_segment);
                 }
                 boundary = self
@@ -381,7 +381,7 @@ impl Run {
             .map(|media| json!({ "name": media.name(), "last_msn": media.last_msn(), "segments": media.listed().len() }))
             .collect();
         json!({
-            "epoch": self.epoch,
+            "epoch": self.run_id,
             "started_at": rfc3339(self.started),
             "next_msn": self.packager.next_msn(),
             "target_duration": self.packager.constants().map(|constants| constants.target_duration),
@@ -400,7 +400,7 @@ impl Run {
         self.ended = true;
         info!(
             stream = self.stream,
-            epoch = self.epoch,
+            run_id = self.run_id,
             next_msn = self.packager.next_msn(),
             "run ended"
         );

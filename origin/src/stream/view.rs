@@ -67,7 +67,7 @@ impl View {
                 view.media.last_msn(),
                 parts,
                 view.media.is_ended(),
-                view.media.epoch().to_owned(),
+                view.media.run_id().to_owned(),
             )
         };
         place(self) != place(old)

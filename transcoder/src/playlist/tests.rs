@@ -2,7 +2,7 @@ use super::*;
 
 fn rendition(name: &str, resolution: Option<(u32, u32)>, bytes: &[u64]) -> Rendition {
     let audio = resolution.is_none();
-    let mut rendition = Rendition::new(&Piece {
+    let mut rendition = Rendition::new(&RenditionSlice {
         name: name.into(),
         codec: if audio { "mp4a.40.2" } else { "avc1.64001f" }.into(),
         resolution,
@@ -12,7 +12,7 @@ fn rendition(name: &str, resolution: Option<(u32, u32)>, bytes: &[u64]) -> Rendi
         init: "init-1.mp4".into(),
         segments: Vec::new(),
     });
-    let made = bytes.iter().zip(0..).map(|(bytes, number)| Made {
+    let made = bytes.iter().zip(0..).map(|(bytes, number)| SegmentInfo {
         number,
         ticks: 2_160_000,
         bytes: *bytes,
@@ -26,12 +26,12 @@ fn a_media_playlist_reads_as_written_here() {
     let mut rendition = rendition("640p", Some((1280, 640)), &[900_000, 800_000, 0, 700_000]);
     rendition.segments[3].1 = "init-2.mp4".into();
     rendition.segments[3].0.ticks = 12_012;
-    let frame = Frame {
+    let params = PlaylistParams {
         target_duration: rendition.target_duration(),
         discontinuities: vec![1],
         dates: vec![1_793_620_800_123_000, 1_793_620_900_000_000, 0, 0],
     };
-    let text = render_media(&rendition, &frame);
+    let text = render_media(&rendition, &params);
     assert_eq!(
         text,
         "#EXTM3U\n#EXT-X-VERSION:8\n#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:0\n\
@@ -67,12 +67,12 @@ fn a_multivariant_playlist_measures_peak_and_average_and_offers_sound_alone() {
         (top.uri.as_str(), top.audio.as_deref()),
         ("source/index.m3u8", Some("audio"))
     );
-    let sound = &parsed.variants[1];
+    let audio = &parsed.variants[1];
     assert_eq!(
-        (sound.uri.as_str(), sound.bandwidth),
+        (audio.uri.as_str(), audio.bandwidth),
         ("audio/index.m3u8", 128_000)
     );
-    assert_eq!((sound.resolution, sound.audio.as_deref()), (None, None));
+    assert_eq!((audio.resolution, audio.audio.as_deref()), (None, None));
     assert!(
         text.contains("org.panocast.projection\",VALUE=\"equirectangular"),
         "{text}"

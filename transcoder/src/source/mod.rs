@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 
-use encode::{Turn, stills::Stills};
-use media::{AccessUnit, Codec, Immersive, Kind, Track, VIDEO_TIMESCALE};
+use encode::{Rotation, stills::Stills};
+use media::{AccessUnit, Codec, Immersive, MediaKind, Track, VIDEO_TIMESCALE};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -15,10 +15,10 @@ use crate::{
     input::Input,
 };
 
-mod foreign;
-mod own;
+mod ffmpeg;
+mod recording;
 
-pub use own::Sidecar;
+pub use recording::Sidecar;
 
 /// Video units looked at to find out a rate that the stream does not declare.
 const RATE_UNITS: usize = 120;
@@ -35,9 +35,9 @@ const STILL_PIXELS: u32 = 16;
 /// What a plan needs to know of a recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {
-    /// The pictures.
+    /// The video track, where there is one.
     pub video: Option<Video>,
-    /// The sound.
+    /// The audio track, where there is one.
     pub audio: Option<Audio>,
     /// Everything ends here, in [`VIDEO_TIMESCALE`].
     pub end: i64,
@@ -51,7 +51,7 @@ pub struct Probe {
     pub started_at: Option<f64>,
 }
 
-/// The pictures of a recording.
+/// The video of a recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Video {
     /// Pixels, held upright.
@@ -68,7 +68,7 @@ pub struct Video {
     pub breaks: Vec<i64>,
 }
 
-/// The sound of a recording.
+/// The audio of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audio {
     /// Samples per second.
@@ -78,8 +78,8 @@ pub struct Audio {
 }
 
 enum Reader {
-    Own(Box<own::Own>),
-    Foreign(Box<foreign::Foreign>),
+    Recording(Box<recording::RecordingReader>),
+    Ffmpeg(Box<ffmpeg::FfmpegReader>),
 }
 
 /// An open recording.
@@ -107,18 +107,18 @@ impl Source {
         if bytes == 0 {
             return Err(Error::recording(key, "it is empty"));
         }
-        let own = sidecar.filter(|sidecar| sidecar.fits(bytes));
-        let (reader, video, audio) = match own.clone() {
+        let sidecar = sidecar.filter(|sidecar| sidecar.fits(bytes));
+        let (reader, video, audio) = match sidecar.clone() {
             Some(sidecar) => {
-                let own = own::Own::open(key, input, sidecar)?;
-                let of = |kind| own.tracks().find(|track| track.kind() == kind).cloned();
-                let (video, audio) = (of(Kind::Video), of(Kind::Audio));
-                (Reader::Own(Box::new(own)), video, audio)
+                let reader = recording::RecordingReader::open(key, input, sidecar)?;
+                let of = |kind| reader.tracks().find(|track| track.kind() == kind).cloned();
+                let (video, audio) = (of(MediaKind::Video), of(MediaKind::Audio));
+                (Reader::Recording(Box::new(reader)), video, audio)
             }
             None => {
-                let foreign = foreign::Foreign::open(key, input)?;
-                let (video, audio) = (foreign.video().cloned(), foreign.audio().cloned());
-                (Reader::Foreign(Box::new(foreign)), video, audio)
+                let reader = ffmpeg::FfmpegReader::open(key, input)?;
+                let (video, audio) = (reader.video().cloned(), reader.audio().cloned());
+                (Reader::Ffmpeg(Box::new(reader)), video, audio)
             }
         };
         Ok(Self {
@@ -127,33 +127,33 @@ impl Source {
             video,
             audio,
             bytes,
-            sidecar: own,
+            sidecar,
         })
     }
 
-    /// The pictures' track.
+    /// The video track.
     pub fn video(&self) -> Option<&Track> {
         self.video.as_ref()
     }
 
-    /// The sound's track.
+    /// The audio track.
     pub fn audio(&self) -> Option<&Track> {
         self.audio.as_ref()
     }
 
     /// What the pictures need to be upright. Recordings of ours always are.
-    pub fn turn(&self) -> Turn {
+    pub fn rotation(&self) -> Rotation {
         match &self.reader {
-            Reader::Own(_) => Turn::NONE,
-            Reader::Foreign(foreign) => foreign.turn(),
+            Reader::Recording(_) => Rotation::NONE,
+            Reader::Ffmpeg(reader) => reader.rotation(),
         }
     }
 
     /// How pictures lie on the sphere: as the sidecar says, or the container, or as most do.
     fn immersive(&self) -> Immersive {
         let said = match &self.reader {
-            Reader::Own(_) => self.sidecar.as_ref().map(Sidecar::immersive),
-            Reader::Foreign(foreign) => foreign.immersive(),
+            Reader::Recording(_) => self.sidecar.as_ref().map(Sidecar::immersive),
+            Reader::Ffmpeg(reader) => reader.immersive(),
         };
         said.unwrap_or_default()
     }
@@ -161,24 +161,24 @@ impl Source {
     /// Goes to the keyframe at `dts`, or to the beginning.
     pub fn seek(&mut self, dts: Option<i64>) -> Result<()> {
         match &mut self.reader {
-            Reader::Own(own) => own.seek(dts),
-            Reader::Foreign(foreign) => foreign.seek(dts),
+            Reader::Recording(reader) => reader.seek(dts),
+            Reader::Ffmpeg(reader) => reader.seek(dts),
         }
     }
 
     /// The next access unit of either track. `None` at the end.
     pub fn read(&mut self) -> Result<Option<AccessUnit>> {
         match &mut self.reader {
-            Reader::Own(own) => own.read(),
-            Reader::Foreign(foreign) => foreign.read(),
+            Reader::Recording(reader) => reader.read(),
+            Reader::Ffmpeg(reader) => reader.read(),
         }
     }
 
     /// Finds out what a plan needs. The position is at the beginning afterwards.
     pub fn probe(&mut self) -> Result<Probe> {
         let (keyframes, end) = match &mut self.reader {
-            Reader::Own(own) => own.extent(),
-            Reader::Foreign(foreign) => foreign.extent()?,
+            Reader::Recording(reader) => reader.extent(),
+            Reader::Ffmpeg(reader) => reader.extent()?,
         };
         if end <= 0 {
             return Err(Error::recording(&self.key, "its duration is zero"));
@@ -187,9 +187,9 @@ impl Source {
         self.check_decodes()?;
         let sidecar = self.sidecar.as_ref();
         let breaks = sidecar.map(Sidecar::breaks).unwrap_or_default();
-        let turn = self.turn();
+        let rotation = self.rotation();
         let video = self.video.as_ref().and_then(Track::avc).map(|avc| {
-            let (width, height) = turn.size((avc.width(), avc.height()));
+            let (width, height) = rotation.size((avc.width(), avc.height()));
             let profile = avc.rfc6381();
             let is_common = COMMON_PROFILES.iter().any(|p| profile.starts_with(p));
             Video {
@@ -197,7 +197,7 @@ impl Source {
                 height,
                 rate,
                 keyframes,
-                is_common: is_common && turn.is_none(),
+                is_common: is_common && rotation.is_none(),
                 breaks,
             }
         });
@@ -236,7 +236,7 @@ impl Source {
         self.seek(None)?;
         while tried < KEYFRAMES_TRIED {
             let Some(unit) = self.read()? else { break };
-            if unit.kind == Kind::Video && unit.is_sync {
+            if unit.kind == MediaKind::Video && unit.is_sync {
                 tried += 1;
                 let refuse = |error: encode::Error| Error::recording(&self.key, error);
                 if stills.take(&unit).map_err(refuse)?.is_some() {
@@ -259,7 +259,7 @@ impl Source {
         if self.video.is_some() && declared.is_none() {
             self.seek(None)?;
             while let Some(unit) = self.read()? {
-                if unit.kind == Kind::Video {
+                if unit.kind == MediaKind::Video {
                     durations.push_back(unit.duration);
                 }
                 if durations.len() == RATE_UNITS {

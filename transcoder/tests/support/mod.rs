@@ -16,9 +16,9 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use encode::{Picture, audio, video};
 use jobs::{Queue, Sqlite, event};
-use media::{AccessUnit, Immersive, Kind, Track, VIDEO_TIMESCALE};
+use media::{AccessUnit, Immersive, MediaKind, Track, VIDEO_TIMESCALE};
 use service::{Clock, backoff::Backoff, drain};
-use store::{Folder, Label, Store};
+use store::{Folder, ObjectMetadata, Store};
 use transcoder::{
     Worker,
     plan::{LadderRung, Settings},
@@ -31,7 +31,7 @@ const RATE: u32 = 15;
 const GROUP: u32 = 30;
 
 /// A recording as the recorder writes it, with what is in it.
-pub struct Made {
+pub struct TestRecording {
     pub bytes: Bytes,
     pub sidecar: String,
     pub video: Vec<AccessUnit>,
@@ -39,13 +39,13 @@ pub struct Made {
 }
 
 /// `seconds` of moving picture and tone; after `pause.0` seconds the encoder is away for `pause.1`.
-pub fn recording(seconds: u32, pause: Option<(i64, i64)>) -> Made {
+pub fn recording(seconds: u32, pause: Option<(i64, i64)>) -> TestRecording {
     immersive_recording(seconds, pause, Immersive::default())
 }
 
 /// The same with pictures that lie on the sphere as told.
-pub fn immersive_recording(seconds: u32, pause: Option<(i64, i64)>, immersive: Immersive) -> Made {
-    let (video_track, mut video) = pictures(seconds);
+pub fn immersive_recording(seconds: u32, pause: Option<(i64, i64)>, immersive: Immersive) -> TestRecording {
+    let (video_track, mut video) = video_units(seconds);
     let (audio_track, mut audio) = tone(seconds);
     if let Some((at, away)) = pause {
         for unit in &mut video {
@@ -66,7 +66,7 @@ fn shift(unit: &mut AccessUnit, at: i64, by: i64) {
     }
 }
 
-fn pictures(seconds: u32) -> (Track, Vec<AccessUnit>) {
+fn video_units(seconds: u32) -> (Track, Vec<AccessUnit>) {
     let mut config = video::Config::new(320, 160, (RATE, 1), 300_000);
     config.b_pictures = 2;
     config.preset = "ultrafast".into();
@@ -116,7 +116,7 @@ fn write(
     audio: Vec<AccessUnit>,
     pause: Option<(i64, i64)>,
     immersive: &Immersive,
-) -> Made {
+) -> TestRecording {
     let mut file = BytesMut::new();
     file.extend_from_slice(&cmaf::init_segment_multi(tracks, immersive).unwrap());
     let (mut dts, mut offset, mut sequence) = (Vec::new(), Vec::new(), 0);
@@ -148,7 +148,7 @@ fn write(
         "dropped_units": 0, "gaps": [], "discontinuities": breaks,
         "keyframes": {"dts": dts, "offset": offset},
     });
-    Made {
+    TestRecording {
         bytes: file.freeze(),
         sidecar: sidecar.to_string(),
         video,
@@ -157,7 +157,7 @@ fn write(
 }
 
 /// A worker's surroundings. The queue's clock stands still until a test moves it.
-pub struct Place {
+pub struct Fixture {
     pub folder: tempfile::TempDir,
     pub ingest: Arc<Folder>,
     pub egress: Arc<Folder>,
@@ -167,7 +167,7 @@ pub struct Place {
 
 pub const VISIBILITY: Duration = Duration::from_secs(120);
 
-impl Place {
+impl Fixture {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ingest = Arc::new(Folder::open(folder.path().join("ingest")).await.unwrap());
@@ -232,15 +232,15 @@ impl Place {
     }
 
     /// Puts a recording of ours in and says so.
-    pub async fn record(&self, made: &Made) {
-        let label = Label::default();
+    pub async fn record(&self, made: &TestRecording) {
+        let metadata = ObjectMetadata::default();
         let sidecar = Bytes::from(made.sidecar.clone());
         self.ingest
-            .put(&KEY.replace("mp4", "json"), sidecar, label)
+            .put(&KEY.replace("mp4", "json"), sidecar, metadata)
             .await
             .unwrap();
         self.ingest
-            .put(KEY, made.bytes.clone(), label)
+            .put(KEY, made.bytes.clone(), metadata)
             .await
             .unwrap();
         self.tell(KEY).await;
@@ -352,7 +352,7 @@ pub async fn read_rendition(store: &dyn Store, asset: &str, name: &str) -> Read 
 }
 
 /// Checks every rendition of the asset of a recording of ours, unit by unit.
-pub async fn check(store: &dyn Store, made: &Made, names: &[&str]) {
+pub async fn check(store: &dyn Store, made: &TestRecording, names: &[&str]) {
     let master = text(store, &format!("vod/{ASSET}/index.m3u8")).await;
     let (_, master) = m3u8_rs::parse_master_playlist(master.as_bytes()).unwrap();
     let listed: Vec<_> = master
@@ -398,10 +398,10 @@ pub async fn check(store: &dyn Store, made: &Made, names: &[&str]) {
     let units: Vec<_> = read.segments.iter().flatten().cloned().collect();
     assert!(
         units == made.audio,
-        "sound is the recording's own, {} units",
+        "audio is the recording's own, {} units",
         units.len()
     );
-    assert_eq!(units.first().map(|unit| unit.kind), Some(Kind::Audio));
+    assert_eq!(units.first().map(|unit| unit.kind), Some(MediaKind::Audio));
 }
 
 /// What FFmpeg has to say when it decodes all of it.

@@ -12,8 +12,8 @@ use std::{
 use super::{
     Pace, Shared,
     grid::Slot,
-    pressure::Pressure,
-    rung::{Ending, Lane, Offer},
+    load_shedding::LoadShedder,
+    rung::{Ending, RungQueue, Offer},
     source::Decoded,
 };
 use crate::{Error, Picture, reproject::Reprojector, scale::Scaler};
@@ -23,7 +23,7 @@ use crate::{Error, Picture, reproject::Reprojector, scale::Scaler};
 const ROOM_WAIT: Duration = Duration::from_millis(20);
 
 struct Step {
-    lane: Lane,
+    queue: RungQueue,
     scaler: Scaler,
     reprojector: Option<Reprojector>,
     /// Pictures since the segment opened.
@@ -33,32 +33,32 @@ struct Step {
 pub(super) struct Cascade {
     /// The largest first, as planned.
     steps: Vec<Step>,
-    pressure: Option<Pressure>,
+    shedder: Option<LoadShedder>,
     shared: Arc<Shared>,
 }
 
 impl Cascade {
-    pub(super) fn new(lanes: Vec<Lane>, shared: Arc<Shared>) -> Self {
-        let pressure = match shared.pace {
-            Pace::Live(limits) => Some(Pressure::new(limits, lanes.len())),
-            Pace::Stored => None,
+    pub(super) fn new(queues: Vec<RungQueue>, shared: Arc<Shared>) -> Self {
+        let shedder = match shared.pace {
+            Pace::Live(limits) => Some(LoadShedder::new(limits, queues.len())),
+            Pace::Offline => None,
         };
-        let steps = lanes.into_iter().map(|lane| Step {
-            scaler: Scaler::new(lane.rung().width, lane.rung().height),
-            reprojector: lane.rung().reprojection.map(Reprojector::new),
+        let steps = queues.into_iter().map(|queue| Step {
+            scaler: Scaler::new(queue.rung().width, queue.rung().height),
+            reprojector: queue.rung().reprojection.map(Reprojector::new),
             place: 0,
-            lane,
+            queue,
         });
         Self {
             steps: steps.collect(),
-            pressure,
+            shedder,
             shared,
         }
     }
 
     pub(super) fn run(mut self, pictures: &mpsc::Receiver<Decoded>) {
         for step in &self.steps {
-            step.lane.set_feeder(std::thread::current());
+            step.queue.set_feeder(std::thread::current());
         }
         while let Ok(decoded) = pictures.recv() {
             if self.shared.is_stopped() {
@@ -86,8 +86,8 @@ impl Cascade {
             } else {
                 step.place.wrapping_add(1)
             };
-            let keep = step.place % step.lane.rung().keep_every.max(1) == 0;
-            wanted.push(keep && step.lane.is_active());
+            let keep = step.place % step.queue.rung().keep_every.max(1) == 0;
+            wanted.push(keep && step.queue.is_active());
         }
         // The last scaled picture and what was done to it; a smaller rung starts from there.
         let mut larger: Option<(Picture, usize)> = None;
@@ -115,7 +115,7 @@ impl Cascade {
         larger: Option<&(Picture, usize)>,
     ) -> Result<Picture, Error> {
         let alike = larger.filter(|(_, other)| {
-            let of = |index: usize| self.steps.get(index).map(|s| s.lane.rung().reprojection);
+            let of = |index: usize| self.steps.get(index).map(|s| s.queue.rung().reprojection);
             of(*other) == of(index)
         });
         let Some(step) = self.steps.get_mut(index) else {
@@ -132,10 +132,10 @@ impl Cascade {
     fn feed(&mut self, index: usize, picture: Picture, slot: Slot) {
         let mut offer = Offer::picture(picture, slot);
         while let Some(step) = self.steps.get_mut(index) {
-            if self.shared.is_stopped() || !step.lane.is_active() {
+            if self.shared.is_stopped() || !step.queue.is_active() {
                 return;
             }
-            match step.lane.offer(offer) {
+            match step.queue.offer(offer) {
                 None => return,
                 Some(back) => offer = back,
             }
@@ -147,10 +147,10 @@ impl Cascade {
     fn end(&mut self, index: usize, dts: i64) {
         let mut offer = Offer::end(dts);
         while let Some(step) = self.steps.get_mut(index) {
-            if self.shared.is_stopped() || !step.lane.is_active() {
+            if self.shared.is_stopped() || !step.queue.is_active() {
                 return;
             }
-            match step.lane.offer(offer) {
+            match step.queue.offer(offer) {
                 None => return,
                 Some(back) => offer = back,
             }
@@ -163,24 +163,24 @@ impl Cascade {
         let now = self.shared.now();
         let lag = self.shared.lag(slot.dts);
         for (index, step) in self.steps.iter_mut().enumerate() {
-            if step.lane.take_failure()
-                && let Some(pressure) = &mut self.pressure
+            if step.queue.take_failure()
+                && let Some(shedder) = &mut self.shedder
             {
-                pressure.shed(now, index);
+                shedder.shed(now, index);
             }
         }
-        let Some(pressure) = &mut self.pressure else {
+        let Some(shedder) = &mut self.shedder else {
             return;
         };
-        if let Some(victim) = pressure.observe(now, lag, |index| Some(index) == stuck)
+        if let Some(victim) = shedder.observe(now, lag, |index| Some(index) == stuck)
             && let Some(step) = self.steps.get_mut(victim)
         {
             tracing::warn!(
-                rung = step.lane.rung().name,
+                rung = step.queue.rung().name,
                 lag_ms = lag.as_millis() as u64,
                 "rung dropped: encoding is behind; use fewer rungs, a faster preset or more cores"
             );
-            step.lane.end(slot.dts, Ending::Overload);
+            step.queue.end(slot.dts, Ending::Overload);
         }
     }
 
@@ -189,28 +189,28 @@ impl Cascade {
             return;
         }
         let now = self.shared.now();
-        let Some(pressure) = &mut self.pressure else {
+        let Some(shedder) = &mut self.shedder else {
             return;
         };
-        if let Some(index) = pressure.resume(now)
+        if let Some(index) = shedder.resume(now)
             && let Some(step) = self.steps.get_mut(index)
         {
-            if !step.lane.is_idle() {
+            if !step.queue.is_idle() {
                 // Its encoder has not even ended the last run.
-                return pressure.shed(now, index);
+                return shedder.shed(now, index);
             }
-            tracing::info!(rung = step.lane.rung().name, "rung is back");
-            step.lane.resume();
+            tracing::info!(rung = step.queue.rung().name, "rung is back");
+            step.queue.resume();
         }
     }
 
     fn fail(&mut self, index: usize, slot: Slot, error: &Error) {
         let now = self.shared.now();
         if let Some(step) = self.steps.get_mut(index) {
-            step.lane.end(slot.dts, Ending::Failed(error.to_string()));
+            step.queue.end(slot.dts, Ending::Failed(error.to_string()));
         }
-        if let Some(pressure) = &mut self.pressure {
-            pressure.shed(now, index);
+        if let Some(shedder) = &mut self.shedder {
+            shedder.shed(now, index);
         }
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! A live ladder never makes its caller wait. When the machine cannot keep up, coded units wait in
 //! the input queue; then rungs are dropped, the costliest first, and come back where a segment
-//! opens (see `pressure`); if that does not help, decoding jumps to the next segment. A damaged
+//! opens (see `load_shedding`); if that does not help, decoding jumps to the next segment. A damaged
 //! unit costs its pictures, never the ladder.
 //!
 //! What this does not do: decide where segments open, or follow a changed configuration: that is a
@@ -20,7 +20,7 @@
 mod cascade;
 mod grid;
 mod plan;
-mod pressure;
+mod load_shedding;
 mod rung;
 mod source;
 
@@ -40,12 +40,12 @@ pub use plan::{
     BITRATE_MAX_PERCENT, BUFFER_MS, PRESET_DEFAULT, RUNGS_MAX, Rung, RungConfig, default_rungs,
     plan, plan_all,
 };
-pub use pressure::Overload;
+pub use load_shedding::Overload;
 
 use crate::{
-    Error, Turn,
+    Error, Rotation,
     decode::Decoder,
-    h264::{Coder, Settings},
+    h264::{H264Encoder, Settings},
 };
 use source::Input;
 
@@ -133,7 +133,7 @@ pub enum Pace {
     /// A live source: `push` returns at once, and overload costs rungs.
     Live(Overload),
     /// A stored source: `push` waits for room and nothing is ever left out.
-    Stored,
+    Offline,
 }
 
 /// How to run a ladder.
@@ -147,7 +147,7 @@ pub struct Options {
     /// picture.
     pub encoder_threads: u8,
     /// What the source's pictures need to be upright; rungs are planned for the upright size.
-    pub turn: Turn,
+    pub rotation: Rotation,
 }
 
 impl Default for Options {
@@ -156,13 +156,13 @@ impl Default for Options {
             pace: Pace::Live(Overload::default()),
             decoder_threads: 0,
             encoder_threads: 0,
-            turn: Turn::NONE,
+            rotation: Rotation::NONE,
         }
     }
 }
 
 /// How a rung's encoder is opened; tests put others in its place.
-pub(crate) type OpenCoder = dyn Fn(&Settings) -> Result<Box<dyn rung::Code>, Error> + Send + Sync;
+pub(crate) type OpenEncoder = dyn Fn(&Settings) -> Result<Box<dyn rung::VideoEncoder>, Error> + Send + Sync;
 
 type Sink = Mutex<Box<dyn FnMut(Event) + Send>>;
 
@@ -241,8 +241,8 @@ impl Ladder {
         options: Options,
         sink: impl FnMut(Event) + Send + 'static,
     ) -> Result<Self, Error> {
-        let open = |settings: &Settings| -> Result<Box<dyn rung::Code>, Error> {
-            Ok(Box::new(Coder::open(settings)?))
+        let open = |settings: &Settings| -> Result<Box<dyn rung::VideoEncoder>, Error> {
+            Ok(Box::new(H264Encoder::open(settings)?))
         };
         Self::spawn_coding(track, rungs, options, Box::new(sink), Arc::new(open))
     }
@@ -252,7 +252,7 @@ impl Ladder {
         rungs: Vec<Rung>,
         options: Options,
         sink: Box<dyn FnMut(Event) + Send>,
-        open: Arc<OpenCoder>,
+        open: Arc<OpenEncoder>,
     ) -> Result<Self, Error> {
         let config = track
             .avc()
@@ -282,17 +282,17 @@ impl Ladder {
             gone,
             lost: None,
         };
-        let mut lanes = Vec::new();
+        let mut queues = Vec::new();
         for (index, rung) in rungs.iter().enumerate() {
-            let (lane, worker) = rung::lane(index, rung.clone(), options, &shared, open.clone());
-            lanes.push(lane);
+            let (queue, worker) = rung::rung_queue(index, rung.clone(), options, &shared, open.clone());
+            queues.push(queue);
             ladder.start(format!("rung-{}", rung.name), &alive, move || worker.run())?;
         }
-        let cascade = cascade::Cascade::new(lanes, shared.clone());
+        let cascade = cascade::Cascade::new(queues, shared.clone());
         ladder.start("ladder-scale".to_owned(), &alive, move || {
             cascade.run(&pictures)
         })?;
-        let source = source::Source::new(decoder, options.turn, decoded, shared);
+        let source = source::Source::new(decoder, options.rotation, decoded, shared);
         ladder.start("ladder-decode".to_owned(), &alive, move || {
             source.run(&units)
         })?;
@@ -323,7 +323,7 @@ impl Ladder {
         let Some(input) = &self.input else { return };
         self.shared.newest_dts.store(unit.dts, Ordering::Relaxed);
         let bytes = unit.payload.len();
-        if self.shared.pace == Pace::Stored {
+        if self.shared.pace == Pace::Offline {
             self.shared.input_bytes.fetch_add(bytes, Ordering::Relaxed);
             let _ = input.send(Input::new(unit, opens_segment));
             return;

@@ -3,7 +3,9 @@
 //! Pure but for the question whether this FFmpeg has the encoder.
 
 use crate::{
-    Error, h264,
+    Error,
+    color::ColorInfo,
+    h264,
     picture::{SIDE_PIXELS_MAX, SIDE_PIXELS_MIN},
     reproject::Reprojection,
 };
@@ -97,7 +99,7 @@ impl Rung {
             / u64::from(seconds.max(1))
     }
 
-    pub(crate) fn settings(&self, look: h264::Look, threads: u8) -> h264::Settings {
+    pub(crate) fn settings(&self, color: ColorInfo, threads: u8) -> h264::Settings {
         h264::Settings {
             encoder: self.encoder.clone(),
             preset: self.preset.clone(),
@@ -110,7 +112,7 @@ impl Rung {
             b_pictures: None,
             lookahead: None,
             threads,
-            look,
+            color,
         }
     }
 }

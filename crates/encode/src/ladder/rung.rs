@@ -1,4 +1,4 @@
-//! One rung's encoding thread, and the lane that leads to it.
+//! One rung's encoding thread, and the queue in front of it.
 //!
 //! A run is the time between two gaps; each run has an encoder of its own, and its first picture
 //! opens a segment. A coded picture is held until the next one's decode time is known, so that
@@ -14,12 +14,12 @@ use std::{
     thread::Thread,
 };
 
-use media::{AccessUnit, Kind, Track};
+use media::{AccessUnit, MediaKind, Track};
 
-use super::{Event, OpenCoder, Options, Rung, Shared, ShedReason, cores, grid::Slot};
+use super::{Event, OpenEncoder, Options, Rung, Shared, ShedReason, cores, grid::Slot};
 use crate::{
     Error, Picture,
-    h264::{Coded, Coder},
+    h264::{CodedPicture, H264Encoder},
 };
 
 /// Pictures that wait for an encoder at most. At 1920x960 each has 2.8 MB; more would only hide a
@@ -31,29 +31,29 @@ pub(super) const QUEUE_PICTURES_MAX: usize = 8;
 const ENCODED_PIXELS_PER_SECOND: u64 = 80_000_000;
 
 /// What a rung needs of an encoder.
-pub(crate) trait Code: Send {
+pub(crate) trait VideoEncoder: Send {
     /// The configuration record of what comes out.
     fn config(&self) -> &media::avc::Config;
     /// Takes a picture; `number` is above all earlier ones.
     fn send(&mut self, picture: &Picture, number: i64, keyframe: bool) -> Result<(), Error>;
     /// The next coded picture in decoding order, if any is ready.
-    fn receive(&mut self) -> Result<Option<Coded>, Error>;
+    fn receive(&mut self) -> Result<Option<CodedPicture>, Error>;
     /// No more pictures will come.
     fn send_end(&mut self) -> Result<(), Error>;
 }
 
-impl Code for Coder {
+impl VideoEncoder for H264Encoder {
     fn config(&self) -> &media::avc::Config {
-        Coder::config(self)
+        H264Encoder::config(self)
     }
     fn send(&mut self, picture: &Picture, number: i64, keyframe: bool) -> Result<(), Error> {
-        Coder::send(self, picture, number, keyframe)
+        H264Encoder::send(self, picture, number, keyframe)
     }
-    fn receive(&mut self) -> Result<Option<Coded>, Error> {
-        Coder::receive(self)
+    fn receive(&mut self) -> Result<Option<CodedPicture>, Error> {
+        H264Encoder::receive(self)
     }
     fn send_end(&mut self) -> Result<(), Error> {
-        Coder::send_end(self)
+        H264Encoder::send_end(self)
     }
 }
 
@@ -78,7 +78,7 @@ enum Work {
     },
 }
 
-/// Something for a lane that its queue may have no room for yet.
+/// Work for a rung whose queue may have no room yet.
 pub(super) struct Offer(Work);
 
 impl Offer {
@@ -96,7 +96,7 @@ impl Offer {
     }
 }
 
-/// What lane and worker share. Runs count from 1; 0 is none.
+/// What both ends share. Runs count from 1; 0 is none.
 #[derive(Default)]
 struct Control {
     /// This run and all before it were ended from outside.
@@ -109,7 +109,7 @@ struct Control {
 }
 
 /// The scaling thread's end of a rung.
-pub(super) struct Lane {
+pub(super) struct RungQueue {
     rung: Rung,
     queue: mpsc::SyncSender<Work>,
     control: Arc<Control>,
@@ -117,14 +117,14 @@ pub(super) struct Lane {
     is_active: bool,
 }
 
-/// A lane and the worker at its other end.
-pub(super) fn lane(
+/// A rung's queue and the worker at its other end.
+pub(super) fn rung_queue(
     index: usize,
     rung: Rung,
     options: Options,
     shared: &Arc<Shared>,
-    open: Arc<OpenCoder>,
-) -> (Lane, Worker) {
+    open: Arc<OpenEncoder>,
+) -> (RungQueue, Worker) {
     let (queue, work) = mpsc::sync_channel(QUEUE_PICTURES_MAX);
     let control = Arc::new(Control::default());
     let threads = match options.encoder_threads {
@@ -146,17 +146,17 @@ pub(super) fn lane(
         track: None,
         last_run: 0,
     };
-    let lane = Lane {
+    let queue = RungQueue {
         rung,
         queue,
         control,
         run: 1,
         is_active: true,
     };
-    (lane, worker)
+    (queue, worker)
 }
 
-impl Lane {
+impl RungQueue {
     pub(super) fn rung(&self) -> &Rung {
         &self.rung
     }
@@ -227,7 +227,7 @@ struct Submitted {
 /// A run's encoder and what is in it.
 struct Active {
     run: u64,
-    coder: Box<dyn Code>,
+    encoder: Box<dyn VideoEncoder>,
     next_number: i64,
     /// In the order submitted: their decode times go to the coded pictures in the order these come
     /// out.
@@ -244,7 +244,7 @@ pub(super) struct Worker {
     work: mpsc::Receiver<Work>,
     control: Arc<Control>,
     shared: Arc<Shared>,
-    open: Arc<OpenCoder>,
+    open: Arc<OpenEncoder>,
     active: Option<Active>,
     track: Option<Track>,
     last_run: u64,
@@ -288,9 +288,9 @@ impl Worker {
     }
 
     fn begin(&mut self, run: u64, picture: &Picture, slot: Slot) -> Result<(), Error> {
-        let settings = self.rung.settings(picture.look(), self.threads);
-        let coder = (self.open)(&settings)?;
-        let track = Track::video(coder.config().clone());
+        let settings = self.rung.settings(picture.color(), self.threads);
+        let encoder = (self.open)(&settings)?;
+        let track = Track::video(encoder.config().clone());
         let track = Track {
             timescale: self.shared.ticks_per_second,
             ..track
@@ -306,7 +306,7 @@ impl Worker {
         self.last_run = run;
         self.active = Some(Active {
             run,
-            coder,
+            encoder,
             next_number: 0,
             times: VecDeque::new(),
             shown: VecDeque::new(),
@@ -331,13 +331,13 @@ impl Worker {
         let Some(active) = &mut self.active else {
             return Ok(());
         };
-        active.coder.send(picture, number, slot.opens_segment)?;
+        active.encoder.send(picture, number, slot.opens_segment)?;
         self.drain()
     }
 
     fn drain(&mut self) -> Result<(), Error> {
         while let Some(active) = &mut self.active {
-            let Some(coded) = active.coder.receive()? else {
+            let Some(coded) = active.encoder.receive()? else {
                 return Ok(());
             };
             let unit = active.place(&self.rung.encoder, coded)?;
@@ -375,7 +375,7 @@ impl Worker {
             return;
         }
         let flushed = match &mut self.active {
-            Some(active) => active.coder.send_end(),
+            Some(active) => active.encoder.send_end(),
             None => Ok(()),
         };
         if let Err(error) = flushed.and_then(|()| self.drain()) {
@@ -429,7 +429,7 @@ impl Worker {
 
 impl Active {
     /// Gives a coded picture its times.
-    fn place(&mut self, encoder: &str, coded: Coded) -> Result<AccessUnit, Error> {
+    fn place(&mut self, encoder: &str, coded: CodedPicture) -> Result<AccessUnit, Error> {
         let wrong = |reason: &str| Error::Configuration {
             encoder: encoder.to_owned(),
             reason: reason.to_owned(),
@@ -439,15 +439,15 @@ impl Active {
             .iter()
             .position(|submitted| submitted.number == coded.number);
         let own = at.and_then(|at| self.shown.remove(at));
-        let (Some(own), Some(turn)) = (own, self.times.pop_front()) else {
+        let (Some(own), Some(due)) = (own, self.times.pop_front()) else {
             return Err(wrong("it gave a picture that it was not given"));
         };
-        if own.slot.opens_segment && !(coded.is_sync && own.number == turn.number) {
+        if own.slot.opens_segment && !(coded.is_sync && own.number == due.number) {
             return Err(wrong("it made no keyframe where it was told to"));
         }
         Ok(AccessUnit {
-            kind: Kind::Video,
-            dts: turn.slot.dts,
+            kind: MediaKind::Video,
+            dts: due.slot.dts,
             pts: own.slot.pts,
             duration: 1,
             is_sync: coded.is_sync,

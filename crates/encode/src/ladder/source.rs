@@ -12,9 +12,9 @@ use super::{
     grid::{Grid, Slot, Unit},
 };
 use crate::{
-    Picture, Turn,
+    Picture, Rotation,
     decode::{Decoder, Sent},
-    turn::Turner,
+    rotation::Rotator,
 };
 
 /// Decoded pictures that wait for scaling at most. At 4K each has 11 MB, and one is enough to keep
@@ -67,7 +67,7 @@ enum State {
 
 pub(super) struct Source {
     decoder: Decoder,
-    turner: Option<Turner>,
+    rotator: Option<Rotator>,
     pictures: mpsc::SyncSender<Decoded>,
     shared: Arc<Shared>,
     grid: Grid,
@@ -106,13 +106,13 @@ struct Gone;
 impl Source {
     pub(super) fn new(
         decoder: Decoder,
-        turn: Turn,
+        rotation: Rotation,
         pictures: mpsc::SyncSender<Decoded>,
         shared: Arc<Shared>,
     ) -> Self {
         Self {
             decoder,
-            turner: (!turn.is_none()).then(|| Turner::new(turn)),
+            rotator: (!rotation.is_none()).then(|| Rotator::new(rotation)),
             pictures,
             shared,
             grid: Grid::default(),
@@ -176,7 +176,7 @@ impl Source {
     fn follow(&mut self, unit: &Unit) {
         let is_late = match self.shared.pace {
             Pace::Live(limits) => self.shared.lag(unit.dts) > limits.skip_lag,
-            Pace::Stored => false,
+            Pace::Offline => false,
         };
         let ready = match self.state {
             State::AwaitingSegment => unit.opens_segment && unit.is_sync,
@@ -256,8 +256,8 @@ impl Source {
     }
 
     fn hand_on(&mut self, picture: Picture, slot: Slot) -> Result<(), Gone> {
-        let upright = match &mut self.turner {
-            Some(turner) => turner.run(&picture),
+        let upright = match &mut self.rotator {
+            Some(rotator) => rotator.run(&picture),
             None => Ok(picture),
         };
         match upright {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use media::{AccessUnit, Track};
 
 use super::*;
-use crate::{Error, Picture, h264::Coded, tests::blocks::picture, video};
+use crate::{Error, Picture, h264::CodedPicture, tests::blocks::picture, video};
 
 /// A source of `pictures`, a keyframe each `every`, and its track.
 struct Source {
@@ -52,10 +52,10 @@ fn rungs(source: &Source, widths: &[u32], max_fps: Option<f64>) -> Vec<Rung> {
 }
 
 const STORED: Options = Options {
-    pace: Pace::Stored,
+    pace: Pace::Offline,
     decoder_threads: 1,
     encoder_threads: 1,
-    turn: Turn::NONE,
+    rotation: Rotation::NONE,
 };
 
 #[derive(Default)]
@@ -146,7 +146,7 @@ fn max_fps_keeps_every_second_unit_of_the_grid() {
 }
 
 #[test]
-fn twin_ladders_write_equal_records_and_samples_of_plain_avc1() {
+fn ladders_of_a_pair_write_equal_records_and_samples_of_plain_avc1() {
     let source = source(20, 10, (30, 1), 0);
     let one = transcode(&source, rungs(&source, &[64, 32], None), STORED);
     let mut late = Source {
@@ -250,11 +250,11 @@ fn garbage_and_empty_units_never_end_it() {
 
 /// An encoder that takes a picture only when a permit is given.
 struct Gated {
-    inner: Box<dyn rung::Code>,
+    inner: Box<dyn rung::VideoEncoder>,
     permits: Arc<Mutex<mpsc::Receiver<()>>>,
 }
 
-impl rung::Code for Gated {
+impl rung::VideoEncoder for Gated {
     fn config(&self) -> &media::avc::Config {
         self.inner.config()
     }
@@ -263,7 +263,7 @@ impl rung::Code for Gated {
         let _ = self.permits.lock().unwrap().recv();
         self.inner.send(picture, number, keyframe)
     }
-    fn receive(&mut self) -> Result<Option<Coded>, Error> {
+    fn receive(&mut self) -> Result<Option<CodedPicture>, Error> {
         self.inner.receive()
     }
     fn send_end(&mut self) -> Result<(), Error> {
@@ -272,11 +272,11 @@ impl rung::Code for Gated {
 }
 
 /// Opens real encoders; the rung of `width` gets a gated one.
-fn gated(width: u32) -> (mpsc::Sender<()>, Arc<OpenCoder>) {
+fn gated(width: u32) -> (mpsc::Sender<()>, Arc<OpenEncoder>) {
     let (permit, permits) = mpsc::channel();
     let permits = Arc::new(Mutex::new(permits));
-    let open = move |settings: &Settings| -> Result<Box<dyn rung::Code>, Error> {
-        let inner: Box<dyn rung::Code> = Box::new(Coder::open(settings)?);
+    let open = move |settings: &Settings| -> Result<Box<dyn rung::VideoEncoder>, Error> {
+        let inner: Box<dyn rung::VideoEncoder> = Box::new(H264Encoder::open(settings)?);
         if settings.width != width {
             return Ok(inner);
         }
@@ -367,8 +367,8 @@ fn await_event(
 
 #[test]
 fn an_encoder_that_fails_is_told_and_tried_again_where_a_segment_opens() {
-    struct Failing(Box<dyn rung::Code>);
-    impl rung::Code for Failing {
+    struct Failing(Box<dyn rung::VideoEncoder>);
+    impl rung::VideoEncoder for Failing {
         fn config(&self) -> &media::avc::Config {
             self.0.config()
         }
@@ -378,7 +378,7 @@ fn an_encoder_that_fails_is_told_and_tried_again_where_a_segment_opens() {
                 _ => self.0.send(picture, number, keyframe),
             }
         }
-        fn receive(&mut self) -> Result<Option<Coded>, Error> {
+        fn receive(&mut self) -> Result<Option<CodedPicture>, Error> {
             self.0.receive()
         }
         fn send_end(&mut self) -> Result<(), Error> {
@@ -386,8 +386,8 @@ fn an_encoder_that_fails_is_told_and_tried_again_where_a_segment_opens() {
         }
     }
     let source = source(60, 10, (30, 1), 0);
-    let open = |settings: &Settings| -> Result<Box<dyn rung::Code>, Error> {
-        Ok(Box::new(Failing(Box::new(Coder::open(settings)?))))
+    let open = |settings: &Settings| -> Result<Box<dyn rung::VideoEncoder>, Error> {
+        Ok(Box::new(Failing(Box::new(H264Encoder::open(settings)?))))
     };
     let options = Options {
         pace: Pace::Live(Overload {

@@ -2,10 +2,10 @@
 
 use std::io::Cursor;
 
-use media::{AccessUnit, Codec, Kind, Track};
+use media::{AccessUnit, Codec, MediaKind, Track};
 
 use super::blocks::picture;
-use crate::{audio, stored::Recording, video};
+use crate::{audio, file_demuxer::FileDemuxer, video};
 
 /// A recording of `pictures` at 25 per second, a keyframe each 10, with a tone, as an FLV file.
 fn flv(pictures: u32, b_pictures: u8) -> (Vec<u8>, Vec<AccessUnit>) {
@@ -13,7 +13,7 @@ fn flv(pictures: u32, b_pictures: u8) -> (Vec<u8>, Vec<AccessUnit>) {
     config.b_pictures = b_pictures;
     config.threads = 1;
     let mut encoder = video::Encoder::new(config).unwrap();
-    let mut sound = audio::Encoder::new(
+    let mut audio = audio::Encoder::new(
         audio::Config {
             sample_rate: 48_000,
             channels: 1,
@@ -24,8 +24,8 @@ fn flv(pictures: u32, b_pictures: u8) -> (Vec<u8>, Vec<AccessUnit>) {
     .unwrap();
     let mut file = b"FLV\x01\x05\0\0\0\x09\0\0\0\0".to_vec();
     tag(&mut file, 0, encoder.track(), None);
-    tag(&mut file, 0, sound.track(), None);
-    let (video_track, audio_track) = (encoder.track().clone(), sound.track().clone());
+    tag(&mut file, 0, audio.track(), None);
+    let (video_track, audio_track) = (encoder.track().clone(), audio.track().clone());
     let mut units = Vec::new();
     for step in 0..pictures {
         units.extend(
@@ -33,24 +33,24 @@ fn flv(pictures: u32, b_pictures: u8) -> (Vec<u8>, Vec<AccessUnit>) {
                 .encode(&picture(128, 64, step), step % 10 == 0)
                 .unwrap(),
         );
-        units.extend(sound.encode(&[&[0.25; 1920]]).unwrap());
+        units.extend(audio.encode(&[&[0.25; 1920]]).unwrap());
     }
     units.extend(encoder.finish().unwrap());
     units.sort_by_key(milliseconds);
     for unit in &units {
-        let track = if unit.kind == Kind::Video {
+        let track = if unit.kind == MediaKind::Video {
             &video_track
         } else {
             &audio_track
         };
         tag(&mut file, milliseconds(unit), track, Some(unit));
     }
-    units.retain(|unit| unit.kind == Kind::Video);
+    units.retain(|unit| unit.kind == MediaKind::Video);
     (file, units)
 }
 
 fn milliseconds(unit: &AccessUnit) -> u32 {
-    let rate = if unit.kind == Kind::Video {
+    let rate = if unit.kind == MediaKind::Video {
         360_000
     } else {
         48_000
@@ -82,17 +82,17 @@ fn tag(file: &mut Vec<u8>, at: u32, track: &Track, unit: Option<&AccessUnit>) {
 }
 
 #[test]
-fn a_recording_gives_back_what_was_recorded() {
+fn a_file_gives_back_what_was_written() {
     let (file, units) = flv(40, 2);
-    let mut recording = Recording::open(Cursor::new(file)).unwrap();
-    assert!(recording.video().is_some() && recording.audio().is_some());
-    let (keyframes, end) = recording.keyframes().unwrap();
+    let mut demuxer = FileDemuxer::open(Cursor::new(file)).unwrap();
+    assert!(demuxer.video().is_some() && demuxer.audio().is_some());
+    let (keyframes, end) = demuxer.keyframes().unwrap();
     let times: Vec<_> = keyframes.iter().map(|keyframe| keyframe.dts).collect();
     assert_eq!(times, [0, 144_000, 288_000, 432_000]);
     assert_eq!(end, 40 * 14_400);
     let mut read = Vec::new();
-    while let Some(unit) = recording.read().unwrap() {
-        if unit.kind == Kind::Video {
+    while let Some(unit) = demuxer.read().unwrap() {
+        if unit.kind == MediaKind::Video {
             read.push(unit);
         }
     }
@@ -100,13 +100,13 @@ fn a_recording_gives_back_what_was_recorded() {
 }
 
 #[test]
-fn what_is_no_recording_is_refused() {
+fn files_without_media_are_refused() {
     for bytes in [
         Vec::new(),
         vec![0x55; 5000],
         b"#EXTM3U\nhttp://a/b.ts".to_vec(),
     ] {
-        let error = Recording::open(Cursor::new(bytes)).unwrap_err();
+        let error = FileDemuxer::open(Cursor::new(bytes)).unwrap_err();
         assert!(
             error.to_string().starts_with("cannot open a recording"),
             "{error}"
@@ -114,8 +114,8 @@ fn what_is_no_recording_is_refused() {
     }
     let (file, _) = flv(20, 0);
     for cut in (0..file.len()).step_by(97) {
-        if let Ok(mut recording) = Recording::open(Cursor::new(file[..cut].to_vec())) {
-            while let Ok(Some(_)) = recording.read() {}
+        if let Ok(mut demuxer) = FileDemuxer::open(Cursor::new(file[..cut].to_vec())) {
+            while let Ok(Some(_)) = demuxer.read() {}
         }
     }
 }

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use media::{AccessUnit, Arrival, Projection, StereoLayout, VIDEO_TIMESCALE};
+use media::{AccessUnit, IngestUnit, Projection, StereoLayout, VIDEO_TIMESCALE};
 use proptest::prelude::*;
 
 use super::*;
@@ -49,9 +49,9 @@ fn ready() -> Demuxer {
     demuxer
 }
 
-fn unit(demuxer: &mut Demuxer, tag: Tag) -> Arrival {
+fn unit(demuxer: &mut Demuxer, tag: Tag) -> IngestUnit {
     match demuxer.push(tag) {
-        Ok(Some(Event::AccessUnit(arrival))) => arrival,
+        Ok(Some(Event::AccessUnit(unit))) => unit,
         other => panic!("expected an access unit, got {other:?}"),
     }
 }
@@ -68,7 +68,7 @@ fn classic_video_passes_through_bit_exact() {
     let key = unit(&mut demuxer, video(&[&[0x17, 1, 0, 0, 67], IDR]));
     assert_eq!(
         (key.kind, key.timestamp_ms, key.composition_ms),
-        (Kind::Video, 1000, 67)
+        (MediaKind::Video, 1000, 67)
     );
     assert!(key.is_sync);
     assert_eq!(key.payload, IDR);
@@ -111,7 +111,7 @@ fn avc1_and_mp4a_by_fourcc_are_taken() {
     assert_eq!((frames_x.composition_ms, frames_x.is_sync), (0, false));
     assert_eq!(frames_x.payload, SLICE);
     let end = demuxer.push(video(&[&[0x92], b"avc1"]));
-    assert_eq!(end, Ok(Some(Event::EndOfSequence(Kind::Video))));
+    assert_eq!(end, Ok(Some(Event::EndOfSequence(MediaKind::Video))));
     assert_eq!(
         demuxer.push(video(&[&[0x94], b"avc1", &[2, 0, 0]])),
         Ok(None)
@@ -124,10 +124,10 @@ fn avc1_and_mp4a_by_fourcc_are_taken() {
     let frame = unit(&mut demuxer, audio(&[&[0x91], b"mp4a", &[1, 2, 3]]));
     assert_eq!(
         (frame.kind, frame.payload.as_ref()),
-        (Kind::Audio, &[1, 2, 3][..])
+        (MediaKind::Audio, &[1, 2, 3][..])
     );
     let end = demuxer.push(audio(&[&[0x92], b"mp4a"]));
-    assert_eq!(end, Ok(Some(Event::EndOfSequence(Kind::Audio))));
+    assert_eq!(end, Ok(Some(Event::EndOfSequence(MediaKind::Audio))));
 }
 
 #[test]
@@ -139,8 +139,8 @@ fn mod_ex_is_skipped_short_and_long() {
     // 256 or more bytes: the size is in two more bytes. Twice.
     let long = [&[0x97, 255, 1, 0][..], &[0; 257], &[0x07, 0, 0, 0x03]].concat();
     assert!(unit(&mut demuxer, video(&[&long, b"avc1", IDR])).is_sync);
-    let sound = unit(&mut demuxer, audio(&[&[0x97, 0, 0, 0x01], b"mp4a", &[7]]));
-    assert_eq!(sound.payload.as_ref(), [7]);
+    let audio = unit(&mut demuxer, audio(&[&[0x97, 0, 0, 0x01], b"mp4a", &[7]]));
+    assert_eq!(audio.payload.as_ref(), [7]);
     assert!(demuxer.push(video(&[&[0x97, 200, 0]])).is_err());
 }
 
@@ -267,7 +267,7 @@ fn empty_messages_and_commands_are_nothing() {
     assert_eq!(demuxer.push(video(&[&[0xd1, 0]])), Ok(None));
     assert_eq!(demuxer.push(video(&[&[0x27, 1, 0, 0, 0]])), Ok(None));
     let end = demuxer.push(mux::end_of_video(9));
-    assert_eq!(end, Ok(Some(Event::EndOfSequence(Kind::Video))));
+    assert_eq!(end, Ok(Some(Event::EndOfSequence(MediaKind::Video))));
 }
 
 #[test]
@@ -276,11 +276,11 @@ fn media_before_its_configuration_is_skipped() {
     let error = demuxer
         .push(video(&[&[0x17, 1, 0, 0, 0], IDR]))
         .unwrap_err();
-    assert_eq!(error, Error::NoConfig(Kind::Video));
+    assert_eq!(error, Error::NoConfig(MediaKind::Video));
     let error = demuxer.push(audio(&[&[0xaf, 1, 5]])).unwrap_err();
     assert_eq!(
         (error.is_fatal(), error),
-        (false, Error::NoConfig(Kind::Audio))
+        (false, Error::NoConfig(MediaKind::Audio))
     );
 }
 
@@ -371,16 +371,16 @@ fn composition_offsets_go_through_as_sent() {
     for offset_ms in [0, 33, -7, 8_388_607, -8_388_608] {
         let dts = 1_000_000;
         let unit_sent = AccessUnit {
-            kind: Kind::Video,
+            kind: MediaKind::Video,
             dts,
             pts: dts + VIDEO_TIMESCALE.from_millis(offset_ms),
             duration: 12_000,
             is_sync: true,
             payload: Bytes::from_static(IDR),
         };
-        let arrival = unit(&mut demuxer, mux::access_unit(&unit_sent, 77));
-        assert_eq!(i64::from(arrival.composition_ms), offset_ms);
-        assert_eq!(mux::arrival(&arrival), mux::access_unit(&unit_sent, 77));
+        let received = unit(&mut demuxer, mux::access_unit(&unit_sent, 77));
+        assert_eq!(i64::from(received.composition_ms), offset_ms);
+        assert_eq!(mux::ingest_unit(&received), mux::access_unit(&unit_sent, 77));
     }
 }
 

@@ -22,7 +22,7 @@ pub type Attributes = BTreeMap<String, String>;
 
 /// EXT-X-PART.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Piece {
+pub struct ListedPart {
     /// URI.
     pub uri: String,
     /// DURATION in seconds.
@@ -51,7 +51,7 @@ pub struct Unit {
     /// EXT-X-GAP.
     pub gap: bool,
     /// Parts.
-    pub parts: Vec<Piece>,
+    pub parts: Vec<ListedPart>,
 }
 
 /// A media playlist.
@@ -211,7 +211,7 @@ impl Parser {
             "EXT-X-PART" => {
                 let part = attributes(value)?;
                 let yes = |name: &str| part.get(name).is_some_and(|value| value == "YES");
-                self.unit.parts.push(Piece {
+                self.unit.parts.push(ListedPart {
                     uri: required(&part, "URI")?.to_owned(),
                     duration: decimal(required(&part, "DURATION")?)?,
                     independent: yes("INDEPENDENT"),

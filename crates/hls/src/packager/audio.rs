@@ -3,10 +3,10 @@
 use media::{AccessUnit, VIDEO_TIMESCALE};
 
 use super::{
-    AUDIO, AUDIO_HELD_MAX, AUDIO_LAG_MAX_MS, Edge, Packager, Pushed, STALL_HOLD_MS, State,
+    AUDIO, AUDIO_HELD_MAX, AUDIO_LAG_MAX_MS, CutPoint, Packager, Pushed, STALL_HOLD_MS, State,
     VIDEO_STALL_MAX_MS,
 };
-use crate::{Error, cut::Verdict};
+use crate::{Error, segmenter::Verdict};
 
 impl Packager {
     pub(super) fn push_audio(&mut self, unit: AccessUnit, wall: i64) -> Result<Pushed, Error> {
@@ -29,7 +29,7 @@ impl Packager {
             State::Cutting => self.release_audio(self.video_end),
             State::Stalled => {
                 let limit = newest - VIDEO_TIMESCALE.from_millis(STALL_HOLD_MS);
-                self.fill_stall(Edge {
+                self.fill_stall(CutPoint {
                     dts: limit - self.delay,
                     time: limit,
                 });
@@ -37,25 +37,25 @@ impl Packager {
             }
             _ => {}
         }
-        self.settle_audio(false);
+        self.close_complete_audio(false);
         Ok(Pushed::default())
     }
 
     /// While pictures stand still, cuts a segment at every segment target before `until`. The picture there may be
     /// shown with another delay than those before, and sound must not pass it.
-    pub(super) fn fill_stall(&mut self, until: Edge) {
+    pub(super) fn fill_stall(&mut self, until: CutPoint) {
         let target = VIDEO_TIMESCALE.ticks(self.config.segment_target);
-        while let Some(slot) = self.slots.back() {
-            let end = Edge {
-                dts: slot.start.dts + target,
-                time: slot.start.time + target,
+        while let Some(timing) = self.timings.back() {
+            let end = CutPoint {
+                dts: timing.start.dts + target,
+                time: timing.start.time + target,
             };
             if until.dts <= end.dts || until.time <= end.time {
                 break;
             }
             self.release_audio(end.time);
-            self.close_slot(end);
-            self.open_slot(end, 0, false);
+            self.close_segment(end);
+            self.open_segment(end, 0, false);
         }
     }
 
@@ -64,7 +64,7 @@ impl Packager {
     fn lead_audio(&mut self, unit: AccessUnit, wall: i64) -> Result<Pushed, Error> {
         let time = self.audio_time(unit.pts);
         let end = self.audio_time(unit.pts.saturating_add(i64::from(unit.duration)));
-        let start = Edge { dts: time, time };
+        let start = CutPoint { dts: time, time };
         if self.audio.reached().is_some_and(|end| unit.dts < end) {
             return Err(Error::Unit {
                 kind: unit.kind,
@@ -76,21 +76,21 @@ impl Packager {
             return Ok(Pushed::default());
         }
         let opens = self.state == State::AwaitingSync
-            || self.schedule.judge(time, end - time, true) != Verdict::Continue;
+            || self.segmenter.judge(time, end - time, true) != Verdict::Continue;
         if opens {
             // After a hole the segment ends with its own last frame, not with the next one's time.
             let broke_off = time - self.audio_end_time() > VIDEO_TIMESCALE.from_millis(1000);
             let edge = if broke_off { self.current_end() } else { start };
             if self.state == State::Cutting {
-                self.close_slot(edge);
+                self.close_segment(edge);
             }
-            self.open_slot(start, wall, false);
-            self.schedule.open(time, true);
+            self.open_segment(start, wall, false);
+            self.segmenter.open(time, true);
             self.state = State::Cutting;
         }
-        self.schedule.note_sync(time);
+        self.segmenter.note_sync(time);
         self.place_audio(unit)?;
-        self.settle_audio(false);
+        self.close_complete_audio(false);
         Ok(Pushed {
             opens_segment: opens,
         })
@@ -116,8 +116,8 @@ impl Packager {
     fn place_audio(&mut self, unit: AccessUnit) -> Result<(), Error> {
         let time = self.audio_time(unit.pts);
         loop {
-            let Some(slot) = self.slot(self.audio.cursor).cloned() else {
-                let Some(first) = self.slots.front() else {
+            let Some(timing) = self.timing(self.audio.cursor).cloned() else {
+                let Some(first) = self.timings.front() else {
                     return Ok(());
                 };
                 if self.audio.cursor >= first.msn {
@@ -126,7 +126,7 @@ impl Packager {
                 self.audio.cursor = first.msn;
                 continue;
             };
-            if slot.end.is_some_and(|end| time >= end.time) {
+            if timing.end.is_some_and(|end| time >= end.time) {
                 self.finish_audio();
                 continue;
             }
@@ -134,10 +134,10 @@ impl Packager {
                 return Ok(());
             }
             if !self.audio.is_open() {
-                if time < slot.start.time {
+                if time < timing.start.time {
                     return Ok(());
                 }
-                self.audio.open(&slot, &unit, &self.config.immersive)?;
+                self.audio.open(&timing, &unit, &self.config.immersive)?;
             }
             return Ok(self.audio.append(unit, self.part_target)?);
         }
@@ -145,16 +145,16 @@ impl Packager {
 
     /// Closes segments of sound that are complete, or that sound is too far behind to complete
     /// (`force`: all).
-    pub(super) fn settle_audio(&mut self, force: bool) {
+    pub(super) fn close_complete_audio(&mut self, force: bool) {
         let lag = VIDEO_TIMESCALE.from_millis(AUDIO_LAG_MAX_MS);
         let now = self.media_clock();
-        while let Some(slot) = self.slot(self.audio.cursor) {
-            let Some(end) = slot.end else {
+        while let Some(timing) = self.timing(self.audio.cursor) {
+            let Some(end) = timing.end else {
                 break;
             };
             let complete = self.audio.is_open() && self.audio_end_time() >= end.time;
-            let late = now - slot.closed_at > lag;
-            if !(complete || late || force || !slot.has_audio) {
+            let late = now - timing.closed_at > lag;
+            if !(complete || late || force || !timing.has_audio) {
                 break;
             }
             self.finish_audio();
@@ -162,15 +162,15 @@ impl Packager {
     }
 
     fn finish_audio(&mut self) {
-        let Some(slot) = self.slot(self.audio.cursor).cloned() else {
+        let Some(timing) = self.timing(self.audio.cursor).cloned() else {
             return;
         };
         let before = self.audio.whole_segments;
-        self.audio.finish(&slot, self.part_target);
+        self.audio.finish(&timing, self.part_target);
         if before > 0 && self.audio.whole_segments == before {
-            self.note_gap(AUDIO.into(), slot.msn);
+            self.note_gap(AUDIO.into(), timing.msn);
         }
-        self.admit();
+        self.list_renditions();
     }
 
     /// An audio time in ticks of the video timescale.

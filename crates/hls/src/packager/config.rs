@@ -3,10 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use media::{AccessUnit, Immersive, Kind, Projection, Track};
+use media::{AccessUnit, Immersive, MediaKind, Projection, Track};
 
 use super::SEGMENT_BYTES_MAX;
-use crate::{Constants, Error, cut::PROVISIONAL_SECONDS_MAX};
+use crate::{PlaylistConstants, Error, segmenter::PROVISIONAL_SECONDS_MAX};
 
 /// How a stream is packaged.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Config {
     /// Playlists list at least this much, and at least six segments; up to 6 h.
     pub window: Duration,
     /// Names the run in every media URL.
-    pub epoch: String,
+    pub run_id: String,
     /// The first segment's number: wall time in seconds, or what the other origin says.
     pub first_msn: u64,
     /// Discontinuities before the first segment.
@@ -26,7 +26,7 @@ pub struct Config {
     /// Projection and stereo layout.
     pub immersive: Immersive,
     /// Target durations to adopt from the origin that already carries the stream; `None` to choose.
-    pub constants: Option<Constants>,
+    pub constants: Option<PlaylistConstants>,
 }
 
 impl Config {
@@ -87,7 +87,7 @@ pub struct Pushed {
 #[non_exhaustive]
 pub enum Event {
     /// The first playlist exists; these never change again.
-    Ready(Constants),
+    Ready(PlaylistConstants),
     /// The multivariant playlist lists this rendition from now on.
     Listed(Arc<str>),
     /// No keyframe came in time: this segment starts without one. Shorten the encoder's keyframe
@@ -115,9 +115,9 @@ pub enum Event {
     },
 }
 
-pub(super) fn check_kind(track: Option<&Track>, expected: Kind) -> Result<(), Error> {
+pub(super) fn check_kind(track: Option<&Track>, expected: MediaKind) -> Result<(), Error> {
     match track.map(Track::kind) {
-        Some(actual) if actual != expected => Err(Error::Kind { actual, expected }),
+        Some(actual) if actual != expected => Err(Error::MediaKind { actual, expected }),
         _ => Ok(()),
     }
 }

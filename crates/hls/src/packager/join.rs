@@ -1,12 +1,12 @@
 //! Going on where another origin is: a boundary to start at, constants to wait for, a segment not to
 //! finish alone.
 //!
-//! Two origins that package the same source under one epoch must cut, number and date alike, so that
+//! Two origins that package the same source under one run_id must cut, number and date alike, so that
 //! the same URL has the same bytes. What one of them knows of a segment's start is a [`Boundary`];
 //! the other starts there with [`Packager::join`].
 
-use super::{Anchor, Packager};
-use crate::{Constants, Error, rendition::PartTarget};
+use super::{ProgramDateTime, Packager};
+use crate::{PlaylistConstants, Error, rendition::PartTarget};
 
 /// Where a segment starts, and all that decides how the stream goes on from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -32,8 +32,8 @@ pub struct Boundary {
     #[serde(default)]
     pub part_target: Option<i64>,
     /// The pictures' configuration has changed in this run: keyframes bring their parameter sets along.
-    #[serde(default)]
-    pub repeats_sets: bool,
+    #[serde(default, rename = "repeats_sets")]
+    pub has_inband_parameter_sets: bool,
 }
 
 impl Packager {
@@ -42,21 +42,21 @@ impl Packager {
     /// exactly there.
     ///
     /// Without constants in the configuration no playlist appears until
-    /// [`Packager::settle_constants`].
+    /// [`Packager::fix_constants`].
     pub fn join(&mut self, boundary: Boundary) -> Result<(), Error> {
-        if !self.slots.is_empty() {
+        if !self.timings.is_empty() {
             return Err(Error::State("has started already"));
         }
         self.next_msn = boundary.msn;
         self.discontinuities = boundary.discontinuity_sequence;
         self.discontinuity = boundary.discontinuity;
         if let Some(interval) = boundary.keyframe_interval {
-            self.schedule.note_sync(boundary.dts - interval);
+            self.segmenter.note_sync(boundary.dts - interval);
         }
         if let Some(ticks) = boundary.part_target {
             self.part_target = PartTarget::Ticks(ticks);
         }
-        self.repeats_sets = boundary.repeats_sets;
+        self.has_inband_parameter_sets = boundary.has_inband_parameter_sets;
         self.awaits_constants = self.config.constants.is_none();
         self.join = Some(boundary);
         Ok(())
@@ -64,39 +64,39 @@ impl Packager {
 
     /// Ends the wait for constants of a packager that has joined: takes those of the other origin,
     /// or chooses its own when that is gone (`None`). Without effect once they are fixed.
-    pub fn settle_constants(&mut self, constants: Option<Constants>) {
+    pub fn fix_constants(&mut self, constants: Option<PlaylistConstants>) {
         if self.constants.is_some() || !self.awaits_constants {
             return;
         }
         self.awaits_constants = false;
         if let Some(constants) = constants {
             self.config.constants = Some(constants);
-            self.schedule.fix(constants.target_duration);
+            self.segmenter.fix(constants.target_duration);
             self.part_target = PartTarget::promised(constants.part_target);
         }
-        self.slide();
+        self.advance_window();
         self.changed = true;
     }
 
-    /// Whether it waits for [`Packager::settle_constants`].
+    /// Whether it waits for [`Packager::fix_constants`].
     pub fn awaits_constants(&self) -> bool {
         self.awaits_constants
     }
 
     /// Where the newest segment starts.
     pub fn newest_boundary(&self) -> Option<Boundary> {
-        let slot = self.slots.back()?;
+        let timing = self.timings.back()?;
         Some(Boundary {
-            msn: slot.msn,
-            dts: slot.start.dts,
-            time: slot.start.time,
-            discontinuity: slot.discontinuity,
-            discontinuity_sequence: slot.discontinuity_sequence,
-            anchor_time: slot.anchor.time,
-            anchor_micros: slot.anchor.micros,
-            keyframe_interval: self.schedule.last_interval(),
+            msn: timing.msn,
+            dts: timing.start.dts,
+            time: timing.start.time,
+            discontinuity: timing.discontinuity,
+            discontinuity_sequence: timing.discontinuity_sequence,
+            anchor_time: timing.anchor.time,
+            anchor_micros: timing.anchor.micros,
+            keyframe_interval: self.segmenter.last_interval(),
             part_target: self.part_target.ticks(),
-            repeats_sets: slot.repeats_sets,
+            has_inband_parameter_sets: timing.has_inband_parameter_sets,
         })
     }
 
@@ -120,9 +120,9 @@ impl Packager {
     }
 
     /// The other origin's wall clock anchor, for the first segment.
-    pub(super) fn take_join_anchor(&mut self) -> Option<Anchor> {
+    pub(super) fn take_join_anchor(&mut self) -> Option<ProgramDateTime> {
         let boundary = self.join.take()?;
-        Some(Anchor {
+        Some(ProgramDateTime {
             time: boundary.anchor_time,
             micros: boundary.anchor_micros,
         })

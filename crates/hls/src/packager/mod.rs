@@ -1,12 +1,12 @@
 //! The one machine that turns a stream's access units into renditions that agree with each other.
 //!
 //! ```text
-//!            source video --> cut schedule --> slots: number, start, end, discontinuity, wall time
+//!            source video --> segmenter --> timings: number, start, end, discontinuity, wall time
 //!                                                | one per segment, shared by all
 //!        +--------------+-----------------+------+
 //!        v              v                 v
 //!     `source`        rungs            `audio`
-//!   cut at the slot   same decode      cut at the first frame at or after the slot's
+//!   cut where it says   same decode      cut at the first frame at or after the segment's
 //!   itself            times            presentation time, held until the video has passed it
 //! ```
 //!
@@ -24,29 +24,27 @@
 mod audio;
 mod config;
 mod join;
-mod listing;
-mod pause;
+mod last_position;
+mod publish;
+mod restart_hold_back;
 mod resume;
 mod rungs;
-mod slot;
-mod tail;
 mod video;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use media::{AccessUnit, Immersive, Kind, VIDEO_TIMESCALE};
+use media::{AccessUnit, Immersive, MediaKind, VIDEO_TIMESCALE};
 
 pub use config::{Config, Event, Pushed, RungSpec, Tracks};
 use config::{check_kind, check_unit};
 pub use join::Boundary;
-pub(crate) use slot::{Anchor, Edge, Slot};
-pub use tail::Tail;
+pub use last_position::LastPosition;
 
 use crate::{
-    Constants, Error, Snapshot,
-    cut::Schedule,
-    part,
+    Error, PlaylistConstants, Snapshot, part,
     rendition::{PartTarget, Rendition},
+    segmenter::Segmenter,
+    timing::{CutPoint, ProgramDateTime, SegmentTiming},
     window::Window,
 };
 
@@ -118,29 +116,29 @@ enum State {
 pub struct Packager {
     config: Config,
     state: State,
-    schedule: Schedule,
+    segmenter: Segmenter,
     part_target: PartTarget,
-    constants: Option<Constants>,
+    constants: Option<PlaylistConstants>,
     window: Window,
     /// Open last, closed ones as long as any rendition may still need them.
-    slots: VecDeque<Slot>,
+    timings: VecDeque<SegmentTiming>,
     next_msn: u64,
     discontinuities: u64,
     /// The next segment comes after a discontinuity.
     discontinuity: bool,
-    anchor: Option<Anchor>,
+    anchor: Option<ProgramDateTime>,
     /// The other origin's boundary that the first segment starts at.
     join: Option<Boundary>,
     /// Where the process before this one left the stream.
-    tail: Option<Tail>,
+    last_position: Option<LastPosition>,
     /// What an earlier process left, and this one lists.
-    remains: Option<Arc<Snapshot>>,
+    restored: Option<Arc<Snapshot>>,
     /// Nothing new is shown until there is more of it.
-    withheld: Option<pause::Withheld>,
+    hold_back: Option<restart_hold_back::RestartHoldBack>,
     /// The pictures' configuration has changed in this run.
-    repeats_sets: bool,
+    has_inband_parameter_sets: bool,
     /// It has gone on from either.
-    is_bridged: bool,
+    follows_gaps: bool,
     /// It has joined, and the other origin has yet to fix its constants.
     awaits_constants: bool,
     source: Rendition,
@@ -154,7 +152,7 @@ pub struct Packager {
     /// The last picture's duration.
     frame: i64,
     /// Pictures of this timeline and how long they lasted.
-    pictures: (i64, i64),
+    frames: (i64, i64),
     /// Presentation minus decode time of the last sync sample.
     delay: i64,
     /// Sound not yet passed by the pictures.
@@ -173,20 +171,20 @@ impl Packager {
     pub fn new(config: Config) -> Result<Self, Error> {
         config.check()?;
         let target = VIDEO_TIMESCALE.ticks(config.segment_target);
-        let mut schedule = Schedule::new(target);
+        let mut segmenter = Segmenter::new(target);
         let mut window = Window::new(VIDEO_TIMESCALE.ticks(config.window));
         let mut part_target = match config.part_target {
             Some(_) => PartTarget::Undecided,
             None => PartTarget::Off,
         };
         if let Some(constants) = config.constants {
-            schedule.fix(constants.target_duration);
+            segmenter.fix(constants.target_duration);
             window.at_least(constants.target_ticks() * LISTED_TARGETS);
             part_target = PartTarget::promised(constants.part_target);
         }
         let cached = Arc::new(Snapshot {
             revision: 0,
-            epoch: config.epoch.as_str().into(),
+            run_id: config.run_id.as_str().into(),
             constants: None,
             ended: false,
             immersive: config.immersive,
@@ -195,31 +193,31 @@ impl Packager {
         });
         Ok(Self {
             state: State::Idle,
-            schedule,
+            segmenter,
             part_target,
             constants: None,
             window,
-            slots: VecDeque::new(),
+            timings: VecDeque::new(),
             next_msn: config.first_msn,
             discontinuities: config.first_discontinuity_sequence,
             discontinuity: false,
             anchor: None,
             join: None,
-            tail: None,
-            remains: None,
-            withheld: None,
-            repeats_sets: false,
-            is_bridged: false,
+            last_position: None,
+            restored: None,
+            hold_back: None,
+            has_inband_parameter_sets: false,
+            follows_gaps: false,
             awaits_constants: false,
-            source: Rendition::new(SOURCE, Kind::Video),
+            source: Rendition::new(SOURCE, MediaKind::Video),
             rungs: Vec::new(),
             specs: Vec::new(),
-            audio: Rendition::new(AUDIO, Kind::Audio),
+            audio: Rendition::new(AUDIO, MediaKind::Audio),
             has_video: false,
             has_audio: false,
             video_end: 0,
             frame: 0,
-            pictures: (0, 0),
+            frames: (0, 0),
             delay: 0,
             held: VecDeque::new(),
             ready_at: None,
@@ -252,8 +250,8 @@ impl Packager {
         }
         self.config.immersive = immersive;
         self.changed = true;
-        let pictures = [&mut self.source].into_iter().chain(&mut self.rungs);
-        pictures.for_each(Rendition::renew_init);
+        let video = [&mut self.source].into_iter().chain(&mut self.rungs);
+        video.for_each(Rendition::renew_init);
     }
 
     /// Adds a rung while the stream runs; returns its index. The multivariant playlist lists it
@@ -262,10 +260,10 @@ impl Packager {
         if self.rungs.len() == RUNGS_MAX {
             return Err(Error::TooManyRungs { limit: RUNGS_MAX });
         }
-        let mut rung = Rendition::new(&spec.name, Kind::Video);
-        rung.cursor = self.slots.front().map_or(self.next_msn, |slot| slot.msn);
-        if let Some(remains) = &self.remains {
-            resume::inherit(remains, self.next_msn, &mut rung);
+        let mut rung = Rendition::new(&spec.name, MediaKind::Video);
+        rung.cursor = self.timings.front().map_or(self.next_msn, |timing| timing.msn);
+        if let Some(restored) = &self.restored {
+            resume::inherit(restored, self.next_msn, &mut rung);
         }
         if let Some(constants) = self.constants {
             rung.meter.fix(constants.target_duration);
@@ -277,20 +275,20 @@ impl Packager {
 
     fn set_sources(&mut self, sources: Tracks) -> Result<(), Error> {
         let Tracks { video, audio } = sources;
-        check_kind(video.as_ref(), Kind::Video)?;
-        check_kind(audio.as_ref(), Kind::Audio)?;
+        check_kind(video.as_ref(), MediaKind::Video)?;
+        check_kind(audio.as_ref(), MediaKind::Audio)?;
         if video.is_none() && audio.is_none() {
             return Err(Error::NoTracks);
         }
         let changed = |old| video.as_ref().is_some_and(|new| old != new);
-        self.repeats_sets |= self.source.last_track().is_some_and(changed);
+        self.has_inband_parameter_sets |= self.source.last_track().is_some_and(changed);
         self.has_video = video.is_some();
         self.has_audio = audio.is_some();
         self.source.set_track(video);
         self.audio.set_track(audio);
         self.state = State::AwaitingSync;
         self.anchor = None;
-        self.pictures = (0, 0);
+        self.frames = (0, 0);
         Ok(())
     }
 
@@ -305,8 +303,8 @@ impl Packager {
         }
         check_unit(&unit)?;
         match unit.kind {
-            Kind::Video => self.push_video(unit, wall),
-            Kind::Audio => self.push_audio(unit, wall),
+            MediaKind::Video => self.push_video(unit, wall),
+            MediaKind::Audio => self.push_audio(unit, wall),
         }
     }
 
@@ -323,31 +321,31 @@ impl Packager {
             if self.state == State::Cutting {
                 self.stall();
             }
-            self.fill_stall(Edge {
+            self.fill_stall(CutPoint {
                 dts: newest - self.delay,
                 time: newest,
             });
         }
         // Sound that came ahead of its pictures stays, as far as the target duration has room for it.
-        let room = self.schedule.limit();
-        let open = self.slots.back();
+        let room = self.segmenter.limit();
+        let open = self.timings.back();
         let limit = open.map_or(i64::MAX, |open| open.start.time.saturating_add(room));
         self.release_audio(limit);
         let end = self.current_end();
         let empty = self
-            .slots
+            .timings
             .back()
             .is_some_and(|open| end.dts <= open.start.dts);
         if self.state == State::Stalled && empty {
             // Opened without anything to put in it yet: its number goes to the next.
-            self.slots.pop_back();
+            self.timings.pop_back();
             self.next_msn -= 1;
-        } else if let Some(open) = self.slots.back_mut() {
+        } else if let Some(open) = self.timings.back_mut() {
             open.ends_timeline = true;
         }
-        self.close_slot(end);
-        self.settle_audio(true);
-        self.schedule.interrupt();
+        self.close_segment(end);
+        self.close_complete_audio(true);
+        self.segmenter.interrupt();
         self.state = State::AwaitingSync;
         self.discontinuity = self.follows();
     }
@@ -374,11 +372,11 @@ impl Packager {
             return;
         }
         self.interrupt();
-        self.settle_rungs(true);
+        self.close_complete_rungs(true);
         self.state = State::Ended;
         self.awaits_constants = false;
         self.become_ready();
-        self.admit();
+        self.list_renditions();
         self.changed = true;
     }
 
@@ -404,13 +402,13 @@ impl Packager {
     }
 
     /// Fixed once the first playlist exists.
-    pub fn constants(&self) -> Option<Constants> {
+    pub fn constants(&self) -> Option<PlaylistConstants> {
         self.constants
     }
 
     /// Whether anything comes before the next segment.
     fn follows(&self) -> bool {
-        self.is_bridged || !self.slots.is_empty()
+        self.follows_gaps || !self.timings.is_empty()
     }
 
     fn raise(&mut self, event: Event) {
@@ -420,23 +418,23 @@ impl Packager {
         self.events.push_back(event);
     }
 
-    fn slot(&self, msn: u64) -> Option<&Slot> {
-        let first = self.slots.front()?.msn;
-        self.slots
+    fn timing(&self, msn: u64) -> Option<&SegmentTiming> {
+        let first = self.timings.front()?.msn;
+        self.timings
             .get(usize::try_from(msn.checked_sub(first)?).ok()?)
     }
 
     /// Where the open segment would end if it ended now.
-    fn current_end(&self) -> Edge {
-        let Some(open) = self.slots.back() else {
-            return Edge { dts: 0, time: 0 };
+    fn current_end(&self) -> CutPoint {
+        let Some(open) = self.timings.back() else {
+            return CutPoint { dts: 0, time: 0 };
         };
         let delay = open.start.time - open.start.dts;
         let dts = match self.state {
             State::Cutting if self.has_video => self.video_end,
             _ => (self.audio_end_time() - delay).max(open.start.dts),
         };
-        Edge {
+        CutPoint {
             dts,
             time: dts + delay,
         }
@@ -444,20 +442,20 @@ impl Packager {
 
     /// Media time that has passed, in ticks: all closed segments and what the open one has.
     fn media_clock(&self) -> i64 {
-        let open = self.slots.back().filter(|slot| slot.end.is_none());
+        let open = self.timings.back().filter(|timing| timing.end.is_none());
         let elapsed = open.map_or(0, |open| self.current_end().dts - open.start.dts);
         self.window.clock() + elapsed
     }
 
     /// Opens the next segment at `start`.
-    fn open_slot(&mut self, start: Edge, wall: i64, has_video: bool) -> u64 {
-        self.bridge(start, wall);
+    fn open_segment(&mut self, start: CutPoint, wall: i64, has_video: bool) -> u64 {
+        self.insert_gaps(start, wall);
         let joined = self.take_join_anchor();
         self.anchor = self.anchor.or(joined);
         let last_end = self.last_end();
         let anchor = *self.anchor.get_or_insert_with(|| {
             // Never before the end of what came before: a publisher's clock may run ahead of ours.
-            Anchor {
+            ProgramDateTime {
                 time: start.time,
                 micros: last_end.map_or(wall, |floor| wall.max(floor)),
             }
@@ -468,7 +466,7 @@ impl Packager {
         }
         let msn = self.next_msn;
         self.next_msn += 1;
-        self.slots.push_back(Slot {
+        self.timings.push_back(SegmentTiming {
             msn,
             start,
             end: None,
@@ -479,7 +477,7 @@ impl Packager {
             anchor,
             has_video,
             has_audio: self.has_audio,
-            repeats_sets: self.repeats_sets,
+            has_inband_parameter_sets: self.has_inband_parameter_sets,
         });
         self.discontinuities += u64::from(discontinuity);
         msn
@@ -489,37 +487,37 @@ impl Packager {
     /// 1970.
     fn last_end(&self) -> Option<i64> {
         let own = self
-            .slots
+            .timings
             .back()
-            .map(|slot| slot.program_date_time(slot.end_time()));
-        own.or_else(|| self.remains.as_ref().map(|remains| remains.end_micros()))
+            .map(|timing| timing.program_date_time(timing.end_time()));
+        own.or_else(|| self.restored.as_ref().map(|restored| restored.end_micros()))
     }
 
     /// Closes the open segment at `end`, in every rendition that has all of it.
-    fn close_slot(&mut self, end: Edge) {
-        let Some(slot) = self.slots.back_mut().filter(|slot| slot.end.is_none()) else {
+    fn close_segment(&mut self, end: CutPoint) {
+        let Some(timing) = self.timings.back_mut().filter(|timing| timing.end.is_none()) else {
             return;
         };
-        let end = Edge {
-            dts: end.dts.max(slot.start.dts + 1),
-            time: end.time.max(slot.start.time + 1),
+        let end = CutPoint {
+            dts: end.dts.max(timing.start.dts + 1),
+            time: end.time.max(timing.start.time + 1),
         };
-        slot.end = Some(end);
-        slot.closed_at = self.window.clock() + slot.length();
-        let slot = slot.clone();
-        self.schedule.close(end.dts);
+        timing.end = Some(end);
+        timing.closed_at = self.window.clock() + timing.length();
+        let timing = timing.clone();
+        self.segmenter.close(end.dts);
         self.decide_part_target();
         let before = self.source.whole_segments;
         if self.has_video || before > 0 {
-            self.source.finish(&slot, self.part_target);
+            self.source.finish(&timing, self.part_target);
             if before > 0 && self.source.whole_segments == before {
-                self.note_gap(SOURCE.into(), slot.msn);
+                self.note_gap(SOURCE.into(), timing.msn);
             }
         }
-        self.window.push(slot.msn, slot.length());
-        self.settle_audio(false);
-        self.settle_rungs(false);
-        self.slide();
+        self.window.push(timing.msn, timing.length());
+        self.close_complete_audio(false);
+        self.close_complete_rungs(false);
+        self.advance_window();
         self.changed = true;
     }
 

@@ -3,9 +3,9 @@
 use media::{AccessUnit, Track, VIDEO_TIMESCALE};
 
 use super::{
-    Edge, Packager, RUNG_LAG_MAX_MS, State,
+    CutPoint, Packager, RUNG_LAG_MAX_MS, State,
     config::{check_kind, check_unit},
-    video::curb,
+    video::clamp_duration,
 };
 use crate::Error;
 
@@ -13,7 +13,7 @@ impl Packager {
     /// A rung's encoder has started: its track, before its first unit. A changed track waits for
     /// the next segment.
     pub fn rung_track(&mut self, rung: usize, track: Track) -> Result<(), Error> {
-        check_kind(Some(&track), media::Kind::Video)?;
+        check_kind(Some(&track), media::MediaKind::Video)?;
         let rendition = self.rung(rung)?;
         if rendition.track() == Some(&track) {
             return Ok(());
@@ -35,7 +35,7 @@ impl Packager {
         }
         check_unit(&unit)?;
         check_kind(self.rung(rung)?.track(), unit.kind)?;
-        curb(&mut unit);
+        clamp_duration(&mut unit);
         if self.rung(rung)?.is_open() && self.continue_rung(rung, &unit)? {
             return Ok(());
         }
@@ -48,7 +48,7 @@ impl Packager {
         let rendition = self.rung(rung)?;
         rendition.lost = true;
         rendition.mark_broken();
-        self.settle_rungs(false);
+        self.close_complete_rungs(false);
         Ok(())
     }
 
@@ -64,7 +64,7 @@ impl Packager {
         let mut unit = unit.clone();
         let rendition = self.rung(rung)?;
         let (cursor, end) = (rendition.cursor, rendition.end().unwrap_or(0));
-        let slot_end = self.slot(cursor).and_then(|slot| slot.end);
+        let slot_end = self.timing(cursor).and_then(|timing| timing.end);
         if slot_end.is_some_and(|slot_end| unit.dts >= slot_end.dts) {
             // Closed by its last unit already, unless that one never came.
             self.rung(rung)?.mark_broken();
@@ -81,18 +81,18 @@ impl Packager {
             rendition.mark_broken();
         }
         rendition.append(unit, part_target)?;
-        self.settle_rungs(false);
+        self.close_complete_rungs(false);
         Ok(true)
     }
 
     /// Opens the segment that starts with this unit, if one does.
     fn resume_rung(&mut self, rung: usize, mut unit: AccessUnit) -> Result<(), Error> {
         let cursor = self.rung(rung)?.cursor;
-        let starts = |slot: &&super::Slot| {
-            slot.has_video && slot.start.dts == unit.dts && slot.msn >= cursor
+        let starts = |timing: &&super::SegmentTiming| {
+            timing.has_video && timing.start.dts == unit.dts && timing.msn >= cursor
         };
-        let Some(slot) = self
-            .slots
+        let Some(timing) = self
+            .timings
             .iter()
             .find(starts)
             .filter(|_| unit.is_sync)
@@ -100,11 +100,11 @@ impl Packager {
         else {
             return Ok(());
         };
-        while self.rung(rung)?.cursor < slot.msn {
+        while self.rung(rung)?.cursor < timing.msn {
             let before = self.rung(rung)?.cursor;
             self.finish_rung(rung);
             if self.rung(rung)?.cursor == before {
-                self.rung(rung)?.cursor = slot.msn;
+                self.rung(rung)?.cursor = timing.msn;
             }
         }
         let mut immersive = self.config.immersive;
@@ -113,29 +113,29 @@ impl Packager {
         }
         let part_target = self.part_target;
         let rendition = self.rung(rung)?;
-        trim(&mut unit, slot.end);
-        rendition.open(&slot, &unit, &immersive)?;
+        trim(&mut unit, timing.end);
+        rendition.open(&timing, &unit, &immersive)?;
         rendition.append(unit, part_target)?;
-        self.settle_rungs(false);
+        self.close_complete_rungs(false);
         Ok(())
     }
 
     /// Closes segments of rungs that are complete, or that a rung cannot complete any more
     /// (`force`: all).
-    pub(super) fn settle_rungs(&mut self, force: bool) {
+    pub(super) fn close_complete_rungs(&mut self, force: bool) {
         let lag = VIDEO_TIMESCALE.from_millis(RUNG_LAG_MAX_MS);
         let now = self.media_clock();
         for rung in 0..self.rungs.len() {
             while let Some(rendition) = self.rungs.get(rung) {
-                let Some((slot, end)) = self
-                    .slot(rendition.cursor)
-                    .and_then(|slot| slot.end.map(|end| (slot, end)))
+                let Some((timing, end)) = self
+                    .timing(rendition.cursor)
+                    .and_then(|timing| timing.end.map(|end| (timing, end)))
                 else {
                     break;
                 };
                 let complete = rendition.end().is_some_and(|rung_end| rung_end >= end.dts);
-                let late = now - slot.closed_at > lag;
-                if !(complete || late || force || rendition.lost || !slot.has_video) {
+                let late = now - timing.closed_at > lag;
+                if !(complete || late || force || rendition.lost || !timing.has_video) {
                     break;
                 }
                 if !complete && let Some(rendition) = self.rungs.get_mut(rung) {
@@ -146,15 +146,15 @@ impl Packager {
         }
     }
 
-    /// Closes the rung's segment at its cursor, whole or as a gap. An open slot cannot be closed:
+    /// Closes the rung's segment at its cursor, whole or as a gap. An open timing cannot be closed:
     /// its rung waits.
     fn finish_rung(&mut self, rung: usize) {
         let Some(rendition) = self.rungs.get(rung) else {
             return;
         };
-        let Some(slot) = self
-            .slot(rendition.cursor)
-            .filter(|slot| slot.end.is_some())
+        let Some(timing) = self
+            .timing(rendition.cursor)
+            .filter(|timing| timing.end.is_some())
             .cloned()
         else {
             return;
@@ -163,21 +163,21 @@ impl Packager {
         let mut lost = None;
         if let Some(rendition) = self.rungs.get_mut(rung) {
             let before = rendition.whole_segments;
-            rendition.finish(&slot, part_target);
+            rendition.finish(&timing, part_target);
             if before > 0 && rendition.whole_segments == before {
                 lost = Some(rendition.name.clone());
             }
         }
         if let Some(name) = lost {
-            self.note_gap(name, slot.msn);
+            self.note_gap(name, timing.msn);
         }
-        self.admit();
+        self.list_renditions();
     }
 }
 
 /// An encoder that knows durations by the next picture only lets the last one before an
 /// interruption last until the publisher is back: it ends where its segment does.
-fn trim(unit: &mut AccessUnit, segment_end: Option<Edge>) {
+fn trim(unit: &mut AccessUnit, segment_end: Option<CutPoint>) {
     let Some(end) = segment_end else { return };
     if let Ok(rest) = u32::try_from(end.dts.saturating_sub(unit.dts)) {
         unit.duration = unit.duration.min(rest.max(1));

@@ -2,8 +2,8 @@
 
 use media::{AccessUnit, VIDEO_TIMESCALE};
 
-use super::{Edge, Event, Packager, Pushed, SEGMENT_BYTES_MAX, State, VIDEO_STALL_MAX_MS};
-use crate::{Error, cut::Verdict};
+use super::{CutPoint, Event, Packager, Pushed, SEGMENT_BYTES_MAX, State, VIDEO_STALL_MAX_MS};
+use crate::{Error, segmenter::Verdict};
 
 /// A hole in the pictures longer than this is a new timeline rather than a row of gaps.
 const HOLE_MAX_MS: i64 = 10_000;
@@ -17,7 +17,7 @@ const HOLE_MIN_MS: i64 = 1_000;
 const LINGER_MS: i64 = 100;
 
 /// What follows so late is a hole, not a frame of that length: no segment could hold it.
-pub(super) fn curb(unit: &mut AccessUnit) {
+pub(super) fn clamp_duration(unit: &mut AccessUnit) {
     if i64::from(unit.duration) > VIDEO_TIMESCALE.from_millis(VIDEO_STALL_MAX_MS) {
         unit.duration = u32::try_from(VIDEO_TIMESCALE.from_millis(LINGER_MS)).unwrap_or(u32::MAX);
     }
@@ -36,7 +36,7 @@ impl Packager {
                 reason: "its decode time is not after the one before",
             });
         }
-        curb(&mut unit);
+        clamp_duration(&mut unit);
         let hole = unit.dts - self.video_end;
         if self.state == State::Cutting && hole > VIDEO_TIMESCALE.from_millis(HOLE_MIN_MS) {
             self.stall();
@@ -55,15 +55,15 @@ impl Packager {
             _ => return Ok(Pushed::default()),
         };
         if unit.is_sync {
-            self.schedule.note_sync(unit.dts);
+            self.segmenter.note_sync(unit.dts);
         }
         self.frame = i64::from(unit.duration);
         self.video_end = unit.dts + self.frame;
-        self.pictures = (self.pictures.0 + 1, self.pictures.1 + self.frame);
+        self.frames = (self.frames.0 + 1, self.frames.1 + self.frame);
         self.source.append(unit, self.part_target)?;
         self.release_audio(self.video_end);
-        self.settle_audio(false);
-        self.settle_rungs(false);
+        self.close_complete_audio(false);
+        self.close_complete_rungs(false);
         Ok(Pushed {
             opens_segment: opened,
         })
@@ -73,12 +73,12 @@ impl Packager {
     fn continue_video(&mut self, unit: &AccessUnit, wall: i64) -> Result<bool, Error> {
         let full = self.source.open_bytes() + unit.payload.len() as u64 > SEGMENT_BYTES_MAX;
         let verdict = self
-            .schedule
+            .segmenter
             .judge(unit.dts, i64::from(unit.duration), unit.is_sync);
         if verdict == Verdict::Continue && !full {
             return Ok(false);
         }
-        self.close_slot(self.edge(unit));
+        self.close_segment(self.edge(unit));
         let msn = self.open_video(unit, wall)?;
         if !unit.is_sync {
             self.raise(Event::LateSync { msn });
@@ -87,14 +87,14 @@ impl Packager {
     }
 
     /// Where a unit stands when it opens a segment.
-    fn edge(&self, unit: &AccessUnit) -> Edge {
+    fn edge(&self, unit: &AccessUnit) -> CutPoint {
         // A unit in the middle of a GOP may be shown after later ones: the usual delay tells where
         // its time begins.
         let delay = match unit.is_sync {
             true => unit.pts - unit.dts,
             false => self.delay,
         };
-        Edge {
+        CutPoint {
             dts: unit.dts,
             time: unit.dts + delay,
         }
@@ -103,11 +103,11 @@ impl Packager {
     fn open_video(&mut self, unit: &AccessUnit, wall: i64) -> Result<u64, Error> {
         let start = self.edge(unit);
         self.delay = start.time - start.dts;
-        let msn = self.open_slot(start, wall, true);
-        self.schedule.open(unit.dts, unit.is_sync);
+        let msn = self.open_segment(start, wall, true);
+        self.segmenter.open(unit.dts, unit.is_sync);
         self.state = State::Cutting;
-        if let Some(slot) = self.slots.back() {
-            self.source.open(slot, unit, &self.config.immersive)?;
+        if let Some(timing) = self.timings.back() {
+            self.source.open(timing, unit, &self.config.immersive)?;
         }
         Ok(msn)
     }
@@ -115,9 +115,9 @@ impl Packager {
     /// The pictures stand still: ends their segment where they ended and lets sound drive the cut.
     pub(super) fn stall(&mut self) {
         let end = self.current_end();
-        self.close_slot(end);
-        self.schedule.interrupt();
-        let msn = self.open_slot(end, 0, false);
+        self.close_segment(end);
+        self.segmenter.interrupt();
+        let msn = self.open_segment(end, 0, false);
         self.state = State::Stalled;
         self.raise(Event::VideoStalled { msn });
     }
@@ -128,7 +128,7 @@ impl Packager {
         if hole > VIDEO_TIMESCALE.from_millis(HOLE_MAX_MS) && !self.has_audio {
             // Nothing was published meanwhile: no row of gaps can tell viewers more than one
             // discontinuity does.
-            self.slots.pop_back();
+            self.timings.pop_back();
             self.next_msn -= 1;
             self.discontinuity = true;
             self.anchor = None;
@@ -141,14 +141,14 @@ impl Packager {
         let start = self.edge(unit);
         let passed = self.audio_end_time();
         let behind = self
-            .slots
+            .timings
             .back()
-            .is_none_or(|slot| start.dts <= slot.start.dts);
+            .is_none_or(|timing| start.dts <= timing.start.dts);
         if !unit.is_sync || behind || start.time < passed {
             return Ok(false);
         }
         self.fill_stall(start);
-        self.close_slot(start);
+        self.close_segment(start);
         let msn = self.open_video(unit, wall)?;
         self.raise(Event::VideoResumed { msn });
         Ok(true)

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::text::Short;
-use crate::Constants;
+use crate::PlaylistConstants;
 
 /// PART-HOLD-BACK in parts: "at least three times" PART-TARGET (bis §4.4.3.8; Apple's rule 14.3
 /// makes it a must).
@@ -20,13 +20,13 @@ pub(crate) fn independent_segments(out: &mut String) {
 }
 
 /// EXT-X-TARGETDURATION.
-pub(crate) fn target_duration(out: &mut String, constants: &Constants) {
+pub(crate) fn target_duration(out: &mut String, constants: &PlaylistConstants) {
     let _ = writeln!(out, "#EXT-X-TARGETDURATION:{}", constants.target_duration);
 }
 
 /// EXT-X-SERVER-CONTROL and EXT-X-PART-INF. All values follow from the constants, so they never
 /// change.
-pub(crate) fn server_control(out: &mut String, constants: &Constants) {
+pub(crate) fn server_control(out: &mut String, constants: &PlaylistConstants) {
     let target = constants.target_duration as f64;
     // "MUST be at least six times the Target Duration."
     let _ = write!(

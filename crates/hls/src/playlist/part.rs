@@ -7,11 +7,11 @@ use super::text::Seconds;
 use crate::{Hint, Report, Segment};
 
 /// EXT-X-PART for every part of a segment.
-pub(crate) fn parts(out: &mut String, segment: &Segment, epoch: &str) {
+pub(crate) fn parts(out: &mut String, segment: &Segment, run_id: &str) {
     for (index, part) in segment.parts.iter().enumerate() {
         let _ = write!(
             out,
-            "#EXT-X-PART:DURATION={},URI=\"{epoch}/{}.{index}.m4s\"",
+            "#EXT-X-PART:DURATION={},URI=\"{run_id}/{}.{index}.m4s\"",
             Seconds(segment.timescale.seconds(part.duration)),
             segment.msn
         );
@@ -26,18 +26,18 @@ pub(crate) fn parts(out: &mut String, segment: &Segment, epoch: &str) {
 }
 
 /// EXT-X-PRELOAD-HINT of the init segment that the next part needs (bis appendix B.1).
-pub(crate) fn map_hint(out: &mut String, index: u32, epoch: &str) {
+pub(crate) fn map_hint(out: &mut String, index: u32, run_id: &str) {
     let _ = writeln!(
         out,
-        "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"{epoch}/init-{index}.mp4\""
+        "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"{run_id}/init-{index}.mp4\""
     );
 }
 
 /// EXT-X-PRELOAD-HINT of the next part.
-pub(crate) fn preload_hint(out: &mut String, hint: Hint, epoch: &str) {
+pub(crate) fn preload_hint(out: &mut String, hint: Hint, run_id: &str) {
     let _ = writeln!(
         out,
-        "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{epoch}/{}.{}.m4s\"",
+        "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{run_id}/{}.{}.m4s\"",
         hint.msn, hint.part
     );
 }

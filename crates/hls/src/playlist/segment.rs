@@ -7,12 +7,12 @@ use crate::Segment;
 
 /// What must stand before a segment's first part: EXT-X-DISCONTINUITY, EXT-X-MAP where it changes,
 /// and EXT-X-PROGRAM-DATE-TIME on every segment, so that no player has to add up durations.
-pub(crate) fn lead(out: &mut String, segment: &Segment, epoch: &str, with_map: bool) {
+pub(crate) fn lead(out: &mut String, segment: &Segment, run_id: &str, with_map: bool) {
     if segment.discontinuity {
         discontinuity(out);
     }
     if let (true, Some(init)) = (with_map, &segment.init) {
-        let _ = writeln!(out, "#EXT-X-MAP:URI=\"{epoch}/init-{}.mp4\"", init.index);
+        let _ = writeln!(out, "#EXT-X-MAP:URI=\"{run_id}/init-{}.mp4\"", init.index);
     }
     let _ = writeln!(
         out,
@@ -31,13 +31,13 @@ pub(crate) fn discontinuity(out: &mut String) {
 }
 
 /// EXT-X-GAP, EXTINF and the URI.
-pub(crate) fn media(out: &mut String, segment: &Segment, epoch: &str) {
+pub(crate) fn media(out: &mut String, segment: &Segment, run_id: &str) {
     if segment.gap {
         out.push_str("#EXT-X-GAP\n");
     }
     let _ = writeln!(
         out,
-        "#EXTINF:{},\n{epoch}/{}.m4s",
+        "#EXTINF:{},\n{run_id}/{}.m4s",
         Seconds(segment.seconds()),
         segment.msn
     );

@@ -1,6 +1,6 @@
 //! One rendition's open segment and its closed ones: access units in, parts and segments out.
 //!
-//! It is told where segments start and end ([`Slot`]); it decides only where parts end. A segment
+//! It is told where segments start and end ([`SegmentTiming`]); it decides only where parts end. A segment
 //! that cannot be whole becomes a gap, so that numbers stay in step with the other renditions.
 //!
 //! Once the pictures' configuration has changed in a run, every keyframe brings its parameter sets along. Init segments
@@ -9,19 +9,19 @@
 //! decode nothing any more. Until then, and where the encoder repeats them itself, units stay as they came.
 
 mod open;
-mod sets;
+mod parameter_sets;
 
 use std::sync::Arc;
 
-use media::{AccessUnit, Immersive, Kind, Timescale, Track, VIDEO_TIMESCALE};
+use media::{AccessUnit, Immersive, MediaKind, Timescale, Track, VIDEO_TIMESCALE};
 
 use self::open::{BROKEN_OFF_MS, ENDED_SHORT_MS, Open, build, gap, grown, hash};
 use crate::{
     Hint, Init, MediaSnapshot, Part, Segment,
     bandwidth::Meter,
-    packager::Slot,
     part,
-    snapshot::{Announced, Constants, Listing, Report},
+    snapshot::{Announced, Listing, PlaylistConstants, Report},
+    timing::SegmentTiming,
 };
 
 /// Whether and where parts end.
@@ -62,15 +62,15 @@ impl PartTarget {
 
 /// What all renditions' snapshots share.
 pub(crate) struct Shared {
-    pub epoch: Arc<str>,
-    pub constants: Constants,
+    pub run_id: Arc<str>,
+    pub constants: PlaylistConstants,
     pub reports: Arc<[Report]>,
     pub ended: bool,
 }
 
 /// What only the packager knows of a rendition's next parts.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ahead {
+pub(crate) struct Lookahead {
     /// The open segment is expected to end with the parts it has.
     pub ending: bool,
     /// A discontinuity comes before the segment at its cursor.
@@ -80,7 +80,7 @@ pub(crate) struct Ahead {
 #[derive(Debug)]
 pub(crate) struct Rendition {
     pub name: Arc<str>,
-    pub kind: Kind,
+    pub kind: MediaKind,
     /// The segment it is filling, or waits to fill.
     pub cursor: u64,
     /// The encoder behind it sends nothing until further notice.
@@ -103,7 +103,7 @@ pub(crate) struct Rendition {
 }
 
 impl Rendition {
-    pub fn new(name: &str, kind: Kind) -> Self {
+    pub fn new(name: &str, kind: MediaKind) -> Self {
         Self {
             name: name.into(),
             kind,
@@ -200,10 +200,10 @@ impl Rendition {
             .map_or(VIDEO_TIMESCALE, |track| track.timescale)
     }
 
-    /// Opens the segment of `slot` with `first`; the unit itself is appended separately.
+    /// Opens the segment of `timing` with `first`; the unit itself is appended separately.
     pub fn open(
         &mut self,
-        slot: &Slot,
+        timing: &SegmentTiming,
         first: &AccessUnit,
         immersive: &Immersive,
     ) -> Result<(), cmaf::Error> {
@@ -212,13 +212,13 @@ impl Rendition {
         self.changed |= self.last_init() != Some(init.index);
         // Pictures start where the segment starts, on every rung; sound up to a frame later.
         let first_time = match self.kind {
-            Kind::Video => slot.start.time,
-            Kind::Audio => self.timescale().rescale(first.pts, VIDEO_TIMESCALE),
+            MediaKind::Video => timing.start.time,
+            MediaKind::Audio => self.timescale().rescale(first.pts, VIDEO_TIMESCALE),
         };
-        self.cursor = slot.msn;
+        self.cursor = timing.msn;
         self.lost = false;
         self.open = Some(Open {
-            slot: slot.clone(),
+            timing: timing.clone(),
             init,
             parts: Vec::new(),
             pending: Vec::new(),
@@ -244,8 +244,8 @@ impl Rendition {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
-        if let (true, Some(track)) = (open.slot.repeats_sets, &self.track) {
-            unit = sets::repeated(unit, track);
+        if let (true, Some(track)) = (open.timing.has_inband_parameter_sets, &self.track) {
+            unit = parameter_sets::repeated(unit, track);
         }
         // Across a hole the unit before lasts on, as its chunk will say too.
         if let Some(last) = open.pending.last_mut() {
@@ -292,7 +292,7 @@ impl Rendition {
         if units.is_empty() {
             return Ok(());
         }
-        let sequence = part::sequence(open.slot.msn, open.parts.len());
+        let sequence = part::sequence(open.timing.msn, open.parts.len());
         let duration = units.iter().map(|unit| i64::from(unit.duration)).sum();
         let bytes = cmaf::chunk(track, sequence, &units).inspect_err(|_| open.broken = true)?;
         open.parts.push(Part {
@@ -306,11 +306,11 @@ impl Rendition {
         Ok(())
     }
 
-    /// Closes the segment of `slot`, whole or as a gap, and moves on to the next.
+    /// Closes the segment of `timing`, whole or as a gap, and moves on to the next.
     ///
     /// Before its first whole segment a rendition lists nothing, so then a gap only moves it on.
-    pub fn finish(&mut self, slot: &Slot, part_target: PartTarget) {
-        self.cursor = slot.msn + 1;
+    pub fn finish(&mut self, timing: &SegmentTiming, part_target: PartTarget) {
+        self.cursor = timing.msn + 1;
         self.cached = None;
         self.changed = true;
         // A chunk that cannot be written marks the segment broken.
@@ -331,10 +331,10 @@ impl Rendition {
             return;
         }
         let timescale = self.timescale();
-        let length = VIDEO_TIMESCALE.rescale(slot.length(), timescale);
+        let length = VIDEO_TIMESCALE.rescale(timing.length(), timescale);
         let segment = match open {
             Some(open) if whole => {
-                let duration = self.duration(&open, slot, length);
+                let duration = self.duration(&open, timing, length);
                 let segment = build(open, duration, timescale);
                 let ticks = timescale.rescale(segment.duration, VIDEO_TIMESCALE);
                 self.meter.push(segment.byte_length(), ticks);
@@ -343,7 +343,7 @@ impl Rendition {
             }
             open => {
                 self.meter.gap();
-                gap(open, slot, length, timescale, part_target)
+                gap(open, timing, length, timescale, part_target)
             }
         };
         Arc::make_mut(&mut self.closed)
@@ -351,14 +351,14 @@ impl Rendition {
             .push(Arc::new(segment));
     }
 
-    /// The segment of `slot` was lost before anything of it could be made here: lists it as a gap, also as the first.
+    /// The segment of `timing` was lost before anything of it could be made here: lists it as a gap, also as the first.
     /// Without parts: viewers may know some, and those must not change.
-    pub fn lose(&mut self, slot: &Slot) {
-        self.cursor = slot.msn + 1;
+    pub fn lose(&mut self, timing: &SegmentTiming) {
+        self.cursor = timing.msn + 1;
         self.changed = true;
         let timescale = self.timescale();
-        let length = VIDEO_TIMESCALE.rescale(slot.length(), timescale);
-        let lost = gap(None, slot, length, timescale, PartTarget::Off);
+        let length = VIDEO_TIMESCALE.rescale(timing.length(), timescale);
+        let lost = gap(None, timing, length, timescale, PartTarget::Off);
         Arc::make_mut(&mut self.closed)
             .segments
             .push(Arc::new(lost));
@@ -367,14 +367,14 @@ impl Rendition {
     /// EXTINF: pictures last until the next segment's first; sound lasts its own samples, unless it
     /// set in late or broke off early. Then it lasts as long as its share of the segment, so that
     /// playlists do not drift apart.
-    fn duration(&self, open: &Open, slot: &Slot, length: i64) -> i64 {
-        if self.kind == Kind::Video {
+    fn duration(&self, open: &Open, timing: &SegmentTiming, length: i64) -> i64 {
+        if self.kind == MediaKind::Video {
             return length;
         }
         let timescale = self.timescale();
         let own = open.end - open.start;
-        let cover = VIDEO_TIMESCALE.rescale(slot.end_time() - open.lead_in(), timescale);
-        let allowed = if slot.ends_timeline {
+        let cover = VIDEO_TIMESCALE.rescale(timing.end_time() - open.lead_in(), timescale);
+        let allowed = if timing.ends_timeline {
             ENDED_SHORT_MS
         } else {
             BROKEN_OFF_MS
@@ -418,7 +418,7 @@ impl Rendition {
             .as_ref()
             .filter(|open| with_parts && !open.parts.is_empty());
         let (last_msn, parts) = match (open, self.closed.segments.last()) {
-            (Some(open), _) => (open.slot.msn, open.parts.len()),
+            (Some(open), _) => (open.timing.msn, open.parts.len()),
             (None, Some(last)) => (last.msn, last.parts.len()),
             (None, None) => return None,
         };
@@ -434,11 +434,11 @@ impl Rendition {
     pub fn hint(&self, ending: bool) -> Hint {
         match &self.open {
             Some(open) if ending && open.pending.is_empty() && !open.parts.is_empty() => Hint {
-                msn: open.slot.msn + 1,
+                msn: open.timing.msn + 1,
                 part: 0,
             },
             Some(open) => Hint {
-                msn: open.slot.msn,
+                msn: open.timing.msn,
                 part: open.parts.len() as u64,
             },
             None => Hint {
@@ -455,7 +455,7 @@ impl Rendition {
     }
 
     /// What viewers may know of the segment at its cursor before it has a part.
-    fn announced(&self, ahead: Ahead) -> Announced {
+    fn announced(&self, ahead: Lookahead) -> Announced {
         if self
             .open
             .as_ref()
@@ -472,7 +472,7 @@ impl Rendition {
     }
 
     /// The state that viewers see.
-    pub fn snapshot(&mut self, shared: &Shared, ahead: Ahead) -> MediaSnapshot {
+    pub fn snapshot(&mut self, shared: &Shared, ahead: Lookahead) -> MediaSnapshot {
         let timescale = self.timescale();
         let open = self.open.as_ref().filter(|open| !open.parts.is_empty());
         if let (None, Some(open)) = (&self.cached, open) {
@@ -482,7 +482,7 @@ impl Rendition {
         MediaSnapshot {
             name: self.name.clone(),
             kind: self.kind,
-            epoch: shared.epoch.clone(),
+            run_id: shared.run_id.clone(),
             constants: shared.constants,
             listing: self.closed.clone(),
             open: self.cached.clone().filter(|_| with_parts),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use media::{AccessUnit, Timescale, VIDEO_TIMESCALE};
 
 use super::PartTarget;
-use crate::{Init, Part, Segment, packager::Slot, part};
+use crate::{Init, Part, Segment, part, timing::SegmentTiming};
 
 /// Sound that ends this much before its segment broke off: whole frames always reach past the end,
 /// so only rounding is less.
@@ -18,7 +18,7 @@ pub(super) const ENDED_SHORT_MS: i64 = 250;
 /// The open segment.
 #[derive(Debug)]
 pub(super) struct Open {
-    pub slot: Slot,
+    pub timing: SegmentTiming,
     pub init: Arc<Init>,
     pub parts: Vec<Part>,
     /// Units that do not make a part yet.
@@ -39,14 +39,14 @@ pub(super) struct Open {
 pub(super) fn build(open: Open, duration: i64, timescale: Timescale) -> Segment {
     let program_date_time = open.program_date_time();
     Segment {
-        msn: open.slot.msn,
-        epoch: None,
+        msn: open.timing.msn,
+        run_id: None,
         parts: open.parts,
         duration,
         timescale,
         program_date_time,
-        discontinuity: open.slot.discontinuity,
-        discontinuity_sequence: open.slot.discontinuity_sequence,
+        discontinuity: open.timing.discontinuity,
+        discontinuity_sequence: open.timing.discontinuity_sequence,
         init: Some(open.init),
         independent: open.independent,
         gap: false,
@@ -56,14 +56,14 @@ pub(super) fn build(open: Open, duration: i64, timescale: Timescale) -> Segment 
 /// The open segment as far as its parts go.
 pub(super) fn grown(open: &Open, timescale: Timescale) -> Segment {
     Segment {
-        msn: open.slot.msn,
-        epoch: None,
+        msn: open.timing.msn,
+        run_id: None,
         parts: open.parts.clone(),
         duration: open.parts.iter().map(|part| part.duration).sum(),
         timescale,
         program_date_time: open.program_date_time(),
-        discontinuity: open.slot.discontinuity,
-        discontinuity_sequence: open.slot.discontinuity_sequence,
+        discontinuity: open.timing.discontinuity,
+        discontinuity_sequence: open.timing.discontinuity_sequence,
         init: Some(open.init.clone()),
         independent: open.independent,
         gap: false,
@@ -73,7 +73,7 @@ pub(super) fn grown(open: &Open, timescale: Timescale) -> Segment {
 /// A lost segment; parts already published stay, the rest is filled with gaps.
 pub(super) fn gap(
     open: Option<Open>,
-    slot: &Slot,
+    timing: &SegmentTiming,
     length: i64,
     timescale: Timescale,
     part_target: PartTarget,
@@ -96,14 +96,14 @@ pub(super) fn gap(
         }
     }
     Segment {
-        msn: slot.msn,
-        epoch: None,
+        msn: timing.msn,
+        run_id: None,
         parts,
         duration: length,
         timescale,
-        program_date_time: slot.program_date_time(slot.start.time),
-        discontinuity: slot.discontinuity,
-        discontinuity_sequence: slot.discontinuity_sequence,
+        program_date_time: timing.program_date_time(timing.start.time),
+        discontinuity: timing.discontinuity,
+        discontinuity_sequence: timing.discontinuity_sequence,
         init,
         independent,
         gap: true,
@@ -114,13 +114,13 @@ impl Open {
     /// The presentation time its share of the segment starts at: its first unit's, unless that one
     /// came late.
     pub fn lead_in(&self) -> i64 {
-        let start = self.slot.start.time;
+        let start = self.timing.start.time;
         let late = self.first_time - start > self.first_lasts;
         if late { start } else { self.first_time }
     }
 
     fn program_date_time(&self) -> i64 {
-        self.slot.program_date_time(self.lead_in())
+        self.timing.program_date_time(self.lead_in())
     }
 }
 

@@ -10,7 +10,7 @@ use hls::{
     Config, Delivery, Event, MediaSnapshot, Packager, RungSpec, Tracks, check::Checker,
     render_media,
 };
-use media::{AccessUnit, Immersive, Kind, Timescale, Track, VIDEO_TIMESCALE, aac, avc};
+use media::{AccessUnit, Immersive, MediaKind, Timescale, Track, VIDEO_TIMESCALE, aac, avc};
 
 /// Sunday 2026-11-01, 12:00:00 UTC in seconds since 1970.
 pub const WALL: u64 = 1_793_534_400;
@@ -39,7 +39,7 @@ pub fn config() -> Config {
         segment_target: Duration::from_secs(2),
         part_target: Some(Duration::from_millis(500)),
         window: Duration::from_secs(60),
-        epoch: "e1".into(),
+        run_id: "e1".into(),
         first_msn: WALL,
         first_discontinuity_sequence: 0,
         immersive: Immersive::default(),
@@ -202,7 +202,7 @@ impl Broadcast {
         let timescale = Timescale::new(rate).unwrap();
         while timescale.rescale(self.audio_dts, VIDEO_TIMESCALE) < self.dts {
             let unit = AccessUnit {
-                kind: Kind::Audio,
+                kind: MediaKind::Audio,
                 dts: self.audio_dts,
                 pts: self.audio_dts,
                 duration: 1024,
@@ -225,7 +225,7 @@ impl Broadcast {
             (_, false) => 0,
         };
         AccessUnit {
-            kind: Kind::Video,
+            kind: MediaKind::Video,
             dts: self.dts,
             pts: self.dts + delay * i64::from(self.source.frame),
             duration: self.source.frame,

@@ -1,9 +1,9 @@
-//! Decode times of sound: counted in samples, and led back to the publisher's clock where the count
+//! Decode times of audio: counted in samples, and led back to the publisher's clock where the count
 //! drifts.
 //!
 //! AAC access units have a fixed number of samples, so the count is exact where millisecond stamps
 //! are not. The stamps serve three ends: to notice lost units (filled with as many of silence), to
-//! notice sound beyond its time (a unit dropped), and to follow a slow drift by one sample per
+//! notice audio beyond its time (a unit dropped), and to follow a slow drift by one sample per
 //! access unit.
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ const AGREEING: usize = 3;
 const GAP_AT_ONCE_MS: i64 = 100;
 /// Less than this behind the clock is drift, not a lost unit.
 const GAP_MIN_MS: i64 = 12;
-/// More sound than time by this much: a unit is dropped before the ear sees lips move.
+/// More audio than time by this much: a unit is dropped before the ear sees lips move.
 const SURPLUS_MAX_MS: i64 = 30;
 /// Drift up to this is left alone: rounding and usual jitter stay inside, and lip sync bears 40 ms.
 const DEAD_BAND_MS: i64 = 10;
@@ -27,7 +27,7 @@ const CENTRED_MS: i64 = 2;
 /// The share of a new stamp in the smoothed distance: about a second.
 const SMOOTHING: f64 = 1.0 / 32.0;
 
-/// Stamps sound.
+/// Stamps audio units.
 #[derive(Debug)]
 pub(super) struct Counter {
     scale: Timescale,
@@ -70,7 +70,7 @@ impl Counter {
         self.scale
     }
 
-    /// An access unit without sound.
+    /// An access unit of digital silence.
     pub(super) fn silence(&self) -> Bytes {
         self.silence.clone()
     }

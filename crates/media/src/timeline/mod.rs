@@ -1,12 +1,12 @@
-//! Arrivals on a 32-bit millisecond clock become access units in exact ticks.
+//! Turns units on a 32-bit millisecond clock into access units in exact ticks.
 //!
 //! Why here, and only here: RTMP counts milliseconds modulo 2^32 (OBS: 2^31), encoders jump, repeat
-//! and drift, and everything behind this point (cuts, playlists, byte-equal twin origins) needs
-//! times that only go forward and are exact. It is one pure machine, so three days of bad clocks
-//! are a test of seconds.
+//! and drift, and everything behind this point (cuts, playlists, byte-equal origins of a pair)
+//! needs times that only go forward and are exact. It is one pure machine, so three days of bad
+//! clocks are a test of seconds.
 //!
 //! ```text
-//! Arrival --unwrap--> judge (near, pause, outlier, new timeline)
+//! IngestUnit --unwrap--> judge (near, pause, outlier, new timeline)
 //!         --stamp (frame grid, sample count)--> one unit of lookahead --> AccessUnit
 //! ```
 //!
@@ -20,11 +20,11 @@
 //!   unit is re-stamped where its predecessor ends. The third in a row that agree is a new
 //!   timeline: one discontinuity for both tracks, output contiguous. A pause of one track that the
 //!   other's clock confirms is a real gap instead.
-//! - Missing pictures lengthen the one before them; missing sound is filled with units of silence,
+//! - Missing video lengthens the unit before it; missing audio is filled with units of silence,
 //!   because players stumble over holes in it. A track that pauses for more than [`STEP_MAX_MS`]
 //!   while the other goes on has its last unit released with its usual duration, and comes back
 //!   behind a discontinuity ([`Reason::Gap`]).
-//! - Sound follows the publisher's clock by at most one sample per access unit, so |A-V| stays
+//! - Audio follows the publisher's clock by at most one sample per access unit, so |A-V| stays
 //!   bounded for ever.
 //!
 //! What it does not do: reorder, read NAL units, know wall time (`now` only re-bases tracks whose
@@ -32,19 +32,19 @@
 //! [`Timeline::flush`].
 
 mod audio;
-mod lane;
 mod rate;
 mod start;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod track_state;
 mod video;
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::{AccessUnit, Arrival, Kind, VIDEO_TIMESCALE, aac, avc};
-use lane::{Clock, Lane, Verdict};
+use crate::{AccessUnit, IngestUnit, MediaKind, VIDEO_TIMESCALE, aac, avc};
 use start::State;
+use track_state::{Clock, TrackState, Verdict};
 
 pub use rate::frame_ticks;
 pub use stats::{Stats, TrackStats};
@@ -67,7 +67,8 @@ pub const START_WAIT_SINGLE: Duration = Duration::from_millis(300);
 /// sync bears 40 ms.
 const JOIN_SLACK_MS: i64 = 20;
 
-/// A start on these is exact in every track's timescale: it divides all sample rates of AAC (7,350 and 11,025 Hz too).
+/// A start on these is exact in every track's timescale: it divides all sample rates of AAC (7,350
+/// and 11,025 Hz too).
 const STEPS_PER_SECOND: i64 = 25;
 
 const TICKS_PER_MS: i64 = VIDEO_TIMESCALE.rate() as i64 / 1000;
@@ -127,8 +128,8 @@ pub struct Anchor {
 /// The machine; see the module's text.
 #[derive(Debug, Default)]
 pub struct Timeline {
-    video: Lane,
-    audio: Lane,
+    video: TrackState,
+    audio: TrackState,
     state: State,
     generation: u32,
     events: VecDeque<Event>,
@@ -144,8 +145,8 @@ impl Timeline {
         Self::default()
     }
 
-    /// A timeline that starts near `seconds`, or up to 40 ms later: where one of an earlier process ended, so that times
-    /// do not go back.
+    /// A timeline that starts near `seconds`, or up to 40 ms later: where one of an earlier process
+    /// ended, so that times do not go back.
     pub fn starting_at(seconds: f64) -> Self {
         Self {
             start: (seconds * STEPS_PER_SECOND as f64).ceil() as i64,
@@ -162,7 +163,7 @@ impl Timeline {
         let rate = config.frame_rate().and_then(frame_ticks);
         let rate = rate.or_else(|| declared_rate.and_then(frame_ticks));
         if self.video.avc.as_ref() != Some(config) {
-            self.config_changed(Kind::Video);
+            self.config_changed(MediaKind::Video);
             self.video.avc = Some(config.clone());
         }
         self.video.set_video(rate);
@@ -171,23 +172,23 @@ impl Timeline {
     /// Announces the audio track's configuration. While running, see [`Timeline::set_video`].
     pub fn set_audio(&mut self, config: &aac::Config) {
         if self.audio.aac.as_ref() != Some(config) {
-            self.config_changed(Kind::Audio);
+            self.config_changed(MediaKind::Audio);
             self.audio.aac = Some(config.clone());
             self.audio.set_audio(config);
         }
     }
 
-    /// Takes one arrival; `now` is the time since any fixed start. Arrivals of a track not
+    /// Takes one access unit as sent; `now` is the time since any fixed start. Units of a track not
     /// announced are counted and dropped. Take the results with [`Timeline::next`].
-    pub fn push(&mut self, arrival: Arrival, now: Duration) {
-        if self.lane(arrival.kind).stamper.is_none() {
-            self.lane_mut(arrival.kind).stats.dropped += 1;
+    pub fn push(&mut self, input: IngestUnit, now: Duration) {
+        if self.track(input.kind).stamper.is_none() {
+            self.track_mut(input.kind).stats.dropped += 1;
             return;
         }
         match &mut self.state {
-            State::Running => self.place(arrival, now),
+            State::Running => self.place(input, now),
             State::Starting { held, .. } => {
-                held.push((arrival, now));
+                held.push((input, now));
                 if self.may_start() {
                     self.start();
                 }
@@ -204,9 +205,9 @@ impl Timeline {
         let mut event = self.events.pop_front()?;
         self.delivered = true;
         if let Event::AccessUnit(unit) = &mut event {
-            let lane = self.lane(unit.kind);
-            let start = self.start * (i64::from(lane.timescale().rate()) / STEPS_PER_SECOND);
-            let shift = lane.shift.saturating_add(start);
+            let track = self.track(unit.kind);
+            let start = self.start * (i64::from(track.timescale().rate()) / STEPS_PER_SECOND);
+            let shift = track.shift.saturating_add(start);
             unit.dts = unit.dts.saturating_add(shift);
             unit.pts = unit.pts.saturating_add(shift);
         }
@@ -214,13 +215,13 @@ impl Timeline {
     }
 
     /// A new publisher session continues the stream: its clock has nothing to do with the old one.
-    /// What was held leaves now; the next arrivals follow behind [`Reason::Resumed`], above
+    /// What was held leaves now; the next units follow behind [`Reason::Resumed`], above
     /// everything emitted.
     pub fn resume(&mut self) {
         self.flush();
         let resumed = self.video.end.is_some() || self.audio.end.is_some();
-        for lane in [&mut self.video, &mut self.audio] {
-            lane.forget_clock();
+        for track in [&mut self.video, &mut self.audio] {
+            track.forget_clock();
         }
         self.state = State::Starting {
             held: Vec::new(),
@@ -234,12 +235,12 @@ impl Timeline {
         if matches!(&self.state, State::Starting { held, .. } if !held.is_empty()) {
             self.start();
         }
-        self.release(Kind::Video);
-        self.release(Kind::Audio);
+        self.release(MediaKind::Video);
+        self.release(MediaKind::Audio);
     }
 
     /// Moves the zero of each track so that what lies at `ours` lies at `theirs` from the next
-    /// [`Timeline::next`] on: twin origins adopt each other's ticks at a keyframe both received.
+    /// [`Timeline::next`] on: paired origins adopt each other's ticks at a keyframe both received.
     /// Differences between units stay exact.
     ///
     /// Where only one track is known on both sides, the other moves by the same time. Before
@@ -279,31 +280,31 @@ impl Timeline {
 // === running ===
 
 impl Timeline {
-    fn place(&mut self, arrival: Arrival, now: Duration) {
-        let kind = arrival.kind;
-        let at = match self.judge(kind, arrival.timestamp_ms, now) {
+    fn place(&mut self, input: IngestUnit, now: Duration) {
+        let kind = input.kind;
+        let at = match self.judge(kind, input.timestamp_ms, now) {
             Verdict::At(ticks) => Some(ticks),
             Verdict::Restamp => {
-                self.lane_mut(kind).stats.restamped += 1;
+                self.track_mut(kind).stats.restamped += 1;
                 None
             }
         };
-        let sibling = self.lane(other(kind)).position();
-        let lane = self.lane_mut(kind);
-        lane.seen = now;
-        let Some((dts, pts)) = lane.stamp(at, arrival.composition_ms, sibling) else {
-            lane.stats.dropped += 1;
+        let sibling = self.track(other(kind)).position();
+        let track = self.track_mut(kind);
+        track.seen = now;
+        let Some((dts, pts)) = track.stamp(at, input.composition_ms, sibling) else {
+            track.stats.dropped += 1;
             return;
         };
-        if lane.leaves_hole(dts) {
+        if track.leaves_hole(dts) {
             self.break_timeline(Reason::Gap);
         }
-        let fill = self.lane_mut(kind).fill(dts);
+        let fill = self.track_mut(kind).fill(dts);
         self.events.extend(fill.into_iter().map(Event::AccessUnit));
-        let unit = self.lane_mut(kind).follow(arrival, dts, pts);
+        let unit = self.track_mut(kind).follow(input, dts, pts);
         self.events.extend(unit.map(Event::AccessUnit));
-        let position = self.lane(kind).position();
-        let behind = self.lane(other(kind)).position();
+        let position = self.track(kind).position();
+        let behind = self.track(other(kind)).position();
         if let (Some(position), Some(behind)) = (position, behind)
             && position - behind > STEP_MAX
         {
@@ -311,26 +312,26 @@ impl Timeline {
         }
     }
 
-    /// Decides where on the shared timeline an arrival lies.
-    fn judge(&mut self, kind: Kind, timestamp_ms: u32, now: Duration) -> Verdict {
+    /// Decides where on the shared timeline a unit lies.
+    fn judge(&mut self, kind: MediaKind, timestamp_ms: u32, now: Duration) -> Verdict {
         let sibling = self.sibling(kind);
-        let lane = self.lane_mut(kind);
-        let Some(mut clock) = lane.clock.clone() else {
+        let track = self.track_mut(kind);
+        let Some(mut clock) = track.clock.clone() else {
             return self.join(kind, timestamp_ms, now);
         };
         if let Some(ticks) = clock.near(timestamp_ms) {
             // A jump too small to be one for this track may have been one for the other.
             if let Some((other, _, generation)) = &sibling
-                && *generation > lane.generation
-                && lane.fits_better(other.ticks(timestamp_ms), ticks)
+                && *generation > track.generation
+                && track.fits_better(other.ticks(timestamp_ms), ticks)
             {
-                lane.generation = *generation;
+                track.generation = *generation;
                 return self.adopt(kind, other.clone(), timestamp_ms);
             }
-            lane.outliers = None;
-            let repeats = clock.advance(timestamp_ms) <= 0 && lane.pending();
-            lane.stats.backward += u64::from(repeats);
-            lane.clock = Some(clock);
+            track.outliers = None;
+            let repeats = clock.advance(timestamp_ms) <= 0 && track.pending();
+            track.stats.backward += u64::from(repeats);
+            track.clock = Some(clock);
             return Verdict::At(ticks);
         }
         // Far from its predecessor. A pause, if the other track's clock went the same way.
@@ -340,53 +341,53 @@ impl Timeline {
             position.is_some_and(|position| (ticks - position).abs() <= STEP_MAX)
         };
         if clock.is_ahead(timestamp_ms) && agrees(ticks) {
-            lane.outliers = None;
+            track.outliers = None;
             clock.advance(timestamp_ms);
-            lane.clock = Some(clock);
+            track.clock = Some(clock);
             return Verdict::At(ticks);
         }
         // Or the jump the other track made already.
         if let Some((other, _, generation)) = &sibling
-            && *generation > lane.generation
+            && *generation > track.generation
             && agrees(other.ticks(timestamp_ms))
         {
-            lane.generation = *generation;
+            track.generation = *generation;
             return self.adopt(kind, other.clone(), timestamp_ms);
         }
-        if lane.outlier(timestamp_ms) < OUTLIERS_MAX {
+        if track.outlier(timestamp_ms) < OUTLIERS_MAX {
             return Verdict::Restamp;
         }
         self.new_timeline(kind, timestamp_ms)
     }
 
     /// The third outlier in a row: what follows is counted from here, contiguous with what was.
-    fn new_timeline(&mut self, kind: Kind, timestamp_ms: u32) -> Verdict {
-        let follows = self.lane(other(kind)).generation > self.lane(kind).generation
-            && self.lane(other(kind)).clock.is_some();
+    fn new_timeline(&mut self, kind: MediaKind, timestamp_ms: u32) -> Verdict {
+        let follows = self.track(other(kind)).generation > self.track(kind).generation
+            && self.track(other(kind)).clock.is_some();
         if !follows {
             self.generation += 1;
             self.break_timeline(Reason::ClockJump);
         }
         let generation = self.generation;
-        let lane = self.lane_mut(kind);
-        let ticks = lane.expected().unwrap_or(0);
-        lane.clock = Some(Clock::at(timestamp_ms, ticks));
-        lane.generation = generation;
-        lane.outliers = None;
+        let track = self.track_mut(kind);
+        let ticks = track.expected().unwrap_or(0);
+        track.clock = Some(Clock::at(timestamp_ms, ticks));
+        track.generation = generation;
+        track.outliers = None;
         Verdict::At(ticks)
     }
 
-    /// The first arrival of a track while the other runs: on the other's clock, or by arrival.
-    fn join(&mut self, kind: Kind, timestamp_ms: u32, now: Duration) -> Verdict {
+    /// The first unit of a track while the other runs: on the other's clock, or by arrival.
+    fn join(&mut self, kind: MediaKind, timestamp_ms: u32, now: Duration) -> Verdict {
         let generation = self.generation;
-        let seen = self.lane(other(kind)).seen;
+        let seen = self.track(other(kind)).seen;
         let Some((clock, position, _)) = self.sibling(kind) else {
             let ticks = self.end();
-            let lane = self.lane_mut(kind);
-            lane.clock = Some(Clock::at(timestamp_ms, ticks));
+            let track = self.track_mut(kind);
+            track.clock = Some(Clock::at(timestamp_ms, ticks));
             return Verdict::At(ticks);
         };
-        self.lane_mut(kind).generation = generation;
+        self.track_mut(kind).generation = generation;
         if (clock.ticks(timestamp_ms) - position).abs() <= STEP_MAX {
             return self.adopt(kind, clock, timestamp_ms);
         }
@@ -396,24 +397,24 @@ impl Timeline {
     }
 
     /// Puts a track on `clock`. Where that would overlap what it has emitted, both tracks move up.
-    fn adopt(&mut self, kind: Kind, mut clock: Clock, timestamp_ms: u32) -> Verdict {
-        let floor = self.lane(kind).expected().unwrap_or(0);
+    fn adopt(&mut self, kind: MediaKind, mut clock: Clock, timestamp_ms: u32) -> Verdict {
+        let floor = self.track(kind).expected().unwrap_or(0);
         let early = floor - clock.ticks(timestamp_ms);
         if early > JOIN_SLACK_MS * TICKS_PER_MS {
             clock.raise(early);
-            if let Some(sibling) = &mut self.lane_mut(other(kind)).clock {
+            if let Some(sibling) = &mut self.track_mut(other(kind)).clock {
                 sibling.raise(early);
             }
         }
         clock.advance(timestamp_ms);
         let ticks = clock.ticks(timestamp_ms);
-        let lane = self.lane_mut(kind);
-        lane.clock = Some(clock);
-        lane.outliers = None;
+        let track = self.track_mut(kind);
+        track.clock = Some(clock);
+        track.outliers = None;
         Verdict::At(ticks)
     }
 
-    fn config_changed(&mut self, kind: Kind) {
+    fn config_changed(&mut self, kind: MediaKind) {
         let running = matches!(self.state, State::Running);
         let started = self.video.end.is_some() || self.audio.end.is_some();
         let placed = self.video.pending() || self.audio.pending();
@@ -421,29 +422,29 @@ impl Timeline {
             self.break_timeline(Reason::ConfigChanged);
         } else if let State::Starting { held, .. } = &mut self.state {
             // Coded with a configuration that no longer holds; nothing was shown yet.
-            held.retain(|(arrival, _)| arrival.kind != kind);
+            held.retain(|(input, _)| input.kind != kind);
         }
     }
 
     /// Both tracks' held units leave, then the mark.
     fn break_timeline(&mut self, reason: Reason) {
-        self.release(Kind::Video);
-        self.release(Kind::Audio);
+        self.release(MediaKind::Video);
+        self.release(MediaKind::Audio);
         self.video.broken = true;
         self.audio.broken = true;
         self.discontinuities += 1;
         self.events.push_back(Event::Discontinuity { reason });
     }
 
-    fn release(&mut self, kind: Kind) {
-        let unit = self.lane_mut(kind).release();
+    fn release(&mut self, kind: MediaKind) {
+        let unit = self.track_mut(kind).release();
         self.events.extend(unit.map(Event::AccessUnit));
     }
 
     /// The other track's clock, where it is, and which timeline it follows, if it runs.
-    fn sibling(&self, kind: Kind) -> Option<(Clock, i64, u32)> {
-        let lane = self.lane(other(kind));
-        Some((lane.clock.clone()?, lane.position()?, lane.generation))
+    fn sibling(&self, kind: MediaKind) -> Option<(Clock, i64, u32)> {
+        let track = self.track(other(kind));
+        Some((track.clock.clone()?, track.position()?, track.generation))
     }
 
     fn split_bases(&self) -> bool {
@@ -453,24 +454,24 @@ impl Timeline {
         }
     }
 
-    fn lane(&self, kind: Kind) -> &Lane {
+    fn track(&self, kind: MediaKind) -> &TrackState {
         match kind {
-            Kind::Video => &self.video,
-            Kind::Audio => &self.audio,
+            MediaKind::Video => &self.video,
+            MediaKind::Audio => &self.audio,
         }
     }
 
-    fn lane_mut(&mut self, kind: Kind) -> &mut Lane {
+    fn track_mut(&mut self, kind: MediaKind) -> &mut TrackState {
         match kind {
-            Kind::Video => &mut self.video,
-            Kind::Audio => &mut self.audio,
+            MediaKind::Video => &mut self.video,
+            MediaKind::Audio => &mut self.audio,
         }
     }
 }
 
-fn other(kind: Kind) -> Kind {
+fn other(kind: MediaKind) -> MediaKind {
     match kind {
-        Kind::Video => Kind::Audio,
-        Kind::Audio => Kind::Video,
+        MediaKind::Video => MediaKind::Audio,
+        MediaKind::Audio => MediaKind::Video,
     }
 }

@@ -1,11 +1,11 @@
-//! Finding the zero: the first arrivals are held until each track has one, then the earlier gets
+//! Finding the zero: the first units are held until each track has one, then the earlier gets
 //! it.
 
 use std::time::Duration;
 
-use super::lane::{self, Clock};
+use super::track_state::{self, Clock};
 use super::{Reason, START_WAIT, START_WAIT_SINGLE, STEP_MAX_MS, TICKS_PER_MS, Timeline};
-use crate::{Arrival, Kind, VIDEO_TIMESCALE};
+use crate::{IngestUnit, MediaKind, VIDEO_TIMESCALE};
 
 /// Arrivals held at the start: a second of 120 fps and of AAC at 96 kHz is 214.
 const START_HELD_MAX: usize = 512;
@@ -15,12 +15,12 @@ const LIFT_MAX_MS: i64 = 667;
 
 #[derive(Debug)]
 pub(super) enum State {
-    /// Nothing placed since the start or since a resume: waiting for the tracks' first arrivals.
+    /// Nothing placed since the start or since a resume: waiting for the tracks' first units.
     Starting {
-        held: Vec<(Arrival, Duration)>,
+        held: Vec<(IngestUnit, Duration)>,
         resumed: bool,
     },
-    /// Every arrival is placed as it comes.
+    /// Every unit is placed as it comes.
     Running,
 }
 
@@ -41,13 +41,13 @@ impl Timeline {
         let (Some((first, from)), Some((last, to))) = (held.first(), held.last()) else {
             return false;
         };
-        let configured = |kind| self.lane(kind).stamper.is_some();
-        let both = configured(Kind::Video) && configured(Kind::Audio);
-        if both && held.iter().any(|(arrival, _)| arrival.kind != first.kind) {
+        let configured = |kind| self.track(kind).stamper.is_some();
+        let both = configured(MediaKind::Video) && configured(MediaKind::Audio);
+        if both && held.iter().any(|(input, _)| input.kind != first.kind) {
             return true;
         }
         let wait = if both { START_WAIT } else { START_WAIT_SINGLE };
-        let media_ms = lane::difference(last.timestamp_ms, first.timestamp_ms);
+        let media_ms = track_state::difference(last.timestamp_ms, first.timestamp_ms);
         held.len() >= START_HELD_MAX
             || to.saturating_sub(*from) >= wait
             || (media_ms >= wait.as_millis() as i64 && last.kind == first.kind)
@@ -63,11 +63,11 @@ impl Timeline {
             return;
         };
         let base = self.end();
-        // Milliseconds after the first arrival: by the publisher's clock, or by arrival where the
+        // Milliseconds after the first unit: by the publisher's clock, or by arrival where the
         // clocks differ.
         let second = held.iter().find(|(a, _)| a.kind != first.kind);
-        let after_ms = second.map_or(0, |(arrival, now)| {
-            let sent = lane::difference(arrival.timestamp_ms, first.timestamp_ms);
+        let after_ms = second.map_or(0, |(input, now)| {
+            let sent = track_state::difference(input.timestamp_ms, first.timestamp_ms);
             let waited = now.saturating_sub(*first_now).as_millis() as i64;
             if (sent - waited).abs() > STEP_MAX_MS {
                 waited
@@ -84,25 +84,25 @@ impl Timeline {
         });
         zero += early.max().unwrap_or(0).min(LIFT_MAX_MS * TICKS_PER_MS);
         self.generation += 1;
-        for (arrival, ms) in firsts.into_iter().take(1 + usize::from(second.is_some())) {
+        for (input, ms) in firsts.into_iter().take(1 + usize::from(second.is_some())) {
             let generation = self.generation;
-            let lane = self.lane_mut(arrival.kind);
-            lane.clock = Some(Clock::at(arrival.timestamp_ms, zero + ms * TICKS_PER_MS));
-            lane.generation = generation;
+            let track = self.track_mut(input.kind);
+            track.clock = Some(Clock::at(input.timestamp_ms, zero + ms * TICKS_PER_MS));
+            track.generation = generation;
         }
         if resumed {
             self.break_timeline(Reason::Resumed);
         }
-        for (arrival, now) in held {
-            self.place(arrival, now);
+        for (input, now) in held {
+            self.place(input, now);
         }
     }
 
     /// The end of everything placed, in ticks of [`VIDEO_TIMESCALE`].
     pub(super) fn end(&self) -> i64 {
-        let ends = [&self.video, &self.audio].map(|lane| {
-            let end = lane.end.unwrap_or(0);
-            lane.timescale().rescale(end, VIDEO_TIMESCALE)
+        let ends = [&self.video, &self.audio].map(|track| {
+            let end = track.end.unwrap_or(0);
+            track.timescale().rescale(end, VIDEO_TIMESCALE)
         });
         ends.into_iter().max().unwrap_or(0).max(0)
     }

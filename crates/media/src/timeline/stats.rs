@@ -26,9 +26,9 @@ pub struct TrackStats {
     pub gaps: u64,
     /// Length of all gaps, filled or not, in ticks of the track.
     pub gap_ticks: u64,
-    /// Units of silence put into gaps of sound.
+    /// Units of silence put into gaps of audio.
     pub filled: u64,
-    /// Units dropped: more sound than time, or of a track not announced.
+    /// Units dropped: more audio than time, or of a track not announced.
     pub dropped: u64,
     /// Smoothed distance between sent and exact times, in milliseconds.
     pub jitter_ms: f64,

@@ -1,4 +1,4 @@
-//! Decode times of pictures: on an exact frame grid where the rate is constant, as sent where it
+//! Decode times of video: on an exact frame grid where the rate is constant, as sent where it
 //! varies.
 //!
 //! Millisecond stamps of 30 fps read 0, 33, 67, 100; the truth is 12,000 ticks apart. While stamps
@@ -32,7 +32,7 @@ const SMOOTHING: f64 = 1.0 / 32.0;
 /// of goodwill.
 const COMPOSITION_FIT: i64 = 5 * TICKS_PER_MS / 2;
 
-/// Stamps pictures.
+/// Stamps video units.
 #[derive(Debug)]
 pub(super) struct Grid {
     frame: Option<i64>,

@@ -9,7 +9,7 @@ use super::{Code, Event, HELD_BYTES_MAX, Limits, PublishRequest, Rejection, Requ
 use crate::{
     Error, Secret,
     command::{COMMAND_CHUNK_STREAM, Command, amf0_body, object, status},
-    link::{Link, OUTPUT_BYTES_MAX, WINDOW_BYTES},
+    transport::{Transport, OUTPUT_BYTES_MAX, WINDOW_BYTES},
     message::{Message, kind, user_control},
     url,
 };
@@ -27,7 +27,7 @@ const TEXT_CHARS_MAX: usize = 256;
 /// drive it.
 pub struct Session {
     limits: Limits,
-    link: Link,
+    transport: Transport,
     state: State,
     connect: Connect,
     events: VecDeque<Event>,
@@ -48,7 +48,7 @@ impl std::fmt::Debug for Session {
         f.debug_struct("Session")
             .field("state", &self.state)
             .field("connect", &self.connect)
-            .field("link", &self.link)
+            .field("transport", &self.transport)
             .field("deadline", &self.deadline)
             .finish_non_exhaustive()
     }
@@ -85,7 +85,7 @@ impl Session {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            link: Link::server(),
+            transport: Transport::server(),
             state: State::AwaitingConnect,
             connect: Connect::default(),
             events: VecDeque::new(),
@@ -115,7 +115,7 @@ impl Session {
 
     /// The next bytes for the peer.
     pub fn next_output(&mut self) -> Option<Bytes> {
-        self.link.next_output()
+        self.transport.next_output()
     }
 
     /// When to call [`Session::handle_timeout`] unless bytes come first.
@@ -157,9 +157,9 @@ impl Session {
             return Ok(());
         }
         self.state = State::Publishing;
-        self.media_bytes = self.link.media_bytes();
+        self.media_bytes = self.transport.media_bytes();
         self.deadline = Some(self.now.saturating_add(self.limits.idle));
-        self.link.send_control(&Message::user_control(
+        self.transport.send_control(&Message::user_control(
             user_control::STREAM_BEGIN,
             STREAM_ID,
         ));
@@ -210,8 +210,8 @@ impl Session {
                 State::Deciding(_) => return self.hold(input),
                 _ => {}
             }
-            let message = self.link.next_message(input)?;
-            self.link.check_output(OUTPUT_BYTES_MAX)?;
+            let message = self.transport.next_message(input)?;
+            self.transport.check_output(OUTPUT_BYTES_MAX)?;
             self.note_media();
             match message {
                 Some(message) => self.handle(message)?,
@@ -233,7 +233,7 @@ impl Session {
     /// Any byte of audio or video counts: a large keyframe on a slow uplink may take longer than
     /// the limit.
     fn note_media(&mut self) {
-        let media_bytes = self.link.media_bytes();
+        let media_bytes = self.transport.media_bytes();
         if self.state == State::Publishing && media_bytes != self.media_bytes {
             self.media_bytes = media_bytes;
             self.deadline = Some(self.now.saturating_add(self.limits.idle));
@@ -263,7 +263,7 @@ impl Session {
             // Shared objects and unknown types have no meaning here.
             _ => {}
         }
-        self.link.check_output(OUTPUT_BYTES_MAX)
+        self.transport.check_output(OUTPUT_BYTES_MAX)
     }
 
     fn media(&mut self, kind: TagKind, message: Message) {
@@ -376,11 +376,11 @@ impl Session {
             return Ok(());
         }
         self.state = State::Connected;
-        self.link
+        self.transport
             .send_control(&Message::control_u32(kind::WINDOW_ACK_SIZE, WINDOW_BYTES));
-        self.link
+        self.transport
             .send_control(&Message::set_peer_bandwidth(WINDOW_BYTES));
-        self.link.send_chunk_bytes(CHUNK_BYTES);
+        self.transport.send_chunk_bytes(CHUNK_BYTES);
         let is_enhanced = [
             "fourCcList",
             "videoFourCcInfoMap",
@@ -462,7 +462,7 @@ impl Session {
     }
 
     fn answer(&mut self, command: &Command, stream_id: u32) {
-        self.link
+        self.transport
             .send(COMMAND_CHUNK_STREAM, &command.to_message(stream_id));
     }
 }

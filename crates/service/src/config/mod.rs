@@ -6,8 +6,8 @@
 //! operator's back (only a [`Secret`] written as `env:NAME` does).
 
 mod locate;
-mod places;
 mod secret;
+mod shared;
 mod units;
 
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, ValueDeserializer};
 
-pub use places::{Jobs, Stores};
 pub use secret::Secret;
+pub use shared::{Jobs, Stores};
 pub use units::{Bitrate, ByteSize, Duration, UnitError};
 
 /// Every top-level section there is; anything else is a spelling mistake.

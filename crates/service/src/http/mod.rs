@@ -2,7 +2,7 @@
 //! headers that caches and players need.
 //!
 //! ```text
-//! TcpListener --[ guard: idle, header, write stalls ]-- TLS? -- hyper h1/h2 -- Handler -> Response
+//! TcpListener --[ limits: idle, header, write stalls ]-- TLS? -- hyper h1/h2 -- Handler -> Response
 //! ```
 //!
 //! Why own code around hyper: the drain order, the limits and what happens past them are promises to
@@ -11,8 +11,8 @@
 mod body;
 mod cache_control;
 mod client;
+mod connection_limits;
 mod content;
-mod guard;
 mod gzip;
 mod range;
 mod reply;

@@ -13,11 +13,11 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::guard::{Activity, Connections, Guarded, Place};
+use super::connection_limits::{Activity, Connections, LimitedStream, Permit};
 use super::{Body, Request, Response};
 use crate::clock::Clock;
 use crate::drain::{Phase, Retain, Watch};
-use crate::log::Hot;
+use crate::log::RateLimited;
 use crate::metrics::{IntCounter, IntCounterVec, IntGauge, Registry};
 
 /// What a connection may cost. The defaults suit a public listener.
@@ -211,8 +211,8 @@ async fn accept<H, T, W>(
     T: Transport,
     W: Fn(TcpStream) -> T,
 {
-    static FAILED: Hot = Hot::new();
-    static REFUSED: Hot = Hot::new();
+    static FAILED: RateLimited = RateLimited::new();
+    static REFUSED: RateLimited = RateLimited::new();
     /// Out of file descriptors, most likely: give connections time to end.
     const PAUSE: Duration = Duration::from_millis(50);
     let clock = &shared.server.clock;
@@ -234,7 +234,7 @@ async fn accept<H, T, W>(
         let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(silence_timeout);
         let limit = shared.server.limits.connections_max;
         match shared.connections.admit(limit) {
-            Some(place) => spawn(shared, wrap, handler, drain, stream, address, place),
+            Some(permit) => spawn(shared, wrap, handler, drain, stream, address, permit),
             None => {
                 refuse(&stream, shared.server.tls.is_some());
                 if let Some(metrics) = &shared.server.metrics {
@@ -267,7 +267,7 @@ fn spawn<H, T, W>(
     drain: &Watch,
     stream: TcpStream,
     address: SocketAddr,
-    mut place: Place,
+    mut permit: Permit,
 ) where
     H: Handler,
     T: Transport,
@@ -278,7 +278,7 @@ fn spawn<H, T, W>(
         metrics.connections.inc();
     }
     let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
-    place.id = id;
+    permit.id = id;
     let activity = shared.connections.activity();
     let context = Context {
         activity: Arc::clone(&activity),
@@ -290,7 +290,7 @@ fn spawn<H, T, W>(
         context: Arc::new(context),
         address,
         _retain: drain.retain(),
-        _place: place,
+        _permit: permit,
         _open: shared.server.metrics.clone().map(Open),
     };
     let tls = shared.server.tls.clone();
@@ -332,7 +332,7 @@ struct Connection<H> {
     context: Arc<Context<H>>,
     address: SocketAddr,
     _retain: Retain,
-    _place: Place,
+    _permit: Permit,
     _open: Option<Open>,
 }
 
@@ -380,7 +380,7 @@ impl<H: Handler> Context<H> {
 impl<H: Handler> Connection<H> {
     async fn run<T: Transport>(self, stream: T, is_tls: bool) {
         self.context.activity.handshake_ended();
-        let io = Guarded::new(stream, Arc::clone(&self.context.activity));
+        let io = LimitedStream::new(stream, Arc::clone(&self.context.activity));
         let peer = Peer {
             address: self.address,
             is_tls,

@@ -19,11 +19,11 @@ async fn a_link_that_leads_outside_is_neither_read_nor_written() {
     std::os::unix::fs::symlink(&outside, folder.path().join("root/door")).unwrap();
     store.get("door/secret").await.unwrap_err();
     store
-        .put("door/new", body("x"), Label::default())
+        .put("door/new", body("x"), ObjectMetadata::default())
         .await
         .unwrap_err();
     store
-        .put_if_absent("door/new", body("x"), Label::default())
+        .put_if_absent("door/new", body("x"), ObjectMetadata::default())
         .await
         .unwrap_err();
     assert!(!outside.join("new").exists());
@@ -53,7 +53,7 @@ async fn a_dead_writers_temporary_file_is_no_object_and_goes_when_stale() {
 async fn an_upload_that_nobody_resumes_goes_after_a_week_without_parts() {
     let (_folder, store) = store().await;
     let begun = SystemTime::now();
-    let upload = store.create_upload("k", Label::default()).await.unwrap();
+    let upload = store.create_upload("k", ObjectMetadata::default()).await.unwrap();
     let part = store.put_part("k", &upload, 1, body("x")).await.unwrap();
     store.inner.remove_stale(begun + ABANDONED);
     assert_eq!(store.list_parts("k", &upload).await.unwrap(), [part]);
@@ -65,11 +65,11 @@ async fn an_upload_that_nobody_resumes_goes_after_a_week_without_parts() {
 async fn an_open_read_keeps_the_bytes_it_began_with() {
     let (_folder, store) = store().await;
     store
-        .put("a", body("old bytes"), Label::default())
+        .put("a", body("old bytes"), ObjectMetadata::default())
         .await
         .unwrap();
     let read = store.get("a").await.unwrap();
-    store.put("a", body("new"), Label::default()).await.unwrap();
+    store.put("a", body("new"), ObjectMetadata::default()).await.unwrap();
     assert_eq!(read.bytes(100).await.unwrap(), "old bytes");
     let read = store.get("a").await.unwrap();
     store.delete("a").await.unwrap();
@@ -79,14 +79,14 @@ async fn an_open_read_keeps_the_bytes_it_began_with() {
 #[tokio::test]
 async fn says_so_when_an_object_would_be_a_folder_too() {
     let (_folder, store) = store().await;
-    store.put("a/b", body("x"), Label::default()).await.unwrap();
+    store.put("a/b", body("x"), ObjectMetadata::default()).await.unwrap();
     let error = store
-        .put("a", body("x"), Label::default())
+        .put("a", body("x"), ObjectMetadata::default())
         .await
         .unwrap_err();
     assert!(!error.is_retryable(), "{error}");
     let error = store
-        .put("a/b/c", body("x"), Label::default())
+        .put("a/b/c", body("x"), ObjectMetadata::default())
         .await
         .unwrap_err();
     assert!(!error.is_retryable(), "{error}");
@@ -113,7 +113,7 @@ use std::fs::File;
 async fn a_file_becomes_a_part_without_being_copied_where_that_is_possible() {
     use std::os::unix::fs::MetadataExt as _;
     let (folder, store) = store().await;
-    let upload = store.create_upload("a", Label::default()).await.unwrap();
+    let upload = store.create_upload("a", ObjectMetadata::default()).await.unwrap();
     let near = folder.path().join("near");
     fs::write(&near, "near").unwrap();
     let other = tempfile::tempdir_in("/dev/shm").unwrap();

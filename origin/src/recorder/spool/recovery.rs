@@ -6,7 +6,7 @@ use std::{
 };
 
 use cmaf::{Scanner, TopLevel};
-use media::Kind;
+use media::MediaKind;
 
 use super::*;
 
@@ -140,7 +140,7 @@ fn scan(path: &Path, init: &[u8], number: u32) -> io::Result<Option<Sealed>> {
                 return Ok((chunks > 0).then_some(part));
             };
             if let Some(first) = samples.first()
-                && first.unit.kind == Kind::Video
+                && first.unit.kind == MediaKind::Video
                 && first.unit.is_sync
             {
                 part.keyframes.push((first.unit.dts, part.size));

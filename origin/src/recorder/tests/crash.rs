@@ -21,12 +21,12 @@ fn a_process_killed_at_any_store_operation_loses_nothing_confirmed_and_stores_on
     for kill in 0.. {
         let (operation, takes_effect) = (kill / 2, kill % 2 == 1);
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Memory::new());
+        let store = Arc::new(MemoryStore::new());
         let mut killed = false;
         for life in 0..3 {
             let (died, death) = channel();
             let mut count = 0;
-            let schedule = Schedule::by(move |_, _| {
+            let schedule = FaultSchedule::by(move |_, _| {
                 count += 1;
                 if life == 2 || count <= operation {
                     return None;
@@ -78,7 +78,7 @@ fn a_torn_part_is_stored_up_to_its_last_whole_chunk() {
     let spool = folder.path().join("spool");
     let sent = broadcast(0, SECONDS);
     process(async {
-        let away = Faulty::new(Arc::new(Memory::new()), Schedule::calm());
+        let away = Faulty::new(Arc::new(MemoryStore::new()), FaultSchedule::calm());
         away.set_outage(true);
         let recorder = Recorder::open(config(&spool, Arc::new(away)))
             .await
@@ -109,12 +109,12 @@ fn a_torn_part_is_stored_up_to_its_last_whole_chunk() {
         }
         let torn = copy.join(name).join(open.file_name().unwrap());
         std::fs::write(torn, &whole[..cut]).unwrap();
-        let store = Arc::new(Memory::new());
+        let store = Arc::new(MemoryStore::new());
         process(async {
             let recorder = Recorder::open(config(&copy, store.clone())).await.unwrap();
             recorder.settled().await;
-            let units = of_kind(&read(&*store, KEY).await.0, Kind::Video);
-            assert!(units == of_kind(&sent, Kind::Video)[..units.len()]);
+            let units = of_kind(&read(&*store, KEY).await.0, MediaKind::Video);
+            assert!(units == of_kind(&sent, MediaKind::Video)[..units.len()]);
             lengths.insert(units.len());
         });
         assert!(is_empty(&copy), "cut {cut}");

@@ -55,8 +55,8 @@ fn progress(snapshot: &Snapshot) -> Vec<(Option<u64>, usize, u64)> {
 #[tokio::test]
 async fn a_store_that_stalls_and_a_full_spool_never_delay_a_segment() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Memory::new());
-    let stalled = Arc::new(Faulty::new(store.clone(), Schedule::calm()));
+    let store = Arc::new(MemoryStore::new());
+    let stalled = Arc::new(Faulty::new(store.clone(), FaultSchedule::calm()));
     stalled.set_stalled(true);
     let mut config = config(&folder.path().join("spool"), stalled.clone());
     config.quota = QUOTA;
@@ -70,7 +70,7 @@ async fn a_store_that_stalls_and_a_full_spool_never_delay_a_segment() {
     };
     let mut simulated = Simulated::new(shape, Duration::ZERO);
     let video = flv::Event::VideoConfig(simulated.video().unwrap().clone());
-    let sound = flv::Event::AudioConfig(simulated.shape().sound.clone().unwrap());
+    let sound = flv::Event::AudioConfig(simulated.shape().audio.clone().unwrap());
     for event in [video, sound] {
         other.push(event.clone(), Duration::ZERO);
         publication.push(event, Duration::ZERO);
@@ -82,7 +82,7 @@ async fn a_store_that_stalls_and_a_full_spool_never_delay_a_segment() {
             break;
         }
         hand.advance(sent.at.saturating_sub(clock.now()));
-        let event = flv::Event::AccessUnit(sent.arrival);
+        let event = flv::Event::AccessUnit(sent.unit);
         other.push(event.clone(), sent.at);
         publication.push(event, sent.at);
         let seen = [&plain, &recorded].map(|stream| stream.snapshot().map(|s| progress(&s)));

@@ -17,8 +17,8 @@ fn a_single_outlier_is_stamped_where_it_belongs() {
     assert_eq!(bench.timeline.stats().audio.restamped, 1);
     let bench = bench.finish();
     assert!(bench.breaks.is_empty());
-    assert!(bench.steps(Kind::Video).iter().all(|step| *step == 12_000));
-    assert!(bench.steps(Kind::Audio).iter().all(|step| *step == 1_024));
+    assert!(bench.steps(MediaKind::Video).iter().all(|step| *step == 12_000));
+    assert!(bench.steps(MediaKind::Audio).iter().all(|step| *step == 1_024));
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn a_jump_of_an_hour_either_way_is_one_discontinuity_for_both_tracks() {
         bench.av(7_202_000 + hours * 3_600_000, 2_000);
         let bench = bench.finish();
         assert_eq!(bench.breaks, [Reason::ClockJump], "{hours} h");
-        for kind in [Kind::Video, Kind::Audio] {
+        for kind in [MediaKind::Video, MediaKind::Audio] {
             let end = seconds(kind, *bench.times(kind).last().unwrap());
             assert!((3.9..4.05).contains(&end), "{kind} ends at {end} s");
         }
@@ -37,13 +37,13 @@ fn a_jump_of_an_hour_either_way_is_one_discontinuity_for_both_tracks() {
 }
 
 #[test]
-fn a_jump_keeps_lips_and_sound_together() {
+fn a_jump_keeps_video_and_audio_together() {
     let mut bench = Bench::new(Some((30, 1)));
     bench.av(0, 2_000);
     bench.av(50_000_000, 4_000);
     let bench = bench.finish();
     let ends =
-        [Kind::Video, Kind::Audio].map(|kind| seconds(kind, bench.times(kind).pop().unwrap()));
+        [MediaKind::Video, MediaKind::Audio].map(|kind| seconds(kind, bench.times(kind).pop().unwrap()));
     assert!((ends[0] - ends[1]).abs() < 0.04, "{ends:?}");
 }
 
@@ -55,7 +55,7 @@ fn a_jump_at_the_edge_of_what_is_one_takes_both_tracks_along() {
         bench.av(22_000 + by, 8_000);
         let bench = bench.finish();
         let end = |kind| seconds(kind, bench.times(kind).pop().unwrap());
-        let off = end(Kind::Video) - end(Kind::Audio);
+        let off = end(MediaKind::Video) - end(MediaKind::Audio);
         assert!(off.abs() < 0.06, "{by} ms: {off} s");
     }
 }
@@ -81,8 +81,8 @@ fn no_unit_lasts_longer_than_the_bound_whatever_the_stamps() {
     bench.av(2_000_000_000, 1_000);
     let bench = bench.finish();
     let longest = |kind| bench.steps(kind).into_iter().max().unwrap();
-    assert!(longest(Kind::Video) <= 12_000 * 2);
-    assert!(longest(Kind::Audio) <= 1_024 * 2);
+    assert!(longest(MediaKind::Video) <= 12_000 * 2);
+    assert!(longest(MediaKind::Audio) <= 1_024 * 2);
     assert_eq!(bench.breaks.len(), 3);
 }
 
@@ -97,8 +97,8 @@ fn both_wraps_pass_unnoticed() {
         }
         let bench = bench.finish();
         assert!(bench.breaks.is_empty());
-        assert!(bench.steps(Kind::Video).iter().all(|step| *step == 12_000));
-        assert!(bench.steps(Kind::Audio).iter().all(|step| *step == 1_024));
+        assert!(bench.steps(MediaKind::Video).iter().all(|step| *step == 12_000));
+        assert!(bench.steps(MediaKind::Audio).iter().all(|step| *step == 1_024));
     }
 }
 
@@ -115,7 +115,7 @@ fn repeated_and_slightly_backward_times_are_spread_and_counted() {
 }
 
 #[test]
-fn sound_that_pauses_while_pictures_go_on_comes_back_in_its_place() {
+fn audio_that_pauses_while_video_goes_on_comes_back_in_its_place() {
     let mut bench = Bench::new(Some((30, 1)));
     bench.av(0, 2_000);
     for k in 60..360 {
@@ -126,12 +126,12 @@ fn sound_that_pauses_while_pictures_go_on_comes_back_in_its_place() {
     let bench = bench.finish();
     assert_eq!(bench.breaks, [Reason::Gap]);
     let ends =
-        [Kind::Video, Kind::Audio].map(|kind| seconds(kind, bench.times(kind).pop().unwrap()));
+        [MediaKind::Video, MediaKind::Audio].map(|kind| seconds(kind, bench.times(kind).pop().unwrap()));
     assert!((ends[0] - ends[1]).abs() < 0.04, "{ends:?}");
 }
 
 #[test]
-fn lost_sound_is_filled_with_as_much_silence() {
+fn lost_audio_is_filled_with_as_much_silence() {
     let mut bench = Bench::new(Some((30, 1)));
     for k in 0..300 {
         if k < 900 {
@@ -145,8 +145,8 @@ fn lost_sound_is_filled_with_as_much_silence() {
     assert_eq!((stats.gaps, stats.gap_ticks), (1, 40 * 1_024));
     let bench = bench.finish();
     assert!(bench.breaks.is_empty());
-    assert!(bench.steps(Kind::Audio).iter().all(|step| *step == 1_024));
-    assert_eq!(bench.times(Kind::Audio).last(), Some(&(299 * 1_024)));
+    assert!(bench.steps(MediaKind::Audio).iter().all(|step| *step == 1_024));
+    assert_eq!(bench.times(MediaKind::Audio).last(), Some(&(299 * 1_024)));
     let silence = aac::Config::lc(48_000, 2).unwrap().silence();
     let silent = bench.units.iter().filter(|u| u.payload == silence);
     let silent: Vec<i64> = silent.map(|u| u.dts / 1_024).collect();
@@ -154,7 +154,7 @@ fn lost_sound_is_filled_with_as_much_silence() {
 }
 
 #[test]
-fn one_lost_unit_of_sound_is_filled_too() {
+fn one_lost_audio_unit_is_filled_too() {
     let mut bench = Bench::new(Some((30, 1)));
     for k in 0..300 {
         bench.push(video(k * 64 / 3, 0));
@@ -163,11 +163,11 @@ fn one_lost_unit_of_sound_is_filled_too() {
         }
     }
     let bench = bench.finish();
-    assert_eq!(bench.times(Kind::Audio).last(), Some(&(299 * 1_024)));
+    assert_eq!(bench.times(MediaKind::Audio).last(), Some(&(299 * 1_024)));
 }
 
 #[test]
-fn sound_beyond_its_time_is_dropped_before_lips_and_sound_part() {
+fn audio_beyond_its_time_is_dropped_before_lip_sync_is_lost() {
     let mut bench = Bench::new(Some((30, 1)));
     let mut sent = 0;
     for k in 0..600 {
@@ -180,7 +180,7 @@ fn sound_beyond_its_time_is_dropped_before_lips_and_sound_part() {
     }
     assert!(bench.timeline.stats().audio.dropped > 8);
     let bench = bench.finish();
-    let last = seconds(Kind::Audio, bench.times(Kind::Audio).pop().unwrap());
+    let last = seconds(MediaKind::Audio, bench.times(MediaKind::Audio).pop().unwrap());
     assert!(
         (last - 599.0 * 0.021_333).abs() < 0.04,
         "{last}, {sent} sent"
@@ -188,7 +188,7 @@ fn sound_beyond_its_time_is_dropped_before_lips_and_sound_part() {
 }
 
 #[test]
-fn pictures_that_pause_lengthen_the_last_one_up_to_the_bound() {
+fn video_that_pauses_lengthens_the_last_unit_up_to_the_bound() {
     let mut bench = Bench::new(Some((30, 1)));
     bench.av(0, 1_000);
     for k in 47..187 {
@@ -198,8 +198,8 @@ fn pictures_that_pause_lengthen_the_last_one_up_to_the_bound() {
     let bench = bench.finish();
     assert!(bench.breaks.is_empty());
     assert!(
-        bench.steps(Kind::Video).contains(&(12_000 * 91)),
+        bench.steps(MediaKind::Video).contains(&(12_000 * 91)),
         "{:?}",
-        bench.steps(Kind::Video)
+        bench.steps(MediaKind::Video)
     );
 }

@@ -1,4 +1,4 @@
-//! A publisher in a struct: it stamps pictures and sound with whatever clock a test wants.
+//! A publisher in a struct: it stamps video and audio with whatever clock a test wants.
 
 mod jumps;
 mod properties;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Event, Reason, Timeline};
-use crate::{AccessUnit, Arrival, Kind, VIDEO_TIMESCALE, aac, avc};
+use crate::{AccessUnit, IngestUnit, MediaKind, VIDEO_TIMESCALE, aac, avc};
 
 /// Constrained Baseline, level 3.1, 320 pixels high and `16 * (80 + step)` wide, without a word
 /// about its rate.
@@ -47,9 +47,9 @@ fn exp_golomb(value: u32) -> String {
     "0".repeat(code.len() - 1) + &code
 }
 
-fn video(timestamp_ms: i64, composition_ms: i32) -> Arrival {
-    Arrival {
-        kind: Kind::Video,
+fn video(timestamp_ms: i64, composition_ms: i32) -> IngestUnit {
+    IngestUnit {
+        kind: MediaKind::Video,
         timestamp_ms: timestamp_ms as u32,
         composition_ms,
         is_sync: false,
@@ -57,12 +57,12 @@ fn video(timestamp_ms: i64, composition_ms: i32) -> Arrival {
     }
 }
 
-fn audio(timestamp_ms: i64) -> Arrival {
-    Arrival {
-        kind: Kind::Audio,
+fn audio(timestamp_ms: i64) -> IngestUnit {
+    IngestUnit {
+        kind: MediaKind::Audio,
         composition_ms: 0,
         is_sync: true,
-        payload: Bytes::from_static(b"sound"),
+        payload: Bytes::from_static(b"audio"),
         ..video(timestamp_ms, 0)
     }
 }
@@ -104,26 +104,26 @@ impl Bench {
         bench
     }
 
-    fn push(&mut self, arrival: Arrival) {
-        self.timeline.push(arrival, self.now);
+    fn push(&mut self, input: IngestUnit) {
+        self.timeline.push(input, self.now);
         self.drain();
     }
 
-    /// Pushes pictures and sound, both starting at `from`, in the order of their times.
+    /// Pushes video and audio, both starting at `from`, in the order of their times.
     fn av(&mut self, from_ms: i64, millis: i64) {
-        let (mut pictures, mut sounds) = (0, 0);
+        let (mut frames, mut audio_units) = (0, 0);
         loop {
-            let (picture, sound) = (pictures * 100 / 3, sounds * 64 / 3);
-            if picture.min(sound) >= millis {
+            let (video_ms, audio_ms) = (frames * 100 / 3, audio_units * 64 / 3);
+            if video_ms.min(audio_ms) >= millis {
                 return;
             }
-            if sound <= picture {
+            if audio_ms <= video_ms {
                 self.now += Duration::from_micros(21_333);
-                self.push(audio(from_ms + sound));
-                sounds += 1;
+                self.push(audio(from_ms + audio_ms));
+                audio_units += 1;
             } else {
-                self.push(video(from_ms + picture, 0));
-                pictures += 1;
+                self.push(video(from_ms + video_ms, 0));
+                frames += 1;
             }
         }
     }
@@ -149,12 +149,12 @@ impl Bench {
         self
     }
 
-    fn times(&self, kind: Kind) -> Vec<i64> {
+    fn times(&self, kind: MediaKind) -> Vec<i64> {
         let units = self.units.iter().filter(|unit| unit.kind == kind);
         units.map(|unit| unit.dts).collect()
     }
 
-    fn steps(&self, kind: Kind) -> Vec<i64> {
+    fn steps(&self, kind: MediaKind) -> Vec<i64> {
         let times = self.times(kind);
         times.windows(2).map(|pair| pair[1] - pair[0]).collect()
     }
@@ -179,9 +179,9 @@ impl Check {
     }
 }
 
-fn seconds(kind: Kind, ticks: i64) -> f64 {
+fn seconds(kind: MediaKind, ticks: i64) -> f64 {
     match kind {
-        Kind::Video => VIDEO_TIMESCALE.seconds(ticks),
-        Kind::Audio => ticks as f64 / 48_000.0,
+        MediaKind::Video => VIDEO_TIMESCALE.seconds(ticks),
+        MediaKind::Audio => ticks as f64 / 48_000.0,
     }
 }

@@ -54,11 +54,11 @@ fn play(bench: &mut Bench, deeds: &[Deed], jitter_ms: i64) {
                     .timeline
                     .set_audio(&aac::Config::lc(sample_rate, 2).unwrap());
                 bench.drain();
-                bench.checks[Kind::Audio as usize] = Check::default();
+                bench.checks[MediaKind::Audio as usize] = Check::default();
             }
             Deed::Pause(audio, count) => {
                 units = i64::from(*count);
-                without = Some(if *audio { Kind::Audio } else { Kind::Video });
+                without = Some(if *audio { MediaKind::Audio } else { MediaKind::Video });
             }
         }
         for k in 0..units {
@@ -68,10 +68,10 @@ fn play(bench: &mut Bench, deeds: &[Deed], jitter_ms: i64) {
                 (k * 7_919 + round as i64) % jitter_ms
             };
             bench.now += Duration::from_millis(33);
-            if without != Some(Kind::Video) {
+            if without != Some(MediaKind::Video) {
                 bench.push(video(time + offset + shake, (k % 3) as i32 * 33));
             }
-            if without != Some(Kind::Audio) {
+            if without != Some(MediaKind::Audio) {
                 bench.push(audio(time + offset + shake));
                 bench.push(audio(time + offset + 21));
             }
@@ -103,12 +103,12 @@ proptest! {
     ) {
         let mut bench = Bench::new(Some((30, 1)));
         for (is_video, stamp, cts) in &stamps {
-            let arrival = if *is_video {
+            let input = if *is_video {
                 video(i64::from(*stamp), i32::from(*cts))
             } else {
                 audio(i64::from(*stamp))
             };
-            bench.push(arrival);
+            bench.push(input);
         }
         let bench = bench.finish();
         let bound = 6.0 * stamps.len() as f64;
@@ -119,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn twins_derive_equal_differences_from_differently_rounded_clocks(
+    fn paired_origins_derive_equal_differences_from_differently_rounded_clocks(
         rate in proptest::sample::select(vec![
             (24_000, 1001), (25, 1), (30_000, 1001), (30, 1), (60_000, 1001), (60, 1), (120, 1),
         ]),
@@ -130,7 +130,7 @@ proptest! {
         b_frames: bool,
     ) {
         let exact = |k: usize| k as i64 * 1_000_000 * rate.1 / rate.0;
-        let twin = |start_us: i64, from: usize, rounded: &dyn Fn(usize) -> i64| {
+        let derived = |start_us: i64, from: usize, rounded: &dyn Fn(usize) -> i64| {
             let mut bench = Bench::silent(Some((rate.0 as u32, rate.1 as u32)));
             for k in (from..400).filter(|k| !dropped.contains(k)) {
                 let reorder = if b_frames { [2, 4, 2, 0, 1][k % 5] } else { 0 };
@@ -140,8 +140,8 @@ proptest! {
             }
             bench.finish().units
         };
-        let ours = twin(starts.0, 0, &|k| rounding[k].0);
-        let theirs = twin(starts.1, late, &|k| rounding[k].1);
+        let ours = derived(starts.0, 0, &|k| rounding[k].0);
+        let theirs = derived(starts.1, late, &|k| rounding[k].1);
         let ours = &ours[ours.len() - theirs.len()..];
         let shift = ours[0].dts - theirs[0].dts;
         for (a, b) in ours.iter().zip(&theirs) {
@@ -158,7 +158,7 @@ proptest! {
         bench.timeline.anchor(at(0, 0), at(video_at, audio_at));
         bench.av(77, 500);
         let bench = bench.finish();
-        prop_assert_eq!(bench.times(Kind::Video)[0], video_at);
-        prop_assert_eq!(bench.times(Kind::Audio)[0], audio_at);
+        prop_assert_eq!(bench.times(MediaKind::Video)[0], video_at);
+        prop_assert_eq!(bench.times(MediaKind::Audio)[0], audio_at);
     }
 }

@@ -30,7 +30,7 @@ fn declared_rates_are_exact_from_the_first_picture() {
         let bench = bench.finish();
         let frame = frame_ticks(rate).unwrap();
         assert!(
-            bench.steps(Kind::Video).iter().all(|step| *step == frame),
+            bench.steps(MediaKind::Video).iter().all(|step| *step == frame),
             "{rate:?}"
         );
     }
@@ -50,7 +50,7 @@ fn undeclared_rates_are_recognised_and_then_exact() {
             "{rate:?}"
         );
         let bench = bench.finish();
-        let steps = bench.steps(Kind::Video);
+        let steps = bench.steps(MediaKind::Video);
         assert!(steps[1_500..].iter().all(|step| *step == frame), "{rate:?}");
     }
 }
@@ -79,13 +79,13 @@ fn a_wrongly_declared_rate_is_found_out() {
             bench.push(video(nth(k, real), 0));
         }
         let bench = bench.finish();
-        let end = *bench.times(Kind::Video).last().unwrap();
+        let end = *bench.times(MediaKind::Video).last().unwrap();
         assert!(
             (end - 360 * nth(2_999, real)).abs() < 8 * 360,
             "{declared:?} {real:?}"
         );
         let frame = frame_ticks(real).unwrap();
-        let steps = bench.steps(Kind::Video);
+        let steps = bench.steps(MediaKind::Video);
         assert!(
             steps[2_000..].iter().all(|step| *step == frame),
             "{declared:?} {real:?}"
@@ -94,15 +94,15 @@ fn a_wrongly_declared_rate_is_found_out() {
 }
 
 #[test]
-fn dropped_pictures_are_whole_frames_of_time() {
+fn dropped_frames_are_whole_frames_of_time() {
     let mut bench = Bench::silent(Some((30_000, 1001)));
     for k in (0..900).filter(|k| k % 7 != 3) {
         bench.push(video(nth(k, (30_000, 1001)), 0));
     }
     let bench = bench.finish();
-    let steps = bench.steps(Kind::Video);
+    let steps = bench.steps(MediaKind::Video);
     assert!(steps.iter().all(|step| [12_012, 24_024].contains(step)));
-    assert_eq!(bench.times(Kind::Video).last(), Some(&(898 * 12_012)));
+    assert_eq!(bench.times(MediaKind::Video).last(), Some(&(898 * 12_012)));
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_variable_rate_is_passed_on_in_milliseconds() {
         at += 15 + (k * 7_919) % 61;
     }
     let bench = bench.finish();
-    assert_eq!(bench.times(Kind::Video), sent);
+    assert_eq!(bench.times(MediaKind::Video), sent);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn changes_between_constant_and_variable_only_go_forward() {
         };
     }
     let bench = bench.finish();
-    let end = *bench.times(Kind::Video).last().unwrap();
+    let end = *bench.times(MediaKind::Video).last().unwrap();
     assert!((end - 360 * (at - 40)).abs() < 100 * 360, "{end} {at}");
 }
 
@@ -147,7 +147,7 @@ fn a_camera_clock_that_drifts_is_followed() {
     assert_eq!(stats.gaps, 0);
     assert!(stats.slewed_ticks > 50_000);
     let bench = bench.finish();
-    let end = *bench.times(Kind::Video).last().unwrap();
+    let end = *bench.times(MediaKind::Video).last().unwrap();
     assert!((end - 360 * (19_999 * 100_025 / 3_000)).abs() < 10 * 360);
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Pictures at 24 fps and HE-AAC sound, their stamps `video_ppm` and `audio_ppm` off the true rate.
+/// Video at 24 fps and HE-AAC audio, their stamps `video_ppm` and `audio_ppm` off the true rate.
 fn soak(hours: i64, video_ppm: i64, audio_ppm: i64) {
     let mut bench = Bench::new(Some((24, 1)));
     // Explicit SBR, 48 kHz: 2048 samples, 42.7 ms.
@@ -12,26 +12,26 @@ fn soak(hours: i64, video_ppm: i64, audio_ppm: i64) {
     let stamp = |units: i64, nanos: i64, ppm: i64| {
         units * nanos / 1_000 * (1_000_000 + ppm) / 1_000_000 / 1_000
     };
-    let (mut pictures, mut sounds) = (0, 0);
+    let (mut frames, mut audio_units) = (0, 0);
     let mut at = [0.0, 0.0];
     let mut worst: f64 = 0.0;
     let end = hours * 3_600_000;
     loop {
-        let picture = stamp(pictures, 41_666_667, video_ppm);
-        let sound = stamp(sounds, 42_666_667, audio_ppm);
-        if picture.min(sound) >= end {
+        let video_ms = stamp(frames, 41_666_667, video_ppm);
+        let audio_ms = stamp(audio_units, 42_666_667, audio_ppm);
+        if video_ms.min(audio_ms) >= end {
             break;
         }
-        if picture <= sound {
+        if video_ms <= audio_ms {
             bench
                 .timeline
-                .push(video((start_ms + picture) & 0x7fff_ffff, 0), Duration::ZERO);
-            pictures += 1;
+                .push(video((start_ms + video_ms) & 0x7fff_ffff, 0), Duration::ZERO);
+            frames += 1;
         } else {
             bench
                 .timeline
-                .push(audio((start_ms + sound) & 0x7fff_ffff), Duration::ZERO);
-            sounds += 1;
+                .push(audio((start_ms + audio_ms) & 0x7fff_ffff), Duration::ZERO);
+            audio_units += 1;
         }
         bench.drain();
         for unit in bench.units.drain(..) {

@@ -10,18 +10,18 @@ fn the_earlier_track_gets_the_zero_and_the_other_keeps_its_distance() {
     bench.push(audio(6_950));
     bench.av(7_033, 500);
     let bench = bench.finish();
-    assert_eq!(bench.times(Kind::Audio)[0], 0);
-    assert_eq!(bench.times(Kind::Video)[0], 50 * 360);
+    assert_eq!(bench.times(MediaKind::Audio)[0], 0);
+    assert_eq!(bench.times(MediaKind::Video)[0], 50 * 360);
     assert!(bench.breaks.is_empty());
 }
 
 #[test]
-fn pictures_alone_start_after_a_short_wait() {
+fn video_alone_starts_after_a_short_wait() {
     let mut bench = Bench::silent(Some((25, 1)));
     for k in 0..10 {
         bench.push(video(k * 40, 0));
     }
-    assert_eq!(bench.times(Kind::Video)[..3], [0, 14_400, 28_800]);
+    assert_eq!(bench.times(MediaKind::Video)[..3], [0, 14_400, 28_800]);
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn audio_hours_away_from_video_is_aligned_by_arrival() {
     assert!(bench.timeline.stats().split_bases);
     let bench = bench.finish();
     assert!(bench.breaks.is_empty());
-    assert!(bench.times(Kind::Video)[0] < 36_000 && bench.times(Kind::Audio)[0] < 4_800);
+    assert!(bench.times(MediaKind::Video)[0] < 36_000 && bench.times(MediaKind::Audio)[0] < 4_800);
 }
 
 #[test]
@@ -47,10 +47,10 @@ fn b_frames_start_at_zero_and_keep_the_offsets_sent() {
         bench.push(audio(k as i64 * 64 / 3));
     }
     let bench = bench.finish();
-    let pictures = bench.units.iter().filter(|u| u.kind == Kind::Video);
-    let offsets: Vec<i64> = pictures.map(|u| (u.pts - u.dts) / 12_000).collect();
+    let video = bench.units.iter().filter(|u| u.kind == MediaKind::Video);
+    let offsets: Vec<i64> = video.map(|u| (u.pts - u.dts) / 12_000).collect();
     assert_eq!(offsets, [2, 4, 2, 0, 1, 4, 2, 0, 1]);
-    assert_eq!(bench.times(Kind::Video)[0], 0);
+    assert_eq!(bench.times(MediaKind::Video)[0], 0);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_wild_composition_offset_does_not_move_the_zero_by_seconds() {
     bench.push(video(0, -8_388_608));
     bench.av(33, 1_000);
     let bench = bench.finish();
-    assert!(bench.times(Kind::Video)[0] < 360_000 && bench.units[0].pts >= 0);
+    assert!(bench.times(MediaKind::Video)[0] < 360_000 && bench.units[0].pts >= 0);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_resumed_publisher_continues_above_everything_with_one_discontinuity() {
     bench.av(0, 2_000);
     let bench = bench.finish();
     assert_eq!(bench.breaks, [Reason::Resumed]);
-    for kind in [Kind::Video, Kind::Audio] {
+    for kind in [MediaKind::Video, MediaKind::Audio] {
         let unit = bench.units[before..]
             .iter()
             .rfind(|u| u.kind == kind)
@@ -106,8 +106,8 @@ fn a_changed_configuration_breaks_once_and_a_repeated_one_never() {
     bench.av(1_000, 1_000);
     let bench = bench.finish();
     assert_eq!(bench.breaks, [Reason::ConfigChanged]);
-    assert!(bench.steps(Kind::Video).iter().all(|step| *step == 12_000));
-    assert!(bench.steps(Kind::Audio).iter().all(|step| *step == 1_024));
+    assert!(bench.steps(MediaKind::Video).iter().all(|step| *step == 12_000));
+    assert!(bench.steps(MediaKind::Audio).iter().all(|step| *step == 1_024));
 }
 
 #[test]
@@ -118,13 +118,13 @@ fn a_new_sample_rate_goes_on_at_the_same_time() {
         .timeline
         .set_audio(&aac::Config::lc(24_000, 2).unwrap());
     bench.drain();
-    let end = bench.times(Kind::Audio).last().copied().unwrap() + 1_024;
-    bench.checks[Kind::Audio as usize] = Check::default();
+    let end = bench.times(MediaKind::Audio).last().copied().unwrap() + 1_024;
+    bench.checks[MediaKind::Audio as usize] = Check::default();
     for k in 0..4 {
         bench.push(audio(1_024 + k * 128 / 3));
     }
     let bench = bench.finish();
-    let audio = bench.times(Kind::Audio);
+    let audio = bench.times(MediaKind::Audio);
     assert_eq!(audio[audio.len() - 4], end / 2);
     assert_eq!(bench.breaks, [Reason::ConfigChanged]);
 }
@@ -141,7 +141,7 @@ fn a_track_that_comes_later_joins_the_clock_of_the_first() {
     bench.av(11_000, 1_000);
     let bench = bench.finish();
     assert_eq!(bench.breaks, [Reason::ConfigChanged]);
-    assert_eq!(bench.times(Kind::Audio)[0], 2 * 48_000);
+    assert_eq!(bench.times(MediaKind::Audio)[0], 2 * 48_000);
 }
 
 #[test]
@@ -161,8 +161,8 @@ fn an_anchor_moves_both_tracks_and_keeps_every_difference() {
     bench.av(1, 1_000);
     let bench = bench.finish();
     assert!(bench.breaks.is_empty(), "nothing had been taken");
-    assert_eq!(bench.times(Kind::Video)[0], 3_600 * 360_000);
-    assert_eq!(bench.times(Kind::Audio)[0], 3_600 * 48_000);
+    assert_eq!(bench.times(MediaKind::Video)[0], 3_600 * 360_000);
+    assert_eq!(bench.times(MediaKind::Audio)[0], 3_600 * 48_000);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
     Error,
     chunk::Reader,
     command::{Command, object},
-    link::HANDSHAKE_BYTES,
+    transport::HANDSHAKE_BYTES,
     message::{Message, kind},
     server::{Event, Limits, Session},
 };

@@ -1,0 +1,302 @@
+//! One track on its way: the publisher's clock, the stamper, and the unit held until its successor
+//! comes.
+
+use std::time::Duration;
+
+use super::{BACKWARD_MAX_MS, STEP_MAX_MS, TICKS_PER_MS, TrackStats, audio, video};
+use crate::{AccessUnit, IngestUnit, MediaKind, Timescale, VIDEO_TIMESCALE, aac, avc};
+
+/// Milliseconds from `from` to `to` by the nearest way round. Taken modulo 2^31, which fits clocks
+/// that wrap there (OBS masks to 31 bits) and clocks that wrap at 2^32 alike: no real step comes
+/// near 12 days.
+pub(super) fn difference(to: u32, from: u32) -> i64 {
+    let steps = i64::from(to.wrapping_sub(from) & 0x7fff_ffff);
+    if steps < 1 << 30 {
+        steps
+    } else {
+        steps - (1 << 31)
+    }
+}
+
+/// The publisher's millisecond clock, tied to the shared timeline.
+#[derive(Clone, Debug)]
+pub(super) struct Clock {
+    timestamp_ms: u32,
+    ticks: i64,
+}
+
+impl Clock {
+    /// A clock that shows `timestamp_ms` at `ticks`.
+    pub(super) fn at(timestamp_ms: u32, ticks: i64) -> Self {
+        Self {
+            timestamp_ms,
+            ticks,
+        }
+    }
+
+    /// Where `timestamp_ms` lies.
+    pub(super) fn ticks(&self, timestamp_ms: u32) -> i64 {
+        self.ticks + difference(timestamp_ms, self.timestamp_ms) * TICKS_PER_MS
+    }
+
+    /// Where `timestamp_ms` lies, if a publisher could have come there in one step.
+    pub(super) fn near(&self, timestamp_ms: u32) -> Option<i64> {
+        is_step(difference(timestamp_ms, self.timestamp_ms)).then(|| self.ticks(timestamp_ms))
+    }
+
+    pub(super) fn is_ahead(&self, timestamp_ms: u32) -> bool {
+        difference(timestamp_ms, self.timestamp_ms) > 0
+    }
+
+    /// Goes on to `timestamp_ms`; the step in milliseconds.
+    pub(super) fn advance(&mut self, timestamp_ms: u32) -> i64 {
+        self.ticks = self.ticks(timestamp_ms);
+        let step = difference(timestamp_ms, self.timestamp_ms);
+        self.timestamp_ms = timestamp_ms;
+        step
+    }
+
+    pub(super) fn raise(&mut self, ticks: i64) {
+        self.ticks += ticks;
+    }
+
+    /// How far this clock's idea of a time stamp is from `other`'s.
+    pub(super) fn against(&self, other: &Clock) -> i64 {
+        self.ticks - other.ticks(self.timestamp_ms)
+    }
+}
+
+fn is_step(ms: i64) -> bool {
+    (-BACKWARD_MAX_MS..=STEP_MAX_MS).contains(&ms)
+}
+
+/// Where a unit as sent goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// To these ticks of the shared timeline.
+    At(i64),
+    /// Its stamp is worthless: to where its predecessor ends.
+    Restamp,
+}
+
+/// Arrivals in a row that are far from the clock and near each other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outliers {
+    timestamp_ms: u32,
+    count: u32,
+}
+
+#[derive(Debug)]
+pub(super) enum Stamper {
+    Video(video::Grid),
+    Audio(audio::Counter),
+}
+
+#[derive(Debug)]
+struct Pending {
+    dts: i64,
+    pts: i64,
+    input: IngestUnit,
+}
+
+/// One track.
+#[derive(Debug, Default)]
+pub(super) struct TrackState {
+    pub(super) avc: Option<avc::Config>,
+    pub(super) aac: Option<aac::Config>,
+    pub(super) stamper: Option<Stamper>,
+    /// `None` until the track's first unit since the start or a resume.
+    pub(super) clock: Option<Clock>,
+    /// Which of the publisher's timelines the clock belongs to.
+    pub(super) generation: u32,
+    pub(super) outliers: Option<Outliers>,
+    /// When its last unit arrived.
+    pub(super) seen: Duration,
+    /// End of what left, in ticks of the track.
+    pub(super) end: Option<i64>,
+    /// A discontinuity was announced since the last unit: the next one need not follow it.
+    pub(super) broken: bool,
+    /// Added to what is handed out.
+    pub(super) shift: i64,
+    pub(super) stats: TrackStats,
+    pending: Option<Pending>,
+}
+
+impl TrackState {
+    pub(super) fn set_video(&mut self, frame: Option<i64>) {
+        match &mut self.stamper {
+            Some(Stamper::Video(grid)) => grid.declare(frame),
+            _ => self.stamper = Some(Stamper::Video(video::Grid::new(frame))),
+        }
+    }
+
+    /// A new configuration; ticks already counted in another rate are counted anew.
+    pub(super) fn set_audio(&mut self, config: &aac::Config) {
+        let scale = config.timescale();
+        let rescaled = |ticks: i64| self.timescale().rescale(ticks, scale);
+        let (end, shift) = (self.end.map(rescaled), rescaled(self.shift));
+        self.end = end;
+        self.shift = shift;
+        self.stamper = Some(Stamper::Audio(audio::Counter::new(config, end)));
+    }
+
+    pub(super) fn timescale(&self) -> Timescale {
+        match &self.stamper {
+            Some(Stamper::Audio(counter)) => counter.timescale(),
+            _ => VIDEO_TIMESCALE,
+        }
+    }
+
+    /// Forgets the publisher's clock and the rhythm it was smoothed to; the end of what left stays
+    /// the floor.
+    pub(super) fn forget_clock(&mut self) {
+        self.clock = None;
+        self.outliers = None;
+        match &mut self.stamper {
+            Some(Stamper::Video(grid)) => grid.restart(),
+            Some(Stamper::Audio(counter)) => counter.restart(),
+            None => {}
+        }
+    }
+
+    /// Shared ticks of the last unit placed.
+    pub(super) fn position(&self) -> Option<i64> {
+        self.clock.as_ref()?;
+        let pending = self.pending.as_ref().map(|pending| pending.dts);
+        let ticks = pending.or(self.end)?;
+        Some(self.timescale().rescale(ticks, VIDEO_TIMESCALE))
+    }
+
+    /// Shared ticks where the next unit follows without a gap.
+    pub(super) fn expected(&self) -> Option<i64> {
+        let usual = self.stamper.as_ref().map_or(0, Stamper::usual_duration);
+        let pending = self.pending.as_ref().map(|pending| pending.dts + usual);
+        let ticks = pending.or(self.end)?;
+        Some(self.timescale().rescale(ticks, VIDEO_TIMESCALE))
+    }
+
+    /// Whether a unit at `candidate` would follow its predecessor more smoothly than at `own`.
+    pub(super) fn fits_better(&self, candidate: i64, own: i64) -> bool {
+        let off = |ticks: i64| self.expected().map(|expected| (ticks - expected).abs());
+        off(candidate) < off(own)
+    }
+
+    /// Counts an outlier; how many in a row agree with it.
+    pub(super) fn outlier(&mut self, timestamp_ms: u32) -> u32 {
+        let agrees = |o: &Outliers| is_step(difference(timestamp_ms, o.timestamp_ms));
+        let count = self.outliers.filter(agrees).map_or(0, |o| o.count) + 1;
+        self.outliers = Some(Outliers {
+            timestamp_ms,
+            count,
+        });
+        count
+    }
+
+    /// Exact decode and presentation time of a unit sent at `at` (`None`: where its predecessor
+    /// ends), or `None` for one to drop. `sibling` is where the other track is.
+    pub(super) fn stamp(
+        &mut self,
+        at: Option<i64>,
+        composition_ms: i32,
+        sibling: Option<i64>,
+    ) -> Option<(i64, i64)> {
+        let floor = self.end.unwrap_or(0);
+        match self.stamper.as_mut()? {
+            Stamper::Video(grid) => {
+                let dts = grid.stamp(at, floor, &mut self.stats);
+                let pts = dts + grid.composition(composition_ms);
+                Some((dts, pts.max(0)))
+            }
+            Stamper::Audio(counter) => {
+                let dts = counter.stamp(at, floor, sibling, &mut self.stats)?;
+                Some((dts, dts))
+            }
+        }
+    }
+
+    /// Whether a unit at `dts` neither follows what left nor stands behind a discontinuity.
+    pub(super) fn leaves_hole(&self, dts: i64) -> bool {
+        self.pending.is_none() && !self.broken && self.end.is_some_and(|end| end != dts)
+    }
+
+    /// Audio is missing between the held unit and one at `dts`: the held unit and as much silence.
+    pub(super) fn fill(&mut self, dts: i64) -> Vec<AccessUnit> {
+        let Some(Stamper::Audio(counter)) = &self.stamper else {
+            return Vec::new();
+        };
+        let (usual, silence) = (counter.usual_duration(), counter.silence());
+        let mut units = Vec::new();
+        while let Some(held) = self.pending.take_if(|held| dts - held.dts >= 2 * usual) {
+            let next = held.dts + usual;
+            let input = IngestUnit {
+                payload: silence.clone(),
+                ..held.input.clone()
+            };
+            units.push(self.finish(held, next));
+            self.pending = Some(Pending {
+                dts: next,
+                pts: next,
+                input,
+            });
+            self.stats.filled += 1;
+        }
+        units
+    }
+
+    /// Holds a unit; its predecessor, now that its duration is known.
+    pub(super) fn follow(&mut self, input: IngestUnit, dts: i64, pts: i64) -> Option<AccessUnit> {
+        self.broken = false;
+        self.stats.units += 1;
+        let held = self.pending.replace(Pending { dts, pts, input })?;
+        Some(self.finish(held, dts))
+    }
+
+    /// The held unit with its usual duration.
+    pub(super) fn release(&mut self) -> Option<AccessUnit> {
+        let held = self.pending.take()?;
+        let usual = self.stamper.as_ref().map_or(1, Stamper::usual_duration);
+        let end = held.dts + usual;
+        if let Some(Stamper::Audio(counter)) = &mut self.stamper {
+            counter.follow(end);
+        }
+        Some(self.finish(held, end))
+    }
+
+    pub(super) fn pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    pub(super) fn stats(&self) -> TrackStats {
+        let frame = match &self.stamper {
+            Some(Stamper::Video(grid)) => grid.frame().unwrap_or(0),
+            Some(Stamper::Audio(counter)) => counter.usual_duration(),
+            None => 0,
+        };
+        TrackStats {
+            frame_ticks: u32::try_from(frame).unwrap_or(0),
+            ..self.stats
+        }
+    }
+
+    fn finish(&mut self, held: Pending, end: i64) -> AccessUnit {
+        self.end = Some(end);
+        let duration = u32::try_from(end - held.dts).unwrap_or(u32::MAX).max(1);
+        AccessUnit {
+            kind: held.input.kind,
+            dts: held.dts,
+            pts: held.pts,
+            duration,
+            is_sync: held.input.is_sync || held.input.kind == MediaKind::Audio,
+            payload: held.input.payload,
+        }
+    }
+}
+
+impl Stamper {
+    fn usual_duration(&self) -> i64 {
+        match self {
+            Stamper::Video(grid) => grid.usual_duration(),
+            Stamper::Audio(counter) => counter.usual_duration(),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Two origins that answer every URL alike: one learns from the other where in time, number and name a
+//! stream is, and goes on from there.
+//!
+//! ```text
+//!            keyframes, sound          ask: GET /peer/v1/streams/<stream>
+//! Timeline ------------------> Pairing <------------------------------------> the other origin's Pairing
+//!                               | holds what arrives, at most a named time, until one of:
+//!                               |   join: same run_id, same ticks, from one of the peer's boundaries on
+//!                               v   local:  a run of its local, numbered above everything known
+//!                              Run
+//! ```
+//!
+//! Both receive the same encoded bytes over connections of their local, each with its own start and its own
+//! rounding of milliseconds. What is common is the payload, so payloads are fingerprinted: a keyframe known
+//! to both ties the two timelines together in exact ticks, and sound does the same for its own track. From
+//! then on nothing need be asked: equal input, equal cuts, equal bytes. The origins go on comparing anyway.
+//!
+//! Who gives way is decided by both sides alike, from status both know ([`election::is_leader`]); numbers never go
+//! back for anybody, so only who can move up gives way. docs/design/pairing-origins.md has the argument.
+//!
+//! [`machine::Pairing`] is pure: status, units and times in, decisions out. [`link`] is the thin shell that asks
+//! and answers over HTTP. What this does not do: carry media between origins, or decide which origin a
+//! viewer uses.
+
+mod compare;
+mod decide;
+mod digest;
+mod status;
+mod pending;
+mod link;
+mod machine;
+mod history;
+mod election;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+pub use digest::Digests;
+pub use status::{SegmentDigest, PeerStatus, RunStatus};
+pub use pending::Join;
+pub use link::{Link, Server};
+pub use machine::{Break, Output, LocalState, Placed, PeerError, Pairing};
+
+/// Media is held at most this long while the peer's answer is awaited: what a viewer's buffer bears, and
+/// many round trips between two zones.
+pub const HOLD_MAX: Duration = Duration::from_secs(2);
+
+/// Once the peer is known to carry the same stream, the wait for one of its boundaries may take this much
+/// longer: a longest segment. Viewers are with the peer meanwhile.
+pub const HOLD_RECOGNISED_MAX: Duration = Duration::from_secs(12);
+
+/// PendingUnit bytes: twelve seconds at 40 Mb/s.
+pub const HOLD_BYTES_MAX: usize = 64 << 20;
+
+/// PendingUnit units: twelve seconds of 60 pictures and 47 units of sound a second, three times over.
+pub const HOLD_UNITS_MAX: usize = 4096;
+
+/// Asking while media is held, and while not.
+pub const ASK_HOLDING: Duration = Duration::from_millis(100);
+/// See [`ASK_HOLDING`].
+pub const ASK_LIVE: Duration = Duration::from_secs(1);
+
+/// An answer that takes longer is none.
+pub const ANSWER_MAX: Duration = Duration::from_millis(800);
+
+/// A peer not heard of for this long is taken for dead: ten questions without an answer.
+pub const PEER_LOST: Duration = Duration::from_secs(10);
+
+/// Between two attempts to give way: each may cost viewers a hiccup. Doubles up to [`BACKOFF_MAX`].
+pub const BACKOFF_MIN: Duration = Duration::from_secs(10);
+/// See [`BACKOFF_MIN`].
+pub const BACKOFF_MAX: Duration = Duration::from_secs(320);
+
+/// Making a lock takes less: the longest pending, and the next segment of each to compare. Only what stays
+/// unlocked for longer is worth an operator's eye.
+pub const UNLOCKED_MIN: Duration = Duration::from_secs(30);
+
+/// A timeline that follows a drifting clock does so at its own moments: it is joined, and joins, only after
+/// it has kept its rhythm for this long.
+pub const SETTLED_MIN: Duration = Duration::from_millis(1500);
+
+/// What both origins must have alike, or they cannot cut alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Settings {
+    /// Configured segment target.
+    pub segment_target_ms: u64,
+    /// Configured part target; `None` without parts.
+    pub part_target_ms: Option<u64>,
+}
