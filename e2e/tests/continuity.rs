@@ -412,7 +412,7 @@ async fn numbers_go_on_and_urls_never_return_without_what_a_killed_origin_left()
     publisher.leave().await;
 }
 
-/// In a shelf's index: the whole is its first line, what changed since then are the others.
+/// In a checkpoint file: the whole is its first line, what changed since then are the others.
 fn newest_of_first_rendition(index: &str) -> Option<serde_json::Value> {
     let mut newest = None;
     for line in index.lines() {

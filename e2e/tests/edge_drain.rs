@@ -192,7 +192,9 @@ async fn balancer(http: u16, wire: Arc<Wire>) -> Vec<String> {
             number % 50
         );
         requests.spawn(async move {
-            let request = http::Request::get(&url).body(Body::empty()).expect("a valid request");
+            let request = http::Request::get(&url)
+                .body(Body::empty())
+                .expect("a valid request");
             let answer = client
                 .send(request, PATIENCE)
                 .await

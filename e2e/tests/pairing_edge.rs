@@ -18,12 +18,12 @@ use e2e::{
     page::Page,
     publisher::Publisher,
 };
-use tokio::task::JoinSet;
 use pairing_common::{
     encoder::{Encoded, Shape},
     keeper::{Keeper, assert_consecutive},
     pair::Pair,
 };
+use tokio::task::JoinSet;
 
 /// How many deaths, where more are wanted than a run of all tests has time for.
 const DEATHS: &str = "PANOCAST_PAIR_DEATHS";

@@ -167,11 +167,7 @@ async fn nothing_is_lost_when_the_store_fails_and_a_worker_dies() {
     for asset in &assets {
         let path = asset["url"].as_str().expect("a URL");
         let frames = if asset["stream"] == "stage" { 8 } else { 6 } * RATE;
-        assert_eq!(
-            assert_aligned(&read(&site, path).await),
-            frames,
-            "{asset}"
-        );
+        assert_eq!(assert_aligned(&read(&site, path).await), frames, "{asset}");
         assert_decodes(&site.url(path));
     }
     let jobs = worker.api("/api/jobs").await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use http::Method;
 use serde_json::json;
-use service::admin::{self, AdminRequest, AdminState, AdminResponse, Routes};
+use service::admin::{self, AdminRequest, AdminResponse, AdminState, Routes};
 use service::http::{Limits, Server, serve_over};
 use service::interruption::{Source, Trigger};
 use service::metrics::Registry;
@@ -22,13 +22,13 @@ use crate::audience::Audience;
 use crate::cache::{DiskCache, MemoryCache};
 use crate::cmcd::Sessions;
 use crate::config::Config;
+use crate::drain;
+use crate::handler::{Public, RequestHandler};
+use crate::metrics::Metrics;
+use crate::page::Page;
 use crate::single_flight::fetch::Fetcher;
 use crate::single_flight::partial_body::Budget;
 use crate::single_flight::{Bounds, Fetches};
-use crate::handler::{RequestHandler, Public};
-use crate::drain;
-use crate::metrics::Metrics;
-use crate::page::Page;
 use crate::upstream::Origins;
 use crate::vod::Vod;
 use crate::zero_copy::{Slabs, ZeroCopy};
@@ -293,7 +293,9 @@ async fn update_gauges(handler: Arc<RequestHandler>) {
         metrics
             .disk_bytes
             .set(number(fetcher.disk.as_ref().map_or(0, DiskCache::weight)));
-        metrics.waiting.set(number(handler.fetches.waiting() as u64));
+        metrics
+            .waiting
+            .set(number(handler.fetches.waiting() as u64));
         metrics
             .fetching
             .set(number(handler.fetches.under_way() as u64));

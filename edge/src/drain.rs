@@ -60,7 +60,9 @@ pub async fn drain(
     let left_s = (end - now).as_secs();
     tracing::info!(%cause, left_s, "leaving: not ready any more, serving on");
     notify::systemd("STOPPING=1");
-    handler.readiness.unmet("drain", format!("leaving: {cause}"));
+    handler
+        .readiness
+        .unmet("drain", format!("leaving: {cause}"));
     handler.metrics.draining.set(1);
     signal.leave();
     tokio::select! {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{Edge, Origin, PLAYLIST, SEGMENT, config, live, media, playlist, respond};
-use store::{ObjectMetadata, MemoryStore, Store};
+use store::{MemoryStore, ObjectMetadata, Store};
 
 #[tokio::test]
 async fn hits_say_their_age_and_who_answers() {

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use service::{
     Clock,
-    admin::{self, AdminRequest, AdminState, AdminResponse, Routes},
+    admin::{self, AdminRequest, AdminResponse, AdminState, Routes},
     drain,
     http::{Limits, Server, serve},
     interruption::{Cause, Source, Trigger},
@@ -20,17 +20,18 @@ use tracing::{info, warn};
 
 use crate::{
     config::{Config, ImmersiveConfig},
+    conformance::ConformanceChecks,
+    discontinuity_store::DiscontinuityStore,
     http::Http,
     ingest::Ingest,
-    discontinuity_store::DiscontinuityStore,
     metrics::Metrics,
     operator::{self, Operator},
+    pairing,
+    peer::{PeerPoller, PeerServer},
     recorder::Recorder,
     registry::{Registry, TICK},
-    conformance::ConformanceChecks,
     segment_store::SegmentStore,
     stream::{Environment, PeerConfig, Stream},
-    pairing,
 };
 
 /// After the publishers have been sent away, answers in flight get this long; blocked requests end by themselves.
@@ -100,7 +101,7 @@ impl App {
             clock: clock.clone(),
             metrics: metrics.clone(),
             recorder: recorder.clone(),
-            pairing: peer_config(&config),
+            peer: peer_config(&config),
             published: Arc::default(),
         };
         let config = Arc::new(config);
@@ -149,7 +150,7 @@ impl App {
             routes: routes(&self.registry, self.recorder.clone(), &operator),
         };
         self.warn_when_open();
-        let (link, pairing) = self.pair();
+        let (poller, peer_server) = self.pair();
         let _admin = self.admin.start(state)?;
         let ingest = Ingest {
             registry: Arc::clone(&self.registry),
@@ -173,7 +174,7 @@ impl App {
             Arc::clone(&self.registry),
             self.segment_store.clone(),
             self.metrics.clone(),
-            pairing,
+            peer_server,
         );
         let segment_store = tokio::spawn(self.segment_store.run(Arc::clone(&self.registry)));
         let handle = move |request, peer| {
@@ -185,7 +186,7 @@ impl App {
         let checks = conformance.run(Arc::clone(&self.registry), readiness.clone());
         let checks = tokio::spawn(checks);
         let operator = tokio::spawn(operator.run());
-        let link = link.map(|link| tokio::spawn(link.run()));
+        let poller = poller.map(|poller| tokio::spawn(poller.run()));
         let Addresses {
             rtmp,
             http: web,
@@ -221,7 +222,7 @@ impl App {
         segment_store.abort();
         checks.abort();
         operator.abort();
-        link.inspect(|link| link.abort());
+        poller.inspect(|poller| poller.abort());
         ingest.abort();
         info!("origin ended");
         Ok(())
@@ -244,7 +245,7 @@ impl App {
     }
 
     /// Both ends of the talk with the other origin, if there is one.
-    fn pair(&self) -> (Option<pairing::Link>, Option<pairing::Server>) {
+    fn pair(&self) -> (Option<PeerPoller>, Option<PeerServer>) {
         let (Some(peer), Some(secret), Some(peer_config)) = (
             &self.config.peer,
             &self.config.peer_secret,
@@ -252,20 +253,20 @@ impl App {
         ) else {
             return (None, None);
         };
-        let link = pairing::Link {
+        let poller = PeerPoller {
             peer: peer.clone(),
             secret: secret.clone(),
             registry: Arc::clone(&self.registry),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
         };
-        let server = pairing::Server {
+        let server = PeerServer {
             secret: secret.clone(),
             registry: Arc::clone(&self.registry),
             settings: peer_config.settings,
             primary: peer_config.primary,
         };
-        (Some(link), Some(server))
+        (Some(poller), Some(server))
     }
 
     fn operator(&self, conformance: &ConformanceChecks, readiness: &Readiness) -> Operator {
@@ -315,7 +316,8 @@ fn open_segment_store(
         let folder = folder.display();
         format!("cannot use {folder}; give this process the folder or set origin.state")
     };
-    let segment_store = SegmentStore::open(&folder, Arc::clone(config), clock.clone(), metrics.clone());
+    let segment_store =
+        SegmentStore::open(&folder, Arc::clone(config), clock.clone(), metrics.clone());
     let segment_store = segment_store.with_context(told)?;
     for (name, restored) in segment_store.restore().with_context(told)? {
         registry.restore(&name, restored);

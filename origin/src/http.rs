@@ -22,11 +22,11 @@ use tokio::sync::watch;
 
 use crate::{
     metrics::Metrics,
+    peer::PeerServer,
     registry::Registry,
     route::{Media, Route, route},
     segment_store::{MediaKey, SegmentStore},
     stream::{Stream, View},
-    pairing,
 };
 
 /// How long caches may keep an error: long enough to absorb a herd, too short for anybody to notice.
@@ -41,7 +41,7 @@ pub struct Http {
     registry: Arc<Registry>,
     segment_store: SegmentStore,
     metrics: Metrics,
-    pairing: Option<pairing::Server>,
+    peer_server: Option<PeerServer>,
 }
 
 impl Http {
@@ -50,13 +50,13 @@ impl Http {
         registry: Arc<Registry>,
         segment_store: SegmentStore,
         metrics: Metrics,
-        pairing: Option<pairing::Server>,
+        peer_server: Option<PeerServer>,
     ) -> Self {
         Self {
             registry,
             segment_store,
             metrics,
-            pairing,
+            peer_server,
         }
     }
 
@@ -90,8 +90,8 @@ impl Http {
                 return ("other", refused);
             }
         }
-        if let Some(pairing) = &self.pairing
-            && let Some(response) = pairing.answer(request).await
+        if let Some(peer_server) = &self.peer_server
+            && let Some(response) = peer_server.answer(request).await
         {
             return ("peer", response);
         }

@@ -12,21 +12,22 @@ pub mod app;
 mod auth;
 #[cfg(feature = "ec2")]
 pub mod aws;
-mod rfc3339;
 pub mod config;
-mod run_id;
+mod conformance;
+mod discontinuity_store;
 mod http;
 mod ingest;
-mod discontinuity_store;
 pub mod metrics;
 mod operator;
+mod pairing;
+mod peer;
 pub mod recorder;
 mod registry;
+mod rfc3339;
 mod route;
-mod conformance;
+mod run_id;
 mod segment_store;
 mod stream;
-mod pairing;
 
 pub use app::{Addresses, App};
 pub use config::Config;

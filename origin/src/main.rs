@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use origin::{App, Config, recording};
+use origin::{App, Config, recorder};
 use service::{
     Clock,
     cli::{self, Common},

@@ -12,7 +12,7 @@ use service::{
 };
 use tracing::{debug, warn};
 
-use crate::pairing::{ANSWER_MAX, PeerStatus, Settings, PeerError};
+use crate::pairing::{ANSWER_MAX, PeerError, PeerStatus, Settings};
 use crate::{
     metrics::Metrics,
     registry::Registry,
@@ -22,11 +22,11 @@ use crate::{
 
 /// Where questions go.
 const PATH: &str = "/peer/v1/streams/";
-/// Asks for fingerprints of sound too.
+/// Asks for fingerprints of audio too.
 const WITH_AUDIO: &str = "sounds";
 /// Carries the secret.
 const SECRET_HEADER: &str = "x-panocast-peer";
-/// The longest answer: all marks and all sound are half of it.
+/// The longest answer: all marks and all audio are half of it.
 const ANSWER_BYTES_MAX: usize = 128 << 10;
 /// How often streams are looked at: half of the shortest pause between two questions.
 const BEAT: Duration = Duration::from_millis(50);
@@ -64,7 +64,8 @@ impl PeerPoller {
     }
 
     async fn ask(&self, client: &Client, stream: &Arc<Stream>, with_audio: bool) {
-        let answer = tokio::time::timeout(ANSWER_MAX, self.fetch(client, stream.name(), with_audio));
+        let answer =
+            tokio::time::timeout(ANSWER_MAX, self.fetch(client, stream.name(), with_audio));
         let answer = answer.await.unwrap_or(Err(PeerError::Slow));
         let outcome = match &answer {
             Ok(_) => "answered",
@@ -72,7 +73,8 @@ impl PeerPoller {
             Err(PeerError::Unreachable(_)) => "unreachable",
             Err(PeerError::Refused(_)) => "refused",
         };
-        self.metrics.pairing_questions
+        self.metrics
+            .pairing_questions
             .with_label_values(&[outcome])
             .inc();
         if let Err(PeerError::Refused(why)) = &answer {
@@ -85,7 +87,12 @@ impl PeerPoller {
         stream.compare_digests(&digests);
     }
 
-    async fn fetch(&self, client: &Client, name: &str, with_audio: bool) -> Result<PeerStatus, PeerError> {
+    async fn fetch(
+        &self,
+        client: &Client,
+        name: &str,
+        with_audio: bool,
+    ) -> Result<PeerStatus, PeerError> {
         let query = if with_audio { "?sounds" } else { "" };
         let base = self.peer.trim_end_matches('/');
         let request = ::http::Request::get(format!("{base}{PATH}{name}{query}"))
@@ -102,8 +109,9 @@ impl PeerPoller {
                 "the peer answers {status}; {hint}"
             )));
         }
-        let peer_status: PeerStatus = serde_json::from_slice(&body)
-            .map_err(|error| PeerError::Refused(format!("cannot read the peer's answer: {error}")))?;
+        let peer_status: PeerStatus = serde_json::from_slice(&body).map_err(|error| {
+            PeerError::Refused(format!("cannot read the peer's answer: {error}"))
+        })?;
         let wall = unix_micros(self.clock.wall());
         match peer_status.check(wall) {
             Ok(()) => Ok(peer_status),
@@ -153,7 +161,8 @@ impl PeerServer {
             }
             None => None,
         };
-        let peer_status = peer_status.unwrap_or_else(|| PeerStatus::absent(self.settings, self.primary));
+        let peer_status =
+            peer_status.unwrap_or_else(|| PeerStatus::absent(self.settings, self.primary));
         let body = Bytes::from(serde_json::to_vec(&peer_status).unwrap_or_default());
         let content = Content::new([body], "application/json")
             .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -133,7 +133,10 @@ async fn pictures_and_sound_arrive_announced_in_time_and_from_a_keyframe_on() {
     .await;
     let video = video.unwrap();
     assert_eq!((video.width(), video.height()), (256, 128));
-    let sound = units.iter().filter(|unit| unit.kind == MediaKind::Audio).count();
+    let sound = units
+        .iter()
+        .filter(|unit| unit.kind == MediaKind::Audio)
+        .count();
     assert!(
         pictures > 0 && sound > 20,
         "{pictures} pictures, {sound} sounds"

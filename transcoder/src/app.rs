@@ -9,7 +9,7 @@ use jobs::Queue;
 use serde_json::json;
 use service::{
     Clock,
-    admin::{self, AdminRequest, AdminState, AdminResponse, Routes},
+    admin::{self, AdminRequest, AdminResponse, AdminState, Routes},
     config::{Jobs, Stores},
     drain,
     interruption::{Source, Trigger},

@@ -11,32 +11,32 @@
 #![forbid(unsafe_code)]
 
 mod app;
-mod vod_index;
 pub mod config;
 mod error;
 mod input;
 mod job;
 mod layout;
 pub mod metrics;
-mod retrying_store;
-mod thumbnails;
-mod rendition_writer;
 pub mod plan;
 pub mod playlist;
 pub mod progress;
+mod rendition_writer;
+mod retrying_store;
 mod slice;
 pub mod source;
 mod stitch;
+mod thumbnails;
 mod vod;
+mod vod_index;
 mod worker;
 
 pub use app::{App, Backends};
-pub use vod_index::{IndexEntry, Info};
 pub use config::Config;
 pub use error::{Error, Result};
 pub use input::Input;
 pub use job::{SliceJob, asset_name};
-pub use layout::{VOD_INDEX, SegmentInfo, Manifest, RenditionSlice, Sheet, multivariant};
+pub use layout::{Manifest, RenditionSlice, SegmentInfo, Sheet, VOD_INDEX, multivariant};
 pub use retrying_store::RetryingStore;
 pub use vod::{bar, vod_file};
+pub use vod_index::{IndexEntry, Info};
 pub use worker::Worker;

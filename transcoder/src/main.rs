@@ -9,7 +9,7 @@ use service::{
     config::{Jobs, Stores},
     interruption, log,
 };
-use transcoder::{App, Config, Backends};
+use transcoder::{App, Backends, Config};
 
 /// Recordings in, VOD out.
 #[derive(Parser)]

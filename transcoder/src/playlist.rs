@@ -8,7 +8,7 @@ use std::{fmt::Write as _, sync::Arc};
 use hls::{AudioGroup, Flavour, Multivariant, Variant, bandwidth};
 use media::{Immersive, Projection, Timescale, VIDEO_TIMESCALE};
 
-use crate::layout::{SegmentInfo, RenditionSlice, Sheet};
+use crate::layout::{RenditionSlice, SegmentInfo, Sheet};
 
 /// One rendition of the whole asset.
 #[derive(Clone, Debug, PartialEq)]

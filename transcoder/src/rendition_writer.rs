@@ -4,9 +4,9 @@ use media::{AccessUnit, Codec, Immersive, MediaKind, Track, VIDEO_TIMESCALE};
 
 use crate::{
     error::{Error, Result},
-    layout::{self, SegmentInfo, RenditionSlice},
-    retrying_store::RetryingStore,
+    layout::{self, RenditionSlice, SegmentInfo},
     plan::Segment,
+    retrying_store::RetryingStore,
 };
 
 /// Takes a rendition's access units in decoding order and writes its segments.

@@ -8,7 +8,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use service::backoff::Backoff;
-use store::{Created, ObjectMetadata, Object, Result, Store};
+use store::{Created, Object, ObjectMetadata, Result, Store};
 
 /// How long one operation is repeated: an outage of S3 or a full disk that somebody empties.
 const BUDGET: Duration = Duration::from_secs(600);
@@ -73,7 +73,12 @@ impl RetryingStore {
 
     /// Writes an object whole unless the key is taken. After a lost answer an object of our own may
     /// count as existing.
-    pub async fn put_if_absent(&self, key: &str, bytes: Bytes, metadata: ObjectMetadata) -> Result<Created> {
+    pub async fn put_if_absent(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        metadata: ObjectMetadata,
+    ) -> Result<Created> {
         self.repeat(|| self.store.put_if_absent(key, bytes.clone(), metadata))
             .await
     }

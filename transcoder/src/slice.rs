@@ -26,12 +26,12 @@ use tokio::sync::mpsc;
 use crate::{
     error::{Error, Result},
     layout::Manifest,
-    retrying_store::RetryingStore,
-    thumbnails::Thumbnails,
-    rendition_writer::RenditionWriter,
     plan::{AUDIO_NAME, COPY_NAME, Plan, Segment},
     progress::Meter,
+    rendition_writer::RenditionWriter,
+    retrying_store::RetryingStore,
     source::Source,
+    thumbnails::Thumbnails,
 };
 
 /// Coded units on their way from encoders to the store. With all rungs of 30 per second some 4 s;
@@ -69,7 +69,15 @@ pub async fn make(
     let thread = tokio::task::spawn_blocking(move || work.run(source()?));
     let mut writers = writers(plan, number)?;
     let mut thumbnails = Thumbnails::of(plan, number)?;
-    let written = write(&mut items, &mut writers, &mut thumbnails, store, plan, number).await;
+    let written = write(
+        &mut items,
+        &mut writers,
+        &mut thumbnails,
+        store,
+        plan,
+        number,
+    )
+    .await;
     if written.is_err() {
         cancel.store(true, Ordering::Relaxed);
     }

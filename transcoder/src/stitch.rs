@@ -10,12 +10,12 @@ use serde_json::json;
 use store::Created;
 
 use crate::{
-    vod_index,
     error::{Error, Result},
     layout::{self, Manifest, SLICES_MAX, WORK_BYTES_MAX},
-    retrying_store::RetryingStore,
     plan::Plan,
     playlist::{PlaylistParams, Rendition, render_media, render_multivariant, render_thumbnails},
+    retrying_store::RetryingStore,
+    vod_index,
 };
 
 /// What became of an asset.

@@ -9,8 +9,8 @@ use media::{AccessUnit, Track, VIDEO_TIMESCALE};
 use crate::{
     error::{Error, Result},
     layout::{self, Sheet},
-    retrying_store::RetryingStore,
     plan::Plan,
+    retrying_store::RetryingStore,
 };
 
 /// Pixels of a thumbnail's width: what players show above a seek bar.

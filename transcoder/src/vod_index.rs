@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::Result,
     layout::{self, WORK_BYTES_MAX},
-    retrying_store::RetryingStore,
     plan::Plan,
+    retrying_store::RetryingStore,
 };
 
 /// Entries the list holds: the newest. More would make a page that nobody scrolls.
@@ -114,7 +114,8 @@ async fn list(store: &RetryingStore, names: &[String]) -> Result<Vec<IndexEntry>
     let mut entries = Vec::with_capacity(names.len());
     for name in names {
         let stem = name.trim_end_matches(".json");
-        let is_it = |entry: &&IndexEntry| stem.split_once('-').is_some_and(|(_, a)| a == entry.asset);
+        let is_it =
+            |entry: &&IndexEntry| stem.split_once('-').is_some_and(|(_, a)| a == entry.asset);
         if let Some(entry) = known.iter().find(is_it) {
             entries.push(entry.clone());
             continue;

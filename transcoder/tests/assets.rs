@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc, task::Poll, time::Duration};
 use jobs::Queue as _;
 use media::{Immersive, Orientation, Projection, StereoLayout};
 use service::drain;
-use store::{Disturbance, Faulty, Operation, FaultSchedule, Store};
+use store::{Disturbance, FaultSchedule, Faulty, Operation, Store};
 use support::*;
 
 const NAMES: [&str; 4] = ["source", "120p", "80p", "audio"];
@@ -116,7 +116,9 @@ async fn a_rung_may_lie_on_the_sphere_in_another_way() {
         ..Immersive::default()
     };
     let fixture = Fixture::new().await;
-    fixture.record(&immersive_recording(4, None, immersive)).await;
+    fixture
+        .record(&immersive_recording(4, None, immersive))
+        .await;
     let mut settings = settings();
     for rung in &mut settings.ladder {
         rung.projection = Some(Projection::Equirectangular);
@@ -159,12 +161,16 @@ async fn duplicates_strangers_and_late_jobs_change_nothing() {
         .unwrap();
     fixture.tell("recordings/stage/1790000000-k3f9.json").await;
     fixture.drain_queue(&fixture.worker()).await;
-    let objects = store::list_all(&*fixture.egress, "vod/", 999).await.unwrap();
+    let objects = store::list_all(&*fixture.egress, "vod/", 999)
+        .await
+        .unwrap();
     fixture.tell(KEY).await;
     fixture.queue.send(&[body(ASSET)]).await.unwrap();
     fixture.drain_queue(&fixture.worker()).await;
     assert_eq!(
-        store::list_all(&*fixture.egress, "vod/", 999).await.unwrap(),
+        store::list_all(&*fixture.egress, "vod/", 999)
+            .await
+            .unwrap(),
         objects
     );
     check(&*fixture.egress, &made, &NAMES).await;
@@ -289,11 +295,14 @@ async fn a_store_that_fails_at_random_gets_a_whole_asset() {
     for seed in 0..4 {
         let fixture = Fixture::new().await;
         fixture.record(&made).await;
-        let faulty =
-            |store: Arc<dyn Store>, seed| Arc::new(Faulty::new(store, FaultSchedule::seeded(seed, 250)));
+        let faulty = |store: Arc<dyn Store>, seed| {
+            Arc::new(Faulty::new(store, FaultSchedule::seeded(seed, 250)))
+        };
         let ingest = faulty(fixture.ingest.clone(), seed);
         let egress = faulty(fixture.egress.clone(), seed + 100);
-        fixture.drain_queue(&fixture.worker_on(ingest, egress)).await;
+        fixture
+            .drain_queue(&fixture.worker_on(ingest, egress))
+            .await;
         check(&*fixture.egress, &made, &NAMES).await;
         assert_eq!(fixture.queue.dead_letters().await.unwrap(), []);
     }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use jobs::Queue;
 use moto::{Deployment, SECRET};
 use service::{Clock, backoff::Backoff, drain};
-use store::{Disturbance, Faulty, ObjectMetadata, FaultSchedule, Store};
+use store::{Disturbance, FaultSchedule, Faulty, ObjectMetadata, Store};
 use support::*;
 use transcoder::{Worker, progress::Progress};
 

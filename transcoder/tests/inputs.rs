@@ -228,7 +228,8 @@ async fn pictures_smaller_than_every_rung_keep_their_size() {
         "-i",
         "testsrc2=size=96x64:rate=15:duration=4",
     ];
-    let (fixture, result) = transcode("small.mp4", &[&small, &["-pix_fmt", "yuv444p"], &H264]).await;
+    let (fixture, result) =
+        transcode("small.mp4", &[&small, &["-pix_fmt", "yuv444p"], &H264]).await;
     let asset = result.unwrap();
     decodes(&fixture, &asset);
     let read = read_rendition(&*fixture.egress, &asset, "64p").await;
@@ -285,7 +286,9 @@ async fn what_cannot_become_vod_gets_a_verdict_that_names_the_reason() {
     let verdict = result.unwrap_err();
     assert!(verdict.contains("encrypted"), "{verdict}");
     let fixture = Fixture::new().await;
-    let verdict = upload(&fixture, "empty.mp4", Bytes::new()).await.unwrap_err();
+    let verdict = upload(&fixture, "empty.mp4", Bytes::new())
+        .await
+        .unwrap_err();
     assert!(verdict.contains("empty"), "{verdict}");
     let (_, result) = transcode("nothing.mp4", &[&VIDEO, &H264, &["-t", "0"]]).await;
     let verdict = result.unwrap_err();

@@ -1,7 +1,9 @@
 //! Box-level tests: what is written is read back, and damage is an error.
 
 use bytes::Bytes;
-use media::{AccessUnit, Immersive, MediaKind, Orientation, Projection, StereoLayout, Track, aac, avc};
+use media::{
+    AccessUnit, Immersive, MediaKind, Orientation, Projection, StereoLayout, Track, aac, avc,
+};
 use proptest::prelude::*;
 
 use crate::{

@@ -17,8 +17,8 @@ use std::{
 };
 
 use encode::{
-    ladder::{Event, Ladder, Options, Pace, Rung, RungConfig, default_rungs, plan},
     file_demuxer::FileDemuxer,
+    ladder::{Event, Ladder, Options, Pace, Rung, RungConfig, default_rungs, plan},
 };
 use media::{AccessUnit, MediaKind, Track};
 

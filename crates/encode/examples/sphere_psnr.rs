@@ -19,8 +19,8 @@ use std::{
 
 use encode::{
     Reprojection,
-    ladder::{Event, Ladder, Options, Pace, RungConfig, plan},
     file_demuxer::FileDemuxer,
+    ladder::{Event, Ladder, Options, Pace, RungConfig, plan},
 };
 use media::{AccessUnit, MediaKind, Projection, Track};
 

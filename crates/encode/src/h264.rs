@@ -9,7 +9,8 @@
 
 use bytes::Bytes;
 use ffmpeg_next::{
-    self as ffmpeg, Codec, Dictionary, Packet, Rational, codec, encoder, ffi, format::Pixel, picture,
+    self as ffmpeg, Codec, Dictionary, Packet, Rational, codec, encoder, ffi, format::Pixel,
+    picture,
 };
 use media::avc;
 

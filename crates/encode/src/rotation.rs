@@ -202,6 +202,10 @@ mod tests {
     fn other_angles_and_nonsense_are_none_of_them() {
         assert_eq!(Rotation::from_matrix(46_341, 46_341, -46_341, 46_341), None);
         assert_eq!(Rotation::from_matrix(0, 0, 0, 0), None);
-        assert!(Rotation::from_matrix(65_536, 0, 0, 65_536).unwrap().is_none());
+        assert!(
+            Rotation::from_matrix(65_536, 0, 0, 65_536)
+                .unwrap()
+                .is_none()
+        );
     }
 }

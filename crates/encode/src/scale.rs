@@ -8,8 +8,8 @@ use ffmpeg_next::{
 
 use crate::{
     Error, Picture,
-    error::Attempt,
     downscale_half::{self, HalfDownscaler},
+    error::Attempt,
     picture::Pool,
 };
 
@@ -69,7 +69,8 @@ impl Scaler {
                 width: plane.width,
                 height: plane.height,
             };
-            self.half_downscaler.run(downscale_half::From { data, stride }, to)?;
+            self.half_downscaler
+                .run(downscale_half::From { data, stride }, to)?;
         }
         out.set_color(picture.color());
         Some(())

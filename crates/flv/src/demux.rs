@@ -121,7 +121,10 @@ impl Demuxer {
     /// Walks the NAL units: whether there is an IDR slice (type 5), or an error where the lengths
     /// do not add up.
     fn has_idr(&self, payload: &[u8]) -> Result<bool, Error> {
-        let config = self.video.as_ref().ok_or(Error::NoConfig(MediaKind::Video))?;
+        let config = self
+            .video
+            .as_ref()
+            .ok_or(Error::NoConfig(MediaKind::Video))?;
         let mut units = config.nal_units(payload);
         let mut has_idr = false;
         for unit in units.by_ref() {

@@ -23,8 +23,8 @@ use media::{Immersive, MediaKind, Timescale, VIDEO_TIMESCALE};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Announced, PlaylistConstants, Hint, Init, MediaSnapshot, Multivariant, Part, Report, Segment, Snapshot,
-    segment::end_micros, snapshot::Listing,
+    Announced, Hint, Init, MediaSnapshot, Multivariant, Part, PlaylistConstants, Report, Segment,
+    Snapshot, segment::end_micros, snapshot::Listing,
 };
 
 /// Players keep Media Sequence Numbers as doubles: one above this is no number of ours.
@@ -53,6 +53,7 @@ struct Entries {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 struct Entry {
     msn: u64,
+    #[serde(rename = "epoch")]
     run_id: Option<Arc<str>>,
     timescale: u32,
     duration: i64,
@@ -135,7 +136,10 @@ impl Checkpoint {
         let mut renditions = Vec::new();
         for (place, (now, then)) in self.renditions.iter().zip(&before.renditions).enumerate() {
             let delta = now.since(then)?;
-            let moved = then.segments.first().is_none_or(|one| one.msn < delta.first);
+            let moved = then
+                .segments
+                .first()
+                .is_none_or(|one| one.msn < delta.first);
             if moved || !delta.segments.is_empty() {
                 renditions.push((place, delta));
             }
@@ -232,7 +236,11 @@ impl Checkpoint {
         durations.max().unwrap_or(0).max(segment.duration)
     }
 
-    fn snapshot(&self, run_id: &Arc<str>, listings: Vec<(&Entries, Vec<Arc<Segment>>)>) -> Snapshot {
+    fn snapshot(
+        &self,
+        run_id: &Arc<str>,
+        listings: Vec<(&Entries, Vec<Arc<Segment>>)>,
+    ) -> Snapshot {
         let with_parts = self.constants.part_target.is_some();
         let report = |(entries, segments): &(&Entries, Vec<Arc<Segment>>)| {
             let last = segments.last()?;

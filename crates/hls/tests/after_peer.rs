@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Broadcast, broadcast, config, watch};
-use hls::{Config, Delivery, Packager, LastPosition, render_media};
+use hls::{Config, Delivery, LastPosition, Packager, render_media};
 
 /// Goes on from `last_position` in another process, `away` after `died`'s last picture.
 fn gone_on(died: &Broadcast, last_position: LastPosition, away: Duration) -> Broadcast {
@@ -66,7 +66,11 @@ fn a_discontinuity_that_was_told_of_is_kept() {
     died.flush_rungs();
     let last_position = died.packager.last_position().unwrap();
     assert!(last_position.discontinuity);
-    assert_eq!(last_position.msn, died.packager.next_msn(), "nothing is open");
+    assert_eq!(
+        last_position.msn,
+        died.packager.next_msn(),
+        "nothing is open"
+    );
     for media in died.packager.snapshot().renditions() {
         let text = render_media(media, &Delivery::default());
         assert!(checker.media(media.name(), &text).is_empty());
@@ -106,7 +110,9 @@ fn a_strangers_tail_is_refused() {
     let (died, _) = broadcast(31, 60);
     let mut other = Packager::new(config()).unwrap();
     assert!(
-        other.continue_after(died.packager.last_position().unwrap()).is_err(),
+        other
+            .continue_after(died.packager.last_position().unwrap())
+            .is_err(),
         "its constants are unknown"
     );
     assert_eq!(other.last_position(), None, "nothing was shown");

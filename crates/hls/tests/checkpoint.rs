@@ -162,8 +162,14 @@ fn what_is_open_is_kept_as_far_as_it_got() {
     assert_eq!((last.msn, last.gap), (open.msn, false));
     assert_eq!(last.parts, open.parts);
     assert!(last.seconds() < 2.0, "{}", last.seconds());
-    assert_eq!(restored_run.media("960p").unwrap().last_msn(), Some(open.msn));
-    assert_eq!(restored_run.media("audio").unwrap().last_msn(), Some(open.msn));
+    assert_eq!(
+        restored_run.media("960p").unwrap().last_msn(),
+        Some(open.msn)
+    );
+    assert_eq!(
+        restored_run.media("audio").unwrap().last_msn(),
+        Some(open.msn)
+    );
     let end = died.dts as f64 / f64::from(VIDEO_TIMESCALE.rate());
     let kept = restored_run.end_seconds();
     assert!(
@@ -202,7 +208,11 @@ fn lost_bytes_are_gaps_and_nothing_else_is() {
     let lost = before.media("960p").unwrap().listed()[3].msn;
     let short = before.media("audio").unwrap().listed()[5].msn;
     disk.remove(&("960p".to_owned(), "e1".to_owned(), ObjectRef::Segment(lost)));
-    let cut = disk.get_mut(&("audio".to_owned(), "e1".to_owned(), ObjectRef::Segment(short)));
+    let cut = disk.get_mut(&(
+        "audio".to_owned(),
+        "e1".to_owned(),
+        ObjectRef::Segment(short),
+    ));
     cut.unwrap().truncate(40);
     let restored_run = restored(&before, &disk, "e2").unwrap();
     let gaps: Vec<(&str, u64)> = restored_run
@@ -213,7 +223,10 @@ fn lost_bytes_are_gaps_and_nothing_else_is() {
         .map(|(name, one)| (name, one.msn))
         .collect();
     assert_eq!(gaps, [("960p", lost), ("audio", short)]);
-    assert_eq!(check(&mut Checker::new(), &restored_run), Vec::<String>::new());
+    assert_eq!(
+        check(&mut Checker::new(), &restored_run),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -245,7 +258,10 @@ fn a_publisher_that_never_comes_back_leaves_playlists_with_an_end() {
     assert_eq!(check(&mut checker, &ended), Vec::<String>::new());
     let text = render_media(ended.media("source").unwrap(), &Delivery::default());
     assert!(text.ends_with("#EXT-X-ENDLIST\n"), "{text}");
-    assert!(Checkpoint::of(&ended).is_none(), "nobody goes on from an end");
+    assert!(
+        Checkpoint::of(&ended).is_none(),
+        "nobody goes on from an end"
+    );
 }
 
 #[test]
@@ -282,7 +298,10 @@ fn strangers_and_nonsense_are_refused() {
     let before = died.packager.snapshot();
     let restored_run = Arc::new(restored(&before, &disk(&before), "e2").unwrap());
     let mut other = Packager::new(config()).unwrap();
-    assert!(other.resume(restored_run).is_err(), "its constants are unknown");
+    assert!(
+        other.resume(restored_run).is_err(),
+        "its constants are unknown"
+    );
     let text = serde_json::to_string(&Checkpoint::of(&before).unwrap()).unwrap();
     let first = before.media("source").unwrap().listed()[0].msn;
     let jumbled = text.replacen(&format!("\"msn\":{first}"), "\"msn\":7", 1);

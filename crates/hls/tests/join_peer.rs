@@ -5,7 +5,7 @@ mod common;
 
 use bytes::Bytes;
 use common::{WALL, audio_track, config, video_track};
-use hls::{Boundary, Config, PlaylistConstants, Lookup, Packager, Tracks};
+use hls::{Boundary, Config, Lookup, Packager, PlaylistConstants, Tracks};
 use media::{AccessUnit, MediaKind, Timescale, VIDEO_TIMESCALE};
 
 const FRAME: i64 = 12_012;

@@ -15,8 +15,8 @@ use flv::{Tag, TagKind, amf0::Value};
 use crate::{
     Error,
     command::{COMMAND_CHUNK_STREAM, Command, object},
-    transport::Transport,
     message::{Message, kind},
+    transport::Transport,
     url::PublishUrl,
 };
 

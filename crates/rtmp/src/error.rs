@@ -6,8 +6,8 @@ use flv::amf0;
 
 use crate::{
     chunk::{CHUNK_STREAMS_MAX, PARTIAL_BYTES_MAX, PARTIAL_MESSAGES_MAX},
-    transport::OUTPUT_BYTES_MAX,
     server::HELD_BYTES_MAX,
+    transport::OUTPUT_BYTES_MAX,
 };
 
 /// Why a session ends. Each of these costs the one connection; the peer is at fault in all of them.

@@ -24,15 +24,15 @@ mod chunk;
 pub mod client;
 mod command;
 mod error;
-mod transport;
 mod message;
 mod secret;
 pub mod server;
+mod transport;
 pub mod url;
 
 pub use chunk::{
     CHUNK_STREAMS_MAX, COMMAND_BYTES_MAX, MEDIA_BYTES_MAX, PARTIAL_BYTES_MAX, PARTIAL_MESSAGES_MAX,
 };
 pub use error::Error;
-pub use transport::{HANDSHAKE_BYTES, OUTPUT_BYTES_MAX};
 pub use secret::Secret;
+pub use transport::{HANDSHAKE_BYTES, OUTPUT_BYTES_MAX};

@@ -146,8 +146,11 @@ impl Routes {
             .split('/')
             .map(str::to_owned)
             .collect();
-        self.list
-            .push((method, pieces, Arc::new(move |request| Box::pin(run(request)))));
+        self.list.push((
+            method,
+            pieces,
+            Arc::new(move |request| Box::pin(run(request))),
+        ));
         self
     }
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use http::Method;
-use service::admin::{self, AdminRequest, Page, AdminState, AdminResponse, Routes};
+use service::admin::{self, AdminRequest, AdminResponse, AdminState, Page, Routes};
 use service::interruption::{self, Cause, Metadata, Notice};
 use service::metrics::Registry;
 use service::readiness::Readiness;

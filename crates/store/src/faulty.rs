@@ -17,7 +17,9 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
 
-use crate::{Created, Error, ObjectMetadata, Object, Page, Part, Read, Result, Store, Upload, UploadId};
+use crate::{
+    Created, Error, Object, ObjectMetadata, Page, Part, Read, Result, Store, Upload, UploadId,
+};
 
 /// What is asked of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -229,7 +231,12 @@ impl Store for Faulty {
             .await
     }
 
-    async fn put_if_absent(&self, key: &str, bytes: Bytes, metadata: ObjectMetadata) -> Result<Created> {
+    async fn put_if_absent(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        metadata: ObjectMetadata,
+    ) -> Result<Created> {
         let work = self.inner.put_if_absent(key, bytes, metadata);
         self.disturb(Operation::PutIfAbsent, key, work).await
     }
@@ -361,7 +368,10 @@ mod tests {
     #[tokio::test]
     async fn a_cut_read_is_an_error_never_a_short_answer() {
         let store = faulty(FaultSchedule::list([None, Some(Disturbance::Cut)]));
-        store.put("a", BYTES, ObjectMetadata::default()).await.unwrap();
+        store
+            .put("a", BYTES, ObjectMetadata::default())
+            .await
+            .unwrap();
         let error = store.get("a").await.unwrap().bytes(10).await.unwrap_err();
         assert!(error.is_retryable(), "{error}");
         assert_eq!(
@@ -391,7 +401,12 @@ mod tests {
             let store = faulty(FaultSchedule::seeded(7, 300));
             let mut run = Vec::new();
             for _ in 0..100 {
-                run.push(store.put("a", BYTES, ObjectMetadata::default()).await.is_ok());
+                run.push(
+                    store
+                        .put("a", BYTES, ObjectMetadata::default())
+                        .await
+                        .is_ok(),
+                );
             }
             runs.push(run);
         }

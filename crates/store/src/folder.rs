@@ -28,8 +28,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use crate::{
-    Body, Created, Error, LIST_MAX, ObjectMetadata, Object, Page, Part, READ_CHUNK_BYTES, Read, Result,
-    Store, Upload, UploadId, check_parts, clamp_range, key,
+    Body, Created, Error, LIST_MAX, Object, ObjectMetadata, Page, Part, READ_CHUNK_BYTES, Read,
+    Result, Store, Upload, UploadId, check_parts, clamp_range, key,
 };
 
 mod files;
@@ -118,7 +118,12 @@ impl Store for Folder {
         self.run(move |inner| inner.put(&key, &bytes)).await
     }
 
-    async fn put_if_absent(&self, key: &str, bytes: Bytes, _metadata: ObjectMetadata) -> Result<Created> {
+    async fn put_if_absent(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        _metadata: ObjectMetadata,
+    ) -> Result<Created> {
         let key = checked(key)?;
         self.run(move |inner| inner.put_if_absent(&key, &bytes))
             .await

@@ -30,7 +30,7 @@ use futures_util::{Stream, StreamExt as _};
 
 pub use address::{Address, Credentials, Options, open};
 pub use error::{Error, Fault};
-pub use faulty::{Disturbance, Faulty, Operation, FaultSchedule};
+pub use faulty::{Disturbance, FaultSchedule, Faulty, Operation};
 pub use folder::Folder;
 pub use key::{KEY_BYTES_MAX, check as check_key};
 pub use memory::MemoryStore;
@@ -181,7 +181,12 @@ pub trait Store: Send + Sync + Debug {
 
     /// Writes an object whole unless the key is taken. Of several racing callers exactly one gets
     /// [`Created::Yes`].
-    async fn put_if_absent(&self, key: &str, bytes: Bytes, metadata: ObjectMetadata) -> Result<Created>;
+    async fn put_if_absent(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        metadata: ObjectMetadata,
+    ) -> Result<Created>;
 
     /// Opens an object.
     async fn get(&self, key: &str) -> Result<Read>;

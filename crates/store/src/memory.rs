@@ -10,8 +10,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    Created, Error, LIST_MAX, ObjectMetadata, Object, Page, Part, Read, Result, Store, Upload, UploadId,
-    check_parts, clamp_range, key,
+    Created, Error, LIST_MAX, Object, ObjectMetadata, Page, Part, Read, Result, Store, Upload,
+    UploadId, check_parts, clamp_range, key,
 };
 
 /// A store that forgets everything when dropped.
@@ -94,7 +94,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn put_if_absent(&self, key: &str, bytes: Bytes, _metadata: ObjectMetadata) -> Result<Created> {
+    async fn put_if_absent(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        _metadata: ObjectMetadata,
+    ) -> Result<Created> {
         key::check(key)?;
         let mut state = self.state();
         if state.objects.contains_key(key) {

@@ -21,8 +21,8 @@ use aws_smithy_http_client::tls;
 use bytes::Bytes;
 
 use crate::{
-    Body, Created, Error, LIST_MAX, ObjectMetadata, Object, Options, Page, Part, Read, Result, Store,
-    Upload, UploadId, check_parts, key,
+    Body, Created, Error, LIST_MAX, Object, ObjectMetadata, Options, Page, Part, Read, Result,
+    Store, Upload, UploadId, check_parts, key,
 };
 
 mod failure;
@@ -249,7 +249,12 @@ impl Store for S3 {
         Ok(())
     }
 
-    async fn put_if_absent(&self, key: &str, bytes: Bytes, metadata: ObjectMetadata) -> Result<Created> {
+    async fn put_if_absent(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        metadata: ObjectMetadata,
+    ) -> Result<Created> {
         let request = self
             .client
             .put_object()

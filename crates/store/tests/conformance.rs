@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::join_all};
 use store::{
-    Created, Error, Faulty, Folder, ObjectMetadata, MemoryStore, PART_BYTES_MIN, READ_CHUNK_BYTES, FaultSchedule,
-    Store, UploadId, list_all,
+    Created, Error, FaultSchedule, Faulty, Folder, MemoryStore, ObjectMetadata, PART_BYTES_MIN,
+    READ_CHUNK_BYTES, Store, UploadId, list_all,
 };
 
 #[cfg(feature = "aws")]

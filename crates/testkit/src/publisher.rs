@@ -165,7 +165,12 @@ impl Publisher {
             }
             _ => {
                 self.video_units += 1;
-                self.sent(MediaKind::Video, self.video_units - 1, picture, self.shown_us())
+                self.sent(
+                    MediaKind::Video,
+                    self.video_units - 1,
+                    picture,
+                    self.shown_us(),
+                )
             }
         }
     }
@@ -179,7 +184,13 @@ impl Publisher {
             .then(|| self.picture_us(number + later))
     }
 
-    fn sent(&mut self, kind: MediaKind, serial: u64, captured_us: i64, shown_us: Option<i64>) -> Sent {
+    fn sent(
+        &mut self,
+        kind: MediaKind,
+        serial: u64,
+        captured_us: i64,
+        shown_us: Option<i64>,
+    ) -> Sent {
         let captured_ms = captured_us.div_euclid(1000);
         let shown_ms = shown_us.map_or(0, |us| us.div_euclid(1000) - captured_ms);
         let outlier = self

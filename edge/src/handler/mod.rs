@@ -19,11 +19,11 @@ use crate::cache::CacheEntry;
 use crate::cache::decide::Decision;
 use crate::cmcd::{Report, Sessions};
 use crate::config::Network;
-use crate::single_flight::fetch::Fetcher;
-use crate::single_flight::{Fetches, Joined, State, Waiter};
 use crate::metrics::{Metrics, Outcome};
 use crate::page::Page;
-use crate::request::{self, Kind, Refusal, CacheRequest};
+use crate::request::{self, CacheRequest, Kind, Refusal};
+use crate::single_flight::fetch::Fetcher;
+use crate::single_flight::{Fetches, Joined, State, Waiter};
 use crate::upstream::Failure;
 use address::{AddressLimits, client_address};
 
@@ -99,7 +99,9 @@ impl RequestHandler {
         });
         let (key, answered) = match parsed {
             Ok(cache_request) => {
-                let key = logged.is_some().then(|| cache_request.key.clone().into_owned());
+                let key = logged
+                    .is_some()
+                    .then(|| cache_request.key.clone().into_owned());
                 (key, self.find(request, cache_request).await)
             }
             Err(response) => {
@@ -174,7 +176,12 @@ impl RequestHandler {
         self.fetch(method, headers, cache_request).await
     }
 
-    fn page_or_ready(&self, cache_request: &CacheRequest<'_>, method: &Method, headers: &HeaderMap) -> Response {
+    fn page_or_ready(
+        &self,
+        cache_request: &CacheRequest<'_>,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Response {
         if self.public_readyz && cache_request.path() == "/readyz" {
             return match self.readiness.report().ready {
                 true => text(StatusCode::OK, "ready"),
@@ -196,7 +203,12 @@ impl RequestHandler {
         (entry.decide(now) == Decision::Fresh).then_some(entry)
     }
 
-    async fn fetch(&self, method: &Method, headers: &HeaderMap, cache_request: CacheRequest<'_>) -> Answered {
+    async fn fetch(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        cache_request: CacheRequest<'_>,
+    ) -> Answered {
         let kind = cache_request.kind;
         let started = self.clock.now();
         let joined = self.fetches.join(

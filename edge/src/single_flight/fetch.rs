@@ -15,9 +15,9 @@ use service::http::allow_cors;
 use super::partial_body::{Budget, PartialBody};
 use super::{FetchWriter, State};
 use crate::cache::decide::{Decision, lifetimes};
-use crate::cache::{DiskCache, CacheEntry, MemoryCache, SMALL_BYTES_MAX, headers_from};
+use crate::cache::{CacheEntry, DiskCache, MemoryCache, SMALL_BYTES_MAX, headers_from};
 use crate::metrics::Metrics;
-use crate::request::{Kind, CacheRequest};
+use crate::request::{CacheRequest, Kind};
 use crate::upstream::{Failure, Found, Origin, Origins, Verdict, content_length};
 use crate::vod::Vod;
 use crate::zero_copy::Slabs;
@@ -129,7 +129,11 @@ impl Fetcher {
     }
 
     /// What may still be served when nobody can be asked.
-    pub(crate) fn usable(&self, request: &CacheRequest<'_>, now: Duration) -> Option<Arc<CacheEntry>> {
+    pub(crate) fn usable(
+        &self,
+        request: &CacheRequest<'_>,
+        now: Duration,
+    ) -> Option<Arc<CacheEntry>> {
         self.memory
             .get(&request.key)
             .filter(|entry| entry.status() == StatusCode::OK && entry.decide(now) != Decision::Gone)

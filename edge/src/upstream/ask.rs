@@ -22,11 +22,11 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use service::http::{ClientError, read_all};
 
-use super::health::Seen;
 use super::freshness::Freshness;
+use super::health::Seen;
 use super::{Origin, Origins, PLAYLIST_BYTES_MAX, seen};
 use crate::playlist::{self, PlaylistSummary};
-use crate::request::{Blocking, Kind, CacheRequest};
+use crate::request::{Blocking, CacheRequest, Kind};
 
 /// An answer that blocks on nothing is due after this; it comes out of the origin's memory.
 const DUE_AT_ONCE: Duration = Duration::from_millis(750);
@@ -299,7 +299,12 @@ impl Origins {
         }
     }
 
-    fn judge_playlist(&self, request: &CacheRequest<'_>, summary: &PlaylistSummary, verdict: Verdict) -> Judged {
+    fn judge_playlist(
+        &self,
+        request: &CacheRequest<'_>,
+        summary: &PlaylistSummary,
+        verdict: Verdict,
+    ) -> Judged {
         if summary.has_gap_ahead && !summary.ended {
             // Not noted: who has that segment whole is not behind.
             let rank = Rank::Playlist {
@@ -308,7 +313,10 @@ impl Origins {
             };
             return Judged::Fallback(rank, Box::new(verdict));
         }
-        match self.freshness.note(request.path(), summary, self.clock.now()) {
+        match self
+            .freshness
+            .note(request.path(), summary, self.clock.now())
+        {
             Freshness::Current => Judged::Good(verdict),
             Freshness::Frozen { for_ms } if u128::from(for_ms) > self.frozen_max.as_millis() => {
                 let failed = Verdict::Failed(Failure::Frozen);

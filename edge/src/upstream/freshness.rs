@@ -186,7 +186,10 @@ mod tests {
         };
         assert_eq!(tracker.note("/p", &ended, at(1000)), Freshness::Current);
         tracker.start_over("/p", &summary(1), at(1001));
-        assert_eq!(tracker.note("/p", &summary(1), at(1002)), Freshness::Current);
+        assert_eq!(
+            tracker.note("/p", &summary(1), at(1002)),
+            Freshness::Current
+        );
     }
 
     #[test]

@@ -189,7 +189,8 @@ impl Origins {
     fn in_order(&self, path: &str) -> Vec<Arc<Origin>> {
         let preferred = self.preferred.of(path);
         let mut order = self.list.clone();
-        order.sort_by_cached_key(|origin| (!*origin.is_up.borrow(), preferred != Some(origin.rank)));
+        order
+            .sort_by_cached_key(|origin| (!*origin.is_up.borrow(), preferred != Some(origin.rank)));
         order
     }
 

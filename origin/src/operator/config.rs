@@ -4,7 +4,7 @@ use serde::Deserialize;
 use service::config::{Error, File};
 
 /// FleetStatus asked at most: each is a request every two seconds.
-const NEIGHBOURS_MAX: usize = 64;
+const POLLED_MAX: usize = 64;
 
 /// `[origin.operator]`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -23,8 +23,8 @@ impl Config {
     pub fn check(&self, file: &File) -> Result<(), Error> {
         for (key, list) in [("edges", &self.edges), ("transcoders", &self.transcoders)] {
             let key = format!("origin.operator.{key}");
-            if list.len() > NEIGHBOURS_MAX {
-                let reason = format!("{} are too many; name at most {NEIGHBOURS_MAX}", list.len());
+            if list.len() > POLLED_MAX {
+                let reason = format!("{} are too many; name at most {POLLED_MAX}", list.len());
                 return Err(file.reject(&key, reason));
             }
             for url in list {

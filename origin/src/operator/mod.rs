@@ -12,8 +12,8 @@
 
 mod alarms;
 mod config;
-mod history;
 mod fleet_status;
+mod history;
 mod page;
 mod thumbnail;
 
@@ -32,9 +32,11 @@ use service::{
 
 pub use config::Config;
 
-use crate::{recorder::Recorder, registry::Registry, conformance::ConformanceChecks, stream::Stream};
-use history::Histories;
+use crate::{
+    conformance::ConformanceChecks, recorder::Recorder, registry::Registry, stream::Stream,
+};
 use fleet_status::FleetStatus;
+use history::Histories;
 use thumbnail::Thumbnails;
 
 /// One sample of history: fine enough to see a hiccup, coarse enough to keep ten minutes of it.
@@ -112,11 +114,15 @@ impl Operator {
     pub fn routes(&self, routes: Routes) -> Routes {
         let (overview, still) = (self.clone(), self.clone());
         let routes = routes
-            .add(Method::GET, "/api/overview", move |request: AdminRequest| {
-                let since = request.query.strip_prefix("since=");
-                let reply = overview.overview(since.and_then(|since| since.parse().ok()));
-                async move { AdminResponse::json(&reply) }
-            })
+            .add(
+                Method::GET,
+                "/api/overview",
+                move |request: AdminRequest| {
+                    let since = request.query.strip_prefix("since=");
+                    let reply = overview.overview(since.and_then(|since| since.parse().ok()));
+                    async move { AdminResponse::json(&reply) }
+                },
+            )
             .add(
                 Method::GET,
                 "/api/streams/{stream}/still",

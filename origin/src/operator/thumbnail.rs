@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use encode::stills::{Thumbnails as Decoder, jpeg};
+use encode::stills::{Stills as Decoder, jpeg};
 use hls::{Segment, Snapshot};
 use media::MediaKind;
 use tracing::debug;
@@ -88,11 +88,11 @@ fn picture(segment: &Segment) -> Option<Bytes> {
     let known = cmaf::read_init(&init.bytes).ok()?;
     let units = cmaf::read_chunk(&known, &segment.parts.first()?.bytes).ok()?;
     let keyframe = units.first()?;
-    let still = Decoder::open(&init.track, width, height)
+    let thumbnail = Decoder::open(&init.track, width, height)
         .and_then(|mut decoder| decoder.take(&keyframe.unit))
         .and_then(|picture| picture.as_ref().map(jpeg).transpose());
-    still
-        .inspect_err(|error| debug!(%error, "no still"))
+    thumbnail
+        .inspect_err(|error| debug!(%error, "no thumbnail"))
         .ok()
         .flatten()
 }

@@ -1,4 +1,4 @@
-//! Two origins that publish the same stream look again and again whether they still do so alike.
+//! Compares what this origin published with what the peer published, with each of its answers.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use media::VIDEO_TIMESCALE;
 
 use super::{
     BACKOFF_MIN, UNLOCKED_MIN,
-    status::{SegmentDigest, PeerStatus, KeyframeMark, RunStatus, State},
-    pending::{Reason, offset_ms},
-    machine::{LocalState, Pairing},
-    history::PublishedKeyframe,
     election::{Candidate, is_leader},
+    history::PublishedKeyframe,
+    machine::{LocalState, Pairing},
+    pending::{Reason, offset_ms},
+    status::{KeyframeMark, PeerStatus, RunStatus, SegmentDigest, State},
 };
 
 /// Whole segments in a row that may differ before the one who follows joins anew.
@@ -27,8 +27,9 @@ impl Pairing {
     /// There should be one unless the peer says that nobody publishes there: silence is no excuse, because
     /// the peer may be alive and cut off.
     pub(super) fn watch_lock(&mut self, local: LocalState<'_>, now: Duration) {
-        let published =
-            |(status, _): &(PeerStatus, Duration)| matches!(status.state, State::Live | State::Holding);
+        let published = |(status, _): &(PeerStatus, Duration)| {
+            matches!(status.state, State::Live | State::Holding)
+        };
         let expected =
             self.peer.failed.is_some() || self.peer.status.as_ref().is_some_and(published);
         let locked = self.lock.since.is_some() && self.pending.is_none();
@@ -62,7 +63,9 @@ impl Pairing {
         let may_rejoin = !we_lead && now >= self.backoff_until && local.has_publisher;
         if ours.run_id != theirs.run_id {
             self.lock.since = None;
-            let known = |mark: &PublishedKeyframe| status.marks.iter().any(|theirs| theirs.hash == mark.hash);
+            let known = |mark: &PublishedKeyframe| {
+                status.marks.iter().any(|theirs| theirs.hash == mark.hash)
+            };
             if self.history.marks().any(known) {
                 self.trouble = Some("the same stream under another name".to_owned());
                 self.rejoining = may_rejoin.then_some(Reason::Rejoin);
@@ -87,13 +90,16 @@ impl Pairing {
             let Some(ours) = mark.boundary.filter(|b| b.msn > self.lock.boundaries_to) else {
                 continue;
             };
-            let same =
-                |theirs: &&KeyframeMark| theirs.boundary.is_some_and(|theirs| theirs.msn == ours.msn);
+            let same = |theirs: &&KeyframeMark| {
+                theirs.boundary.is_some_and(|theirs| theirs.msn == ours.msn)
+            };
             let Some(theirs) = status.marks.iter().find(same) else {
                 continue;
             };
             self.lock.boundaries_to = ours.msn;
-            if theirs.boundary.map(comparable_fields) == Some(comparable_fields(ours)) && theirs.hash == mark.hash {
+            if theirs.boundary.map(comparable_fields) == Some(comparable_fields(ours))
+                && theirs.hash == mark.hash
+            {
                 self.lock.agreements += 1;
                 self.lock.since.get_or_insert(now);
                 self.lock.offset_ms = Some(offset_ms(theirs, mark.at, now));
@@ -124,7 +130,7 @@ impl Pairing {
         let Some((status, _)) = &self.peer.status else {
             return;
         };
-        for own in ours {
+        for local in ours {
             if local.msn <= self.lock.digests_to {
                 continue;
             }
@@ -146,7 +152,8 @@ impl Pairing {
             }
         }
         // One differs where frames were lost on one connection. Many in a row: the ticks differ.
-        if self.lock.differing >= DIFFERING_MAX && self.lock.since.is_some() && !self.lock.is_leader {
+        if self.lock.differing >= DIFFERING_MAX && self.lock.since.is_some() && !self.lock.is_leader
+        {
             self.trouble = Some("segments of one name differ".to_owned());
             if now >= self.backoff_until {
                 self.lock.differing = 0;

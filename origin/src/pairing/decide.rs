@@ -6,10 +6,10 @@ use hls::{LastPosition, Tracks};
 
 use super::{
     BACKOFF_MAX, HOLD_MAX, HOLD_RECOGNISED_MAX, PEER_LOST, SETTLED_MIN,
-    status::{RunStatus, State},
-    pending::{PendingUnit, PendingMedia, Join, Match, Reason, TimestampOffset},
-    machine::{Break, Lock, Output, LocalState, PeerError, Pairing},
     election::{Candidate, is_leader},
+    machine::{Break, LocalState, Lock, Output, Pairing, PeerError},
+    pending::{Join, Match, PendingMedia, PendingUnit, Reason, TimestampOffset},
+    status::{RunStatus, State},
 };
 
 /// Questions in a row that found nobody, after which a hold waits no longer.
@@ -40,7 +40,8 @@ impl Pairing {
 
     pub(super) fn pass(&mut self, held: PendingUnit) {
         let unit = self.timestamp_offset.apply(held.unit);
-        self.outputs.push_back(Output::Unit(PendingUnit { unit, ..held }));
+        self.outputs
+            .push_back(Output::Unit(PendingUnit { unit, ..held }));
     }
 
     pub(super) fn is_lost(&self, now: Duration) -> bool {
@@ -194,12 +195,19 @@ impl Pairing {
             .as_ref()
             .filter(|run| run.served && status.state == State::Waiting)?;
         let (msn, discontinuity_sequence) = local.shown();
-        let above =
-            |last_position: &LastPosition| last_position.msn >= msn && last_position.discontinuity_sequence >= discontinuity_sequence;
+        let above = |last_position: &LastPosition| {
+            last_position.msn >= msn
+                && last_position.discontinuity_sequence >= discontinuity_sequence
+        };
         run.last_position.filter(above)
     }
 
-    pub(super) fn begin_own_run(&mut self, local: LocalState<'_>, tracks: Tracks, last_position: Option<LastPosition>) {
+    pub(super) fn begin_own_run(
+        &mut self,
+        local: LocalState<'_>,
+        tracks: Tracks,
+        last_position: Option<LastPosition>,
+    ) {
         let theirs = self
             .peer
             .status
@@ -220,7 +228,7 @@ impl Pairing {
         });
     }
 
-    /// Nobody else carries our run: nobody ever did, or the peer has been gone, or has last_shared_at something
+    /// Nobody else carries our run: nobody ever did, or the peer has been gone, or has carried something
     /// else, for so long that our numbers have passed whatever it had.
     pub(super) fn is_exclusive(&self, now: Duration) -> bool {
         let Some(last_shared_at) = self.last_shared_at else {

@@ -6,7 +6,7 @@ use hls::Boundary;
 use media::AccessUnit;
 use sha2::{Digest, Sha256};
 
-use super::status::{KEYFRAMES_MAX, KeyframeMark, AUDIO_UNITS_MAX};
+use super::status::{AUDIO_UNITS_MAX, KEYFRAMES_MAX, KeyframeMark};
 
 /// Bytes hashed at each end of a payload: entropy-coded pictures that differ anywhere differ in their first
 /// kilobytes; a whole 4K keyframe would be a hundred times the work.
@@ -72,7 +72,7 @@ impl PublishHistory {
         self.marks.push_back(mark);
     }
 
-    /// Sound was published.
+    /// Audio was published.
     pub fn record_audio(&mut self, unit: &AccessUnit, hash: u64) {
         if self.sounds.back().is_some_and(|(_, dts)| *dts >= unit.dts) {
             self.sounds.clear();

@@ -16,12 +16,12 @@ use media::{AccessUnit, MediaKind, Timescale, timeline};
 
 use super::{
     ASK_HOLDING, ASK_LIVE, BACKOFF_MIN, Settings,
-    status::{SegmentDigest, PeerStatus, RunStatus, State, VERSION},
-    pending::{PendingUnit, PendingMedia, Join, Reason, TimestampOffset},
-    history::{PublishedKeyframe, PublishHistory, fingerprint},
+    history::{PublishHistory, PublishedKeyframe, fingerprint},
+    pending::{Join, PendingMedia, PendingUnit, Reason, TimestampOffset},
+    status::{PeerStatus, RunStatus, SegmentDigest, State, VERSION},
 };
 
-/// Sound kept for a hold that begins with the next keyframe, so that its segment has all of its sound:
+/// Audio kept for a hold that begins with the next keyframe, so that its segment has all of its audio:
 /// encoders interleave within two seconds.
 const RECENT_AUDIO_MAX: usize = 96;
 
@@ -142,7 +142,7 @@ pub struct Pairing {
     pub(super) outputs: VecDeque<Output>,
     /// When the peer was last known to carry this run too, or was told all it needs to.
     pub(super) last_shared_at: Option<Duration>,
-    /// When the publisher left, nobody else last_shared_at this run.
+    /// When the publisher left, nobody else carried this run.
     pub(super) left_exclusive: bool,
     pub(super) recent_audio: VecDeque<PendingUnit>,
     pub(super) rejoining: Option<Reason>,
@@ -313,14 +313,15 @@ impl Pairing {
         self.pending.is_some()
     }
 
-    /// The timestamp_offset of sound is counted in its own timescale, which may change.
+    /// The timestamp_offset of audio is counted in its own timescale, which may change.
     fn follow_audio(&mut self, tracks: &Tracks) {
         let Some(track) = &tracks.audio else {
             return;
         };
         let from = self.audio_timescale.replace(track.timescale);
         if let Some(from) = from.filter(|from| *from != track.timescale) {
-            self.timestamp_offset.audio = from.rescale(self.timestamp_offset.audio, track.timescale);
+            self.timestamp_offset.audio =
+                from.rescale(self.timestamp_offset.audio, track.timescale);
         }
     }
 
@@ -353,7 +354,9 @@ impl Pairing {
     pub fn is_shared(&self, now: Duration) -> bool {
         let spoken = |(status, at): &(PeerStatus, Duration)| {
             // Since then it may have taken our offer.
-            let since = self.last_shared_at.is_none_or(|last_shared_at| last_shared_at <= *at);
+            let since = self
+                .last_shared_at
+                .is_none_or(|last_shared_at| last_shared_at <= *at);
             since && status.state == State::Waiting
         };
         let waits = self.peer.status.as_ref().is_some_and(spoken) && !self.is_lost(now);
@@ -372,7 +375,12 @@ impl Pairing {
     }
 
     /// What became of the question.
-    pub fn answered(&mut self, answer: Result<PeerStatus, PeerError>, now: Duration, local: LocalState<'_>) {
+    pub fn answered(
+        &mut self,
+        answer: Result<PeerStatus, PeerError>,
+        now: Duration,
+        local: LocalState<'_>,
+    ) {
         self.asked = None;
         let pace = if self.pending.is_some() {
             ASK_HOLDING
@@ -387,7 +395,10 @@ impl Pairing {
                 self.peer.failed = None;
                 self.trouble = None;
                 let ours = local.open_run().map(|run| &run.run_id);
-                let theirs = status.run.as_ref().filter(|_| status.state != State::Absent);
+                let theirs = status
+                    .run
+                    .as_ref()
+                    .filter(|_| status.state != State::Absent);
                 if ours.is_some() && theirs.map(|run| &run.run_id) == ours {
                     self.last_shared_at = Some(now);
                 }
@@ -442,7 +453,11 @@ impl Pairing {
         sounds: bool,
         digests: Vec<SegmentDigest>,
     ) -> PeerStatus {
-        let state = match (self.pending.is_some(), local.open_run(), local.has_publisher) {
+        let state = match (
+            self.pending.is_some(),
+            local.open_run(),
+            local.has_publisher,
+        ) {
             (true, _, _) => State::Holding,
             (_, Some(_), true) => State::Live,
             (_, Some(_), false) => State::Waiting,
@@ -458,7 +473,7 @@ impl Pairing {
             state,
             settled_ms: u64::try_from(self.settled(now).as_millis()).unwrap_or(u64::MAX),
             run: local.run.cloned().map(|run| RunStatus {
-                // Where somebody else has last_shared_at the run, its viewers may be further.
+                // Where somebody else has carried the run, its viewers may be further.
                 last_position: run
                     .last_position
                     .filter(|_| self.left_exclusive && state == State::Waiting),

@@ -2,7 +2,7 @@
 //! stream is, and goes on from there.
 //!
 //! ```text
-//!            keyframes, sound          ask: GET /peer/v1/streams/<stream>
+//!            keyframes, audio          ask: GET /peer/v1/streams/<stream>
 //! Timeline ------------------> Pairing <------------------------------------> the other origin's Pairing
 //!                               | holds what arrives, at most a named time, until one of:
 //!                               |   join: same run_id, same ticks, from one of the peer's boundaries on
@@ -12,7 +12,7 @@
 //!
 //! Both receive the same encoded bytes over connections of their local, each with its own start and its own
 //! rounding of milliseconds. What is common is the payload, so payloads are fingerprinted: a keyframe known
-//! to both ties the two timelines together in exact ticks, and sound does the same for its own track. From
+//! to both ties the two timelines together in exact ticks, and audio does the same for its own track. From
 //! then on nothing need be asked: equal input, equal cuts, equal bytes. The origins go on comparing anyway.
 //!
 //! Who gives way is decided by both sides alike, from status both know ([`election::is_leader`]); numbers never go
@@ -25,22 +25,20 @@
 mod compare;
 mod decide;
 mod digest;
-mod status;
-mod pending;
-mod link;
-mod machine;
-mod history;
 mod election;
+mod history;
+mod machine;
+mod pending;
+mod status;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
 pub use digest::Digests;
-pub use status::{SegmentDigest, PeerStatus, RunStatus};
+pub use machine::{Break, LocalState, Output, Pairing, PeerError, Placed};
 pub use pending::Join;
-pub use link::{Link, Server};
-pub use machine::{Break, Output, LocalState, Placed, PeerError, Pairing};
+pub use status::{PeerStatus, RunStatus, SegmentDigest};
 
 /// Media is held at most this long while the peer's answer is awaited: what a viewer's buffer bears, and
 /// many round trips between two zones.
@@ -53,7 +51,7 @@ pub const HOLD_RECOGNISED_MAX: Duration = Duration::from_secs(12);
 /// PendingUnit bytes: twelve seconds at 40 Mb/s.
 pub const HOLD_BYTES_MAX: usize = 64 << 20;
 
-/// PendingUnit units: twelve seconds of 60 pictures and 47 units of sound a second, three times over.
+/// PendingUnit units: twelve seconds of 60 pictures and 47 audio units a second, three times over.
 pub const HOLD_UNITS_MAX: usize = 4096;
 
 /// Asking while media is held, and while not.

@@ -1,6 +1,6 @@
 //! What arrived and is not published yet, and where in the peer's timeline it belongs.
 //!
-//! A keyframe both know ties the pictures together, a unit of sound the sound; each in exact ticks of its
+//! A keyframe both know ties the pictures together, a audio unit the audio; each in exact ticks of its
 //! own track. All that both know must agree, or nothing is believed.
 
 use std::{
@@ -13,15 +13,15 @@ use media::{AccessUnit, MediaKind, Timescale, VIDEO_TIMESCALE};
 
 use super::{
     HOLD_BYTES_MAX, HOLD_UNITS_MAX,
-    status::{PeerStatus, KeyframeMark},
+    status::{KeyframeMark, PeerStatus},
 };
 
-/// Sound known to both lies this close (in ticks of the video timescale, 10 ms) to where the pictures say it
+/// Audio known to both lies this close (in ticks of the video timescale, 10 ms) to where the pictures say it
 /// does: two roundings to a millisecond at each end and the timelines' own tolerance, and less than half a
-/// unit of sound.
+/// audio unit.
 const AUDIO_NEAR: i64 = 3_600;
 
-/// Units of sound that must agree: two in a row are no accident.
+/// Units of audio that must agree: two in a row are no accident.
 const AUDIO_AGREE_MIN: usize = 2;
 
 /// Among keyframes with equal bytes (a still picture) the one that arrived nearest in time is meant, if all
@@ -119,7 +119,7 @@ pub struct PendingMedia {
     /// The publisher's tracks.
     pub tracks: Tracks,
     units: VecDeque<PendingUnit>,
-    /// Sound from before, already published on the old ticks.
+    /// Audio from before, already published on the old ticks.
     recent: Vec<PendingUnit>,
     bytes: usize,
 }
@@ -165,7 +165,7 @@ impl PendingMedia {
         self.units
     }
 
-    /// What is published after joining: the leading track from the boundary on, and all sound that may
+    /// What is published after joining: the leading track from the boundary on, and all audio that may
     /// belong to it.
     pub fn join(self, join: &Join) -> Vec<PendingUnit> {
         let leading = self.leading();
@@ -200,7 +200,9 @@ impl PendingMedia {
             let Some(boundary) = mark.boundary.filter(|_| is_same(mark, held)) else {
                 continue;
             };
-            let Some(timestamp_offset) = self.timestamp_offset(status, held, mark, &boundary, answered) else {
+            let Some(timestamp_offset) =
+                self.timestamp_offset(status, held, mark, &boundary, answered)
+            else {
                 continue;
             };
             return Match::Found(Join {
@@ -212,7 +214,8 @@ impl PendingMedia {
             });
         }
         let heard = || {
-            let known = |held: &&PendingUnit| status.sounds.iter().any(|(hash, _)| *hash == held.hash);
+            let known =
+                |held: &&PendingUnit| status.sounds.iter().any(|(hash, _)| *hash == held.hash);
             self.sounds().filter(known).count() >= AUDIO_AGREE_MIN
         };
         match recognised || (self.leading() == MediaKind::Audio && heard()) {
@@ -278,11 +281,11 @@ impl PendingMedia {
         let first = self.sounds().next()?;
         let first = first.unit.pts.saturating_add(audio);
         let first = self.audio_timescale().rescale(first, VIDEO_TIMESCALE);
-        // Sound that belongs to the segment and came before us would be missing in it.
+        // Audio that belongs to the segment and came before us would be missing in it.
         (first <= boundary.time).then_some(TimestampOffset { video: by, audio })
     }
 
-    /// The sound's own timestamp_offset, near the pictures', from a decode time of ours on.
+    /// The audio's own timestamp_offset, near the pictures', from a decode time of ours on.
     fn audio_offset(&self, status: &PeerStatus, video: i64, from: i64) -> Option<i64> {
         let scale = self.audio_timescale();
         let near = VIDEO_TIMESCALE.rescale(AUDIO_NEAR, scale);
@@ -325,7 +328,11 @@ pub fn offset_ms(mark: &KeyframeMark, at: Duration, answered: Duration) -> i64 {
 }
 
 /// The peer's keyframe with the same bytes: the only one, or the one that arrived at the same time.
-fn nearest<'a>(marks: &'a [KeyframeMark], held: &PendingUnit, answered: Duration) -> Option<&'a KeyframeMark> {
+fn nearest<'a>(
+    marks: &'a [KeyframeMark],
+    held: &PendingUnit,
+    answered: Duration,
+) -> Option<&'a KeyframeMark> {
     let mut best: Option<(u64, &KeyframeMark)> = None;
     let mut second = u64::MAX;
     for mark in marks.iter().filter(|mark| mark.hash == held.hash) {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use hls::{Boundary, PlaylistConstants, LastPosition};
+use hls::{Boundary, LastPosition, PlaylistConstants};
 use media::VIDEO_TIMESCALE;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub const VERSION: u32 = 1;
 
 /// Keyframes told: a minute of one a second, two of one every two seconds.
 pub const KEYFRAMES_MAX: usize = 64;
-/// Access units of sound told: ten seconds at 48 kHz.
+/// Access audio units told: ten seconds at 48 kHz.
 pub const AUDIO_UNITS_MAX: usize = 512;
 /// Segments whose digests are told.
 pub const DIGESTS_MAX: usize = 8;
@@ -71,12 +71,12 @@ pub struct RunStatus {
     /// Each rendition's newest init segment.
     #[serde(default)]
     pub inits: BTreeMap<String, u32>,
-    /// Where it stands, for whoever must go on from there: told when its publisher has gone and nobody else last_shared_at it.
+    /// Where it stands, for whoever must go on from there: told when its publisher has gone and nobody else carried it.
     #[serde(default, rename = "tail")]
     pub last_position: Option<LastPosition>,
 }
 
-/// A keyframe that was published (in a stream of sound alone: a unit that opened a segment).
+/// A keyframe that was published (in a stream of audio alone: a unit that opened a segment).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyframeMark {
     /// Its payload's fingerprint.
@@ -100,7 +100,7 @@ pub struct SegmentDigest {
     pub msn: u64,
     /// Of the pass-through pictures.
     pub source: Option<u64>,
-    /// Of the sound.
+    /// Of the audio.
     pub audio: Option<u64>,
 }
 
@@ -122,7 +122,7 @@ pub struct PeerStatus {
     pub run: Option<RunStatus>,
     /// Keyframes, oldest first.
     pub marks: Vec<KeyframeMark>,
-    /// Fingerprints and decode times of sound, oldest first; only when asked for.
+    /// Fingerprints and decode times of audio, oldest first; only when asked for.
     #[serde(default)]
     pub sounds: Vec<(u64, i64)>,
     /// Whole segments, oldest first.
@@ -130,7 +130,7 @@ pub struct PeerStatus {
     pub digests: Vec<SegmentDigest>,
 }
 
-/// Why status are not believed.
+/// Why an answer is not used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Implausible {
     /// Another program.
@@ -184,14 +184,14 @@ impl PeerStatus {
             return Err(Implausible::Version(self.version));
         }
         bound("keyframes", self.marks.len(), KEYFRAMES_MAX)?;
-        bound("units of sound", self.sounds.len(), AUDIO_UNITS_MAX)?;
+        bound("audio units", self.sounds.len(), AUDIO_UNITS_MAX)?;
         bound("digests", self.digests.len(), DIGESTS_MAX)?;
         if let Some(run) = &self.run {
             run.check(wall_micros)?;
         }
         self.check_marks(wall_micros)?;
         let sounds = self.sounds.iter().map(|(_, dts)| *dts);
-        rising("times of sound", sounds.clone())?;
+        rising("times of audio", sounds.clone())?;
         for dts in sounds {
             within("time", dts, 0, TICKS_MAX)?;
         }
@@ -251,10 +251,19 @@ impl RunStatus {
         }
     }
 
-    fn check_last_position(&self, last_position: &LastPosition, wall_micros: i64) -> Result<(), Implausible> {
+    fn check_last_position(
+        &self,
+        last_position: &LastPosition,
+        wall_micros: i64,
+    ) -> Result<(), Implausible> {
         // The open segment's number, or the next.
         let least = self.next_msn.saturating_sub(1);
-        within("last position's number", last_position.msn, least, self.next_msn)?;
+        within(
+            "last position's number",
+            last_position.msn,
+            least,
+            self.next_msn,
+        )?;
         let least = self.discontinuity_sequence.saturating_sub(1);
         let most = self.discontinuity_sequence;
         within(
@@ -267,7 +276,12 @@ impl RunStatus {
             wall_micros - DATE_OFF_MAX_MICROS,
             wall_micros + DATE_OFF_MAX_MICROS,
         );
-        within("last position's date", last_position.date_micros, least, most)?;
+        within(
+            "last position's date",
+            last_position.date_micros,
+            least,
+            most,
+        )?;
         match Some(last_position.constants) == self.constants {
             true => Ok(()),
             false => Err(Implausible::Order("constants")),

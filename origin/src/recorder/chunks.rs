@@ -95,7 +95,10 @@ impl Chunker {
 
     /// Video goes on at the next keyframe: what came before it is lost or foreign.
     pub(super) fn await_sync(&mut self) {
-        self.awaiting_sync = self.tracks.iter().any(|track| track.kind() == MediaKind::Video);
+        self.awaiting_sync = self
+            .tracks
+            .iter()
+            .any(|track| track.kind() == MediaKind::Video);
     }
 
     /// Takes a unit. Gives chunks when it completed some; false when the unit is of no use before a

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The version this crate writes.
 pub const SIDECAR_VERSION: u32 = 1;
 
-/// One recording's description, `recordings/<stream>/<started at>-<epoch>.json`.
+/// One recording's description, `recordings/<stream>/<started at>-<run_id>.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sidecar {
     /// [`SIDECAR_VERSION`].

@@ -232,7 +232,7 @@ impl Spooled {
             version: SIDECAR_VERSION,
             stream: self.begun.stream.clone(),
             started_at: self.begun.started_at,
-            run_id: self.begun.run_id.clone(),
+            epoch: self.begun.run_id.clone(),
             projection: self.begun.projection,
             fov: self.begun.fov,
             stereo: self.begun.stereo,

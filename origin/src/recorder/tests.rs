@@ -8,7 +8,7 @@ use bytes::Bytes;
 use cmaf::{Scanner, TopLevel};
 use jobs::{Options, Sqlite, event::Message as Event};
 use media::{MediaKind, aac, avc};
-use store::{Disturbance, Faulty, ObjectMetadata, MemoryStore, Operation, FaultSchedule};
+use store::{Disturbance, FaultSchedule, Faulty, MemoryStore, ObjectMetadata, Operation};
 use writer::Writer;
 
 use super::*;
@@ -390,7 +390,7 @@ async fn an_upload_the_store_forgot_begins_anew() {
 }
 
 #[tokio::test]
-async fn of_twins_that_recorded_one_session_the_longer_is_kept_and_none_is_lost() {
+async fn of_two_origins_that_recorded_one_session_the_longer_is_kept_and_none_is_lost() {
     let sent = broadcast(0, SECONDS);
     for (theirs, ours) in [
         (40_000_000, KEY),
@@ -398,9 +398,9 @@ async fn of_twins_that_recorded_one_session_the_longer_is_kept_and_none_is_lost(
     ] {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(MemoryStore::new());
-        let twin = Bytes::from(vec![0; theirs]);
+        let other = Bytes::from(vec![0; theirs]);
         store
-            .put(KEY, twin.clone(), ObjectMetadata::default())
+            .put(KEY, other.clone(), ObjectMetadata::default())
             .await
             .unwrap();
         let recorder = Recorder::open(config(folder.path(), store.clone()))
@@ -412,7 +412,7 @@ async fn of_twins_that_recorded_one_session_the_longer_is_kept_and_none_is_lost(
         recorder.settled().await;
         assert_eq!(
             store.get(KEY).await.unwrap().bytes(1 << 30).await.unwrap(),
-            twin
+            other
         );
         if ours != KEY {
             assert_same(&read(&*store, ours).await.0, &sent);
@@ -471,7 +471,7 @@ fn units_are_handed_over_when_they_complete_a_chunk() {
     }
     batch.follow(&tracks(0x1f));
     assert_eq!(handed(&mut batch, &long), at_keyframes);
-    // Sound alone, by its own length.
+    // Audio alone, by its own length.
     batch.follow(&tracks(0x1f)[..1]);
     let sounds = of_kind(&units, MediaKind::Audio);
     let seconds = handed(&mut batch, &sounds).len();

@@ -27,7 +27,7 @@ const RECORDING_METADATA: ObjectMetadata = ObjectMetadata {
     cache_control: None,
 };
 
-/// Keys tried when another recording already has the name: a twin origin that recorded the same
+/// Keys tried when another recording already has the name: the other origin of a pair, which recorded the same
 /// session.
 const NAMES_MAX: u32 = 8;
 
@@ -173,12 +173,12 @@ async fn complete(shared: &Shared, spooled: &Spooled) -> Result<(), String> {
     let store = &*shared.config.store;
     let confirmed = spooled.state().confirmed.clone();
     let bytes: u64 = confirmed.iter().map(|part| part.size).sum();
-    // A twin may have stored the same session; then ours is only worth keeping when it is longer.
+    // The other origin may have stored the same session; then ours is only worth keeping when it is longer.
     match store.head(spooled.key()).await {
         Ok(other) if other.size >= bytes => {
             tracing::info!(
                 recording = spooled.key(),
-                "already stored, by us or by a twin"
+                "already stored, by this origin or by its peer"
             );
             abandon(store, spooled, &upload).await?;
             return record(spooled, Entry::Stored(spooled.key().to_owned()));

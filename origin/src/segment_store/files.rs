@@ -123,7 +123,7 @@ impl Files {
         Some(bytes.into())
     }
 
-    /// Where the bytes of `media` are, and whether they are pictures or sound.
+    /// Where the bytes of `media` are, and whether they are pictures or audio.
     pub fn find(&self, key: MediaKey<'_>, media: Media) -> Option<(media::MediaKind, PathBuf)> {
         let name = file_name(key, media);
         let kind = self.lock().get(&name)?.kind;
@@ -219,7 +219,7 @@ fn file_name(key: MediaKey<'_>, media: Media) -> String {
         stream,
         rendition,
         run_id,
-    } = place;
+    } = key;
     let file = match media {
         Media::Init(index) => format!("init-{index}"),
         Media::Segment(msn) => msn.to_string(),

@@ -17,8 +17,8 @@
 //! full or fails costs memory and, at a restart, gaps; nothing else. What this does not do: outlive the machine (a pair
 //! of origins does), nor record (`crate::recorder` does).
 
-mod files;
 mod checkpoints;
+mod files;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -37,12 +37,13 @@ use service::Clock;
 use tracing::{info, warn};
 
 use crate::{
-    config::Config, run_id, discontinuity_store::SEQUENCE_MAX, metrics::Metrics, registry::Registry, route::Media,
+    config::Config, discontinuity_store::SEQUENCE_MAX, metrics::Metrics, registry::Registry,
+    route::Media, run_id,
 };
 
+use checkpoints::{CheckpointFiles, Journal};
 use files::Files;
 pub use files::MediaKey;
-use checkpoints::{CheckpointFiles, Journal};
 
 /// Removed segments that stay in memory: viewers who read the playlist just before.
 const IN_MEMORY: usize = 3;
@@ -110,15 +111,17 @@ impl SegmentStore {
         let mut restored = Vec::new();
         if self.config.peer.is_none() {
             for (stream, index) in self.checkpoints.valid_checkpoints(self.clock.wall())? {
-                let found =
-                    index.restore(&run_id::generate(self.clock.wall()), |rendition, run_id, what| {
+                let found = index.restore(
+                    &run_id::generate(self.clock.wall()),
+                    |rendition, run_id, what| {
                         let key = MediaKey {
                             stream: &stream,
                             rendition,
                             run_id,
                         };
                         self.files.read(key, media_of(what))
-                    });
+                    },
+                );
                 let sane = |found: &Snapshot| found.next_numbers().1 <= SEQUENCE_MAX;
                 let Some(snapshot) = found.filter(sane) else {
                     warn!(
@@ -253,7 +256,8 @@ impl SegmentStore {
         }
         // What could not be written is found to be missing.
         if self.config.peer.is_none() {
-            self.checkpoints.write(stream, snapshot, &mut stored.journal)?;
+            self.checkpoints
+                .write(stream, snapshot, &mut stored.journal)?;
         }
         stored.whole = numbers.filter(|_| written.is_ok());
         written

@@ -68,14 +68,15 @@ impl Bench {
             ..config
         });
         let folder = disk.path().join("shelf");
-        let segment_store = SegmentStore::open(&folder, Arc::clone(&config), clock.clone(), metrics.clone());
+        let segment_store =
+            SegmentStore::open(&folder, Arc::clone(&config), clock.clone(), metrics.clone());
         let segment_store = segment_store.expect("opens");
         let environment = Environment {
             clock: clock.clone(),
             metrics,
             recorder: None,
             discontinuities: DiscontinuityStore::open(disk.path()).expect("opens"),
-            twin: None,
+            peer: None,
             published: Arc::default(),
         };
         let registry = Registry::new(config, environment);
@@ -158,7 +159,7 @@ fn publish(registry: &Registry, name: &str, encoder: &Encoder, now: Duration) ->
     let video = encoder.video().expect("it sends pictures").clone();
     for event in [
         flv::Event::VideoConfig(video),
-        flv::Event::AudioConfig(encoder.shape().audio.clone().expect("and sound")),
+        flv::Event::AudioConfig(encoder.shape().audio.clone().expect("and audio")),
     ] {
         publication.push(event, now);
     }

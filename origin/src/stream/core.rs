@@ -29,10 +29,11 @@ use super::{
     unix_micros,
 };
 use crate::{
-    rfc3339::rfc3339,
     config::StreamConfig,
-    run_id, discontinuity_store,
+    discontinuity_store,
     pairing::{Join, Pairing},
+    rfc3339::rfc3339,
+    run_id,
 };
 
 /// How long an ended run's playlists and segments stay: its window and as much again, so that viewers who lag see
@@ -91,7 +92,7 @@ impl Core {
         myself: Weak<Stream>,
     ) -> Self {
         let pairing = environment
-            .pairing
+            .peer
             .map(|peer_config| Pairing::new(peer_config.settings, peer_config.primary));
         Self {
             pairing,
@@ -283,7 +284,9 @@ impl Core {
     pub fn is_ended(&self) -> bool {
         match (&self.run, &self.restored) {
             (Some(run), _) => run.is_ended(),
-            (None, restored) => restored.as_ref().is_some_and(|restored| restored.is_ended()),
+            (None, restored) => restored
+                .as_ref()
+                .is_some_and(|restored| restored.is_ended()),
         }
     }
 
@@ -335,7 +338,9 @@ impl Core {
     /// Whether it should be locked to the other origin's and is not.
     pub fn is_unlocked(&self) -> bool {
         let now = self.environment.clock.now();
-        self.pairing.as_ref().is_some_and(|pairing| pairing.is_unlocked(now))
+        self.pairing
+            .as_ref()
+            .is_some_and(|pairing| pairing.is_unlocked(now))
     }
 
     /// For `/api/streams`.
@@ -370,7 +375,9 @@ impl Core {
     fn drain_timeline(&mut self, wall: SystemTime) {
         while let Some(event) = self.timeline.next() {
             match event {
-                timeline::Event::AccessUnit(unit) if self.pairing.is_some() => self.take(unit, wall),
+                timeline::Event::AccessUnit(unit) if self.pairing.is_some() => {
+                    self.take(unit, wall)
+                }
                 timeline::Event::Discontinuity { reason } if self.pairing.is_some() => {
                     self.broken(reason);
                 }

@@ -147,10 +147,7 @@ mod tests {
         let mut health = Health::default();
         for frame in 0..200u32 {
             let at = frame * 40;
-            health.record(
-                &unit(at, frame % 50 == 0),
-                Duration::from_millis(at.into()),
-            );
+            health.record(&unit(at, frame % 50 == 0), Duration::from_millis(at.into()));
         }
         let figures = health.figures(Duration::from_secs(8));
         assert_eq!((figures.frame_rate, figures.bitrate_bps), (25.0, 200_000));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hls::{Packager, Snapshot, LastPosition};
+use hls::{LastPosition, Packager, Snapshot};
 
 /// What is known of a run that ended with its process.
 #[derive(Clone, Debug)]

@@ -13,9 +13,9 @@ mod health;
 mod immersive;
 mod ladder;
 mod left;
+mod paired;
 mod run;
 mod rung;
-mod shared;
 mod view;
 
 use std::{
@@ -36,8 +36,8 @@ use tracing::info;
 
 use self::core::Core;
 use crate::{
-    auth::OnConflict, rfc3339::rfc3339, config::StreamConfig, discontinuity_store::DiscontinuityStore, metrics::Metrics,
-    recorder::Recorder, pairing,
+    auth::OnConflict, config::StreamConfig, discontinuity_store::DiscontinuityStore,
+    metrics::Metrics, pairing, recorder::Recorder, rfc3339::rfc3339,
 };
 
 pub use health::Figures;
@@ -55,7 +55,7 @@ pub struct Environment {
     /// What must outlive the process.
     pub discontinuities: DiscontinuityStore,
     /// What this origin must know to share streams with its peer; `None` without one.
-    pub pairing: Option<PeerConfig>,
+    pub peer: Option<PeerConfig>,
     /// Told whenever viewers of any stream can see something new.
     pub published: Arc<Notify>,
 }
@@ -274,7 +274,7 @@ impl Stream {
         }
     }
 
-    /// Whether to ask the peer about this stream now, and whether for sound too; then exactly one
+    /// Whether to ask the peer about this stream now, and whether for audio too; then exactly one
     /// [`Stream::peer_answered`] must follow.
     pub fn peer_question(&self) -> Option<bool> {
         let mut core = self.core();
@@ -291,7 +291,11 @@ impl Stream {
     }
 
     /// What the peer is told; `None` without one.
-    pub fn status_for_peer(&self, with_audio: bool, digests: Vec<pairing::SegmentDigest>) -> Option<pairing::PeerStatus> {
+    pub fn status_for_peer(
+        &self,
+        with_audio: bool,
+        digests: Vec<pairing::SegmentDigest>,
+    ) -> Option<pairing::PeerStatus> {
         self.core().status_for_peer(with_audio, digests)
     }
 

@@ -22,10 +22,10 @@ use super::{
     unix_micros,
 };
 use crate::{
-    rfc3339::rfc3339,
     config::{Rung, StreamConfig},
-    recorder::{Handle, Meta},
     pairing::RunStatus,
+    recorder::{Handle, Meta},
+    rfc3339::rfc3339,
 };
 
 /// What a run starts with.
@@ -189,7 +189,9 @@ impl Run {
     /// Viewers are about to be told of one more: noted before they can be.
     fn note_discontinuity(&self) {
         let sequence = self.packager.discontinuity_sequence() + 1;
-        self.environment.discontinuities.note(&self.stream, sequence);
+        self.environment
+            .discontinuities
+            .note(&self.stream, sequence);
     }
 
     /// Another run takes its place: nothing of it is shown any more, and its playlists get no end.
@@ -205,7 +207,7 @@ impl Run {
     }
 
     /// What the other origin must know of it; `inits` costs a snapshot.
-    pub fn facts(&mut self, inits: bool) -> RunStatus {
+    pub fn status(&mut self, inits: bool) -> RunStatus {
         let snapshot = inits.then(|| self.packager.snapshot());
         let newest = |media: &Arc<hls::MediaSnapshot>| {
             let init = media.retained().last()?.init.as_ref()?;
@@ -572,7 +574,7 @@ impl Run {
                 }
                 Event::Gap { rendition, msn } => debug!(stream, %rendition, msn, "gap"),
                 Event::VideoStalled { msn } => {
-                    warn!(stream, msn, "pictures stand still; sound goes on")
+                    warn!(stream, msn, "pictures stand still; audio goes on")
                 }
                 Event::VideoResumed { msn } => info!(stream, msn, "pictures are back"),
                 _ => {}

@@ -44,7 +44,11 @@ pub fn recording(seconds: u32, pause: Option<(i64, i64)>) -> TestRecording {
 }
 
 /// The same with pictures that lie on the sphere as told.
-pub fn immersive_recording(seconds: u32, pause: Option<(i64, i64)>, immersive: Immersive) -> TestRecording {
+pub fn immersive_recording(
+    seconds: u32,
+    pause: Option<(i64, i64)>,
+    immersive: Immersive,
+) -> TestRecording {
     let (video_track, mut video) = video_units(seconds);
     let (audio_track, mut audio) = tone(seconds);
     if let Some((at, away)) = pause {

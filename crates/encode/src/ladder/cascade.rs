@@ -13,7 +13,7 @@ use super::{
     Pace, Shared,
     grid::Slot,
     load_shedding::LoadShedder,
-    rung::{Ending, RungQueue, Offer},
+    rung::{Ending, Offer, RungQueue},
     source::Decoded,
 };
 use crate::{Error, Picture, reproject::Reprojector, scale::Scaler};

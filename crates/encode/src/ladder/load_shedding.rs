@@ -183,10 +183,7 @@ mod tests {
     fn a_stuck_encoder_goes_before_the_costliest() {
         let mut shedder = LoadShedder::new(Overload::default(), 3);
         assert_eq!(shedder.observe(s(0.0), s(2.0), |index| index == 1), None);
-        assert_eq!(
-            shedder.observe(s(1.0), s(2.0), |index| index == 1),
-            Some(1)
-        );
+        assert_eq!(shedder.observe(s(1.0), s(2.0), |index| index == 1), Some(1));
     }
 
     #[test]

@@ -19,8 +19,8 @@
 
 mod cascade;
 mod grid;
-mod plan;
 mod load_shedding;
+mod plan;
 mod rung;
 mod source;
 
@@ -36,11 +36,11 @@ use std::{
 
 use media::{AccessUnit, Track};
 
+pub use load_shedding::Overload;
 pub use plan::{
     BITRATE_MAX_PERCENT, BUFFER_MS, PRESET_DEFAULT, RUNGS_MAX, Rung, RungConfig, default_rungs,
     plan, plan_all,
 };
-pub use load_shedding::Overload;
 
 use crate::{
     Error, Rotation,
@@ -162,7 +162,8 @@ impl Default for Options {
 }
 
 /// How a rung's encoder is opened; tests put others in its place.
-pub(crate) type OpenEncoder = dyn Fn(&Settings) -> Result<Box<dyn rung::VideoEncoder>, Error> + Send + Sync;
+pub(crate) type OpenEncoder =
+    dyn Fn(&Settings) -> Result<Box<dyn rung::VideoEncoder>, Error> + Send + Sync;
 
 type Sink = Mutex<Box<dyn FnMut(Event) + Send>>;
 
@@ -284,7 +285,8 @@ impl Ladder {
         };
         let mut queues = Vec::new();
         for (index, rung) in rungs.iter().enumerate() {
-            let (queue, worker) = rung::rung_queue(index, rung.clone(), options, &shared, open.clone());
+            let (queue, worker) =
+                rung::rung_queue(index, rung.clone(), options, &shared, open.clone());
             queues.push(queue);
             ladder.start(format!("rung-{}", rung.name), &alive, move || worker.run())?;
         }

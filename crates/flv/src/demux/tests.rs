@@ -380,7 +380,10 @@ fn composition_offsets_go_through_as_sent() {
         };
         let received = unit(&mut demuxer, mux::access_unit(&unit_sent, 77));
         assert_eq!(i64::from(received.composition_ms), offset_ms);
-        assert_eq!(mux::ingest_unit(&received), mux::access_unit(&unit_sent, 77));
+        assert_eq!(
+            mux::ingest_unit(&received),
+            mux::access_unit(&unit_sent, 77)
+        );
     }
 }
 

@@ -21,7 +21,7 @@ mod single;
 use std::{collections::BTreeMap, fmt};
 
 pub use multivariant::{Listed, Multivariant, check_multivariant};
-pub use parse::{Attributes, Media, ListedPart, Syntax, Unit, parse_media};
+pub use parse::{Attributes, ListedPart, Media, Syntax, Unit, parse_media};
 
 /// Renditions one checker follows; more than any multivariant playlist of ours lists.
 const RENDITIONS_MAX: usize = 64;

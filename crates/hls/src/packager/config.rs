@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use media::{AccessUnit, Immersive, MediaKind, Projection, Track};
 
 use super::SEGMENT_BYTES_MAX;
-use crate::{PlaylistConstants, Error, segmenter::PROVISIONAL_SECONDS_MAX};
+use crate::{Error, PlaylistConstants, segmenter::PROVISIONAL_SECONDS_MAX};
 
 /// How a stream is packaged.
 #[derive(Clone, Debug)]

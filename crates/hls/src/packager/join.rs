@@ -5,8 +5,8 @@
 //! the same URL has the same bytes. What one of them knows of a segment's start is a [`Boundary`];
 //! the other starts there with [`Packager::join`].
 
-use super::{ProgramDateTime, Packager};
-use crate::{PlaylistConstants, Error, rendition::PartTarget};
+use super::{Packager, ProgramDateTime};
+use crate::{Error, PlaylistConstants, rendition::PartTarget};
 
 /// Where a segment starts, and all that decides how the stream goes on from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -16,8 +16,8 @@
 //!
 //! What this does not do: keep the last_position anywhere, or judge whether it is recent enough to go on from.
 
-use super::{ProgramDateTime, CutPoint, Packager, SegmentTiming};
-use crate::{PlaylistConstants, Error};
+use super::{CutPoint, Packager, ProgramDateTime, SegmentTiming};
+use crate::{Error, PlaylistConstants};
 
 /// Segments that stand for what was lost.
 const GAPS: i64 = 3;

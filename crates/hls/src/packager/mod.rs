@@ -261,7 +261,10 @@ impl Packager {
             return Err(Error::TooManyRungs { limit: RUNGS_MAX });
         }
         let mut rung = Rendition::new(&spec.name, MediaKind::Video);
-        rung.cursor = self.timings.front().map_or(self.next_msn, |timing| timing.msn);
+        rung.cursor = self
+            .timings
+            .front()
+            .map_or(self.next_msn, |timing| timing.msn);
         if let Some(restored) = &self.restored {
             resume::inherit(restored, self.next_msn, &mut rung);
         }
@@ -495,7 +498,11 @@ impl Packager {
 
     /// Closes the open segment at `end`, in every rendition that has all of it.
     fn close_segment(&mut self, end: CutPoint) {
-        let Some(timing) = self.timings.back_mut().filter(|timing| timing.end.is_none()) else {
+        let Some(timing) = self
+            .timings
+            .back_mut()
+            .filter(|timing| timing.end.is_none())
+        else {
             return;
         };
         let end = CutPoint {

@@ -6,7 +6,7 @@ use media::{MediaKind, VIDEO_TIMESCALE};
 
 use super::{Event, LISTED_TARGETS, Packager, READY_SEGMENTS, RUNG_START_MAX_MS, State};
 use crate::{
-    AudioGroup, PlaylistConstants, Multivariant, Report, Snapshot, Variant,
+    AudioGroup, Multivariant, PlaylistConstants, Report, Snapshot, Variant,
     rendition::{Lookahead, PartTarget, Rendition, Shared},
 };
 
@@ -63,7 +63,11 @@ impl Packager {
         for rendition in all {
             rendition.prune(listed, retained);
         }
-        while self.timings.front().is_some_and(|timing| timing.msn < retained) {
+        while self
+            .timings
+            .front()
+            .is_some_and(|timing| timing.msn < retained)
+        {
             self.timings.pop_front();
         }
     }
@@ -190,15 +194,19 @@ impl Packager {
                 return false;
             };
             match rendition.kind {
-                MediaKind::Video => match self.timing(rendition.cursor).and_then(|timing| timing.end) {
-                    Some(known) => end >= known.dts,
-                    None => self.segmenter.expects_cut_by(end, self.frame / 2),
-                },
+                MediaKind::Video => {
+                    match self.timing(rendition.cursor).and_then(|timing| timing.end) {
+                        Some(known) => end >= known.dts,
+                        None => self.segmenter.expects_cut_by(end, self.frame / 2),
+                    }
+                }
                 MediaKind::Audio => {
                     let end = self.audio_end_time();
                     match self.timing(rendition.cursor).and_then(|timing| timing.end) {
                         Some(known) => end >= known.time,
-                        None => self.segmenter.expects_cut_by(end - self.delay, AUDIO_JITTER),
+                        None => self
+                            .segmenter
+                            .expects_cut_by(end - self.delay, AUDIO_JITTER),
                     }
                 }
             }
@@ -223,8 +231,9 @@ impl Packager {
             .chain(&self.rungs)
             .chain([&self.audio]);
         // Viewers of a run that goes on know them all.
-        let known =
-            |rendition: &&Rendition| rendition.listed || self.follows_gaps && rendition.is_visible();
+        let known = |rendition: &&Rendition| {
+            rendition.listed || self.follows_gaps && rendition.is_visible()
+        };
         let listed = all.filter(known);
         let with_parts = self.part_target != PartTarget::Off;
         listed
@@ -270,7 +279,8 @@ impl Packager {
                 Some(Variant {
                     rendition: rendition.name.clone(),
                     bandwidth: rendition.meter.bandwidth().unwrap_or(configured) + audio_rates[0],
-                    average_bandwidth: rendition.meter.average().unwrap_or(configured) + audio_rates[1],
+                    average_bandwidth: rendition.meter.average().unwrap_or(configured)
+                        + audio_rates[1],
                     codecs: both.into_iter().flatten().collect::<Vec<_>>().join(","),
                     resolution: Some((config.width(), config.height())),
                     frame_rate: self.frame_rate(config.frame_rate(), spec.is_some()),

@@ -42,7 +42,8 @@ impl Packager {
 
     /// Whether viewers are shown nothing new for now.
     pub(super) fn is_withheld(&self) -> bool {
-        let (Some(hold_back), State::Cutting | State::Stalled) = (self.hold_back, self.state) else {
+        let (Some(hold_back), State::Cutting | State::Stalled) = (self.hold_back, self.state)
+        else {
             return false;
         };
         let own = [

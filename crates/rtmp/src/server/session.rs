@@ -9,8 +9,8 @@ use super::{Code, Event, HELD_BYTES_MAX, Limits, PublishRequest, Rejection, Requ
 use crate::{
     Error, Secret,
     command::{COMMAND_CHUNK_STREAM, Command, amf0_body, object, status},
-    transport::{Transport, OUTPUT_BYTES_MAX, WINDOW_BYTES},
     message::{Message, kind, user_control},
+    transport::{OUTPUT_BYTES_MAX, Transport, WINDOW_BYTES},
     url,
 };
 

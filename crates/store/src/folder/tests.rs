@@ -53,7 +53,10 @@ async fn a_dead_writers_temporary_file_is_no_object_and_goes_when_stale() {
 async fn an_upload_that_nobody_resumes_goes_after_a_week_without_parts() {
     let (_folder, store) = store().await;
     let begun = SystemTime::now();
-    let upload = store.create_upload("k", ObjectMetadata::default()).await.unwrap();
+    let upload = store
+        .create_upload("k", ObjectMetadata::default())
+        .await
+        .unwrap();
     let part = store.put_part("k", &upload, 1, body("x")).await.unwrap();
     store.inner.remove_stale(begun + ABANDONED);
     assert_eq!(store.list_parts("k", &upload).await.unwrap(), [part]);
@@ -69,7 +72,10 @@ async fn an_open_read_keeps_the_bytes_it_began_with() {
         .await
         .unwrap();
     let read = store.get("a").await.unwrap();
-    store.put("a", body("new"), ObjectMetadata::default()).await.unwrap();
+    store
+        .put("a", body("new"), ObjectMetadata::default())
+        .await
+        .unwrap();
     assert_eq!(read.bytes(100).await.unwrap(), "old bytes");
     let read = store.get("a").await.unwrap();
     store.delete("a").await.unwrap();
@@ -79,7 +85,10 @@ async fn an_open_read_keeps_the_bytes_it_began_with() {
 #[tokio::test]
 async fn says_so_when_an_object_would_be_a_folder_too() {
     let (_folder, store) = store().await;
-    store.put("a/b", body("x"), ObjectMetadata::default()).await.unwrap();
+    store
+        .put("a/b", body("x"), ObjectMetadata::default())
+        .await
+        .unwrap();
     let error = store
         .put("a", body("x"), ObjectMetadata::default())
         .await
@@ -113,7 +122,10 @@ use std::fs::File;
 async fn a_file_becomes_a_part_without_being_copied_where_that_is_possible() {
     use std::os::unix::fs::MetadataExt as _;
     let (folder, store) = store().await;
-    let upload = store.create_upload("a", ObjectMetadata::default()).await.unwrap();
+    let upload = store
+        .create_upload("a", ObjectMetadata::default())
+        .await
+        .unwrap();
     let near = folder.path().join("near");
     fs::write(&near, "near").unwrap();
     let other = tempfile::tempdir_in("/dev/shm").unwrap();

@@ -207,7 +207,12 @@ fn one_lost_connection_comes_back_into_the_same_run() {
         simulation.run(s(40));
         locked(&simulation);
         assert_eq!(simulation.report(lost)["run"]["epoch"], run_id);
-        assert!(simulation.report(1 - lost)["twin"]["joins"].as_u64().unwrap() <= 1);
+        assert!(
+            simulation.report(1 - lost)["twin"]["joins"]
+                .as_u64()
+                .unwrap()
+                <= 1
+        );
     }
 }
 
@@ -258,7 +263,8 @@ fn a_partition_of_a_lock_changes_nothing() {
 
 #[test]
 fn only_a_lock_that_there_should_be_is_missed() {
-    let unlocked = |simulation: &Simulation, index| simulation.report(index)["twin"]["unlocked"] == true;
+    let unlocked =
+        |simulation: &Simulation, index| simulation.report(index)["twin"]["unlocked"] == true;
     let mut simulation = Simulation::new(shape((30, 1), 60));
     // The encoder only fails over: the peer says that nobody publishes there.
     simulation.connect(0, ms(0), ms(0));
@@ -399,7 +405,7 @@ fn who_joined_and_is_joined_waits_for_nobody() {
 
 #[test]
 fn timelines_that_follow_a_clock_at_their_own_moments_find_together_again() {
-    // A pause so long that it counts as a new clock, which sound is then led to sample by sample.
+    // A pause so long that it counts as a new clock, which audio is then led to sample by sample.
     let mut simulation = Simulation::new(shape((30, 1), 30));
     simulation.observer.lenient = true;
     simulation.connect(0, ms(982), ms(0));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{simulation::Simulation, scenarios::shape};
+use super::{scenarios::shape, simulation::Simulation};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]

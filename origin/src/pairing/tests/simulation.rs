@@ -19,10 +19,10 @@ use crate::{
     Config,
     auth::OnConflict,
     config::Hls,
-    memory::PublishHistory,
+    discontinuity_store::DiscontinuityStore,
     metrics::Metrics,
+    pairing::{ANSWER_MAX, PeerError, PeerStatus, Settings},
     stream::{Claim, Environment, PeerConfig, Publication, Stream},
-    pairing::{ANSWER_MAX, PeerStatus, Settings, PeerError},
 };
 
 /// Sunday 2026-11-01, 12:00:00 UTC.
@@ -90,7 +90,7 @@ pub struct Simulation {
     mail: Vec<Mail>,
     /// One way between the origins.
     pub latency: Duration,
-    /// Keyframes are all alike, and so is all sound.
+    /// Keyframes are all alike, and so is all audio.
     pub still: bool,
     /// Nothing gets through between the origins.
     pub partitioned: bool,
@@ -117,8 +117,8 @@ fn environment(primary: bool, clock: Clock, disk: &Path) -> Environment {
         clock,
         metrics: Metrics::new(&Registry::new()),
         recorder: None,
-        history: PublishHistory::open(disk).expect("a folder"),
-        pairing: Some(PeerConfig { settings, primary }),
+        discontinuities: DiscontinuityStore::open(disk).expect("a folder"),
+        peer: Some(PeerConfig { settings, primary }),
         published: Arc::default(),
     }
 }
@@ -375,7 +375,9 @@ impl Simulation {
             Letter::Question { sounds } => {
                 let peer = &self.origins[1 - asker].stream;
                 let digests = peer.segment_digests();
-                let status = peer.status_for_peer(sounds, digests).expect("it has a peer");
+                let status = peer
+                    .status_for_peer(sounds, digests)
+                    .expect("it has a peer");
                 return self.send(asker, Letter::Answer(Box::new(status)));
             }
             Letter::Answer(status) => {
@@ -475,7 +477,7 @@ fn announce(publication: &Publication, encoder: &Publisher, now: Duration) {
     if let Some(video) = encoder.video() {
         publication.push(Event::VideoConfig(video.clone()), now);
     }
-    if let Some(sound) = &encoder.shape().audio {
-        publication.push(Event::AudioConfig(sound.clone()), now);
+    if let Some(audio) = &encoder.shape().audio {
+        publication.push(Event::AudioConfig(audio.clone()), now);
     }
 }

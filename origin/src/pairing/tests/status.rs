@@ -1,6 +1,6 @@
 //! What a peer says is believed only if it can be true.
 
-use hls::{Boundary, PlaylistConstants, LastPosition};
+use hls::{Boundary, LastPosition, PlaylistConstants};
 
 use crate::pairing::{
     PeerStatus, RunStatus, Settings,

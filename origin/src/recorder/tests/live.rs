@@ -9,7 +9,7 @@ use testkit::{Publisher as Simulated, Shape};
 use super::*;
 use crate::{
     auth::OnConflict,
-    memory::Memory as Numbers,
+    discontinuity_store::DiscontinuityStore,
     metrics::Metrics,
     stream::{Claim, Environment, Publication, Publisher, Stream},
 };
@@ -26,8 +26,8 @@ fn publish(folder: &Path, clock: &Clock, recorder: Option<Recorder>) -> (Arc<Str
         clock: clock.clone(),
         metrics: Metrics::new(&Registry::new()),
         recorder,
-        memory: Numbers::open(folder).unwrap(),
-        twin: None,
+        discontinuities: DiscontinuityStore::open(folder).unwrap(),
+        peer: None,
         published: Arc::default(),
     };
     let stream = Stream::new("stage", config, environment);
@@ -70,8 +70,8 @@ async fn a_store_that_stalls_and_a_full_spool_never_delay_a_segment() {
     };
     let mut simulated = Simulated::new(shape, Duration::ZERO);
     let video = flv::Event::VideoConfig(simulated.video().unwrap().clone());
-    let sound = flv::Event::AudioConfig(simulated.shape().audio.clone().unwrap());
-    for event in [video, sound] {
+    let audio = flv::Event::AudioConfig(simulated.shape().audio.clone().unwrap());
+    for event in [video, audio] {
         other.push(event.clone(), Duration::ZERO);
         publication.push(event, Duration::ZERO);
     }

@@ -17,8 +17,18 @@ fn a_single_outlier_is_stamped_where_it_belongs() {
     assert_eq!(bench.timeline.stats().audio.restamped, 1);
     let bench = bench.finish();
     assert!(bench.breaks.is_empty());
-    assert!(bench.steps(MediaKind::Video).iter().all(|step| *step == 12_000));
-    assert!(bench.steps(MediaKind::Audio).iter().all(|step| *step == 1_024));
+    assert!(
+        bench
+            .steps(MediaKind::Video)
+            .iter()
+            .all(|step| *step == 12_000)
+    );
+    assert!(
+        bench
+            .steps(MediaKind::Audio)
+            .iter()
+            .all(|step| *step == 1_024)
+    );
 }
 
 #[test]
@@ -42,8 +52,8 @@ fn a_jump_keeps_video_and_audio_together() {
     bench.av(0, 2_000);
     bench.av(50_000_000, 4_000);
     let bench = bench.finish();
-    let ends =
-        [MediaKind::Video, MediaKind::Audio].map(|kind| seconds(kind, bench.times(kind).pop().unwrap()));
+    let ends = [MediaKind::Video, MediaKind::Audio]
+        .map(|kind| seconds(kind, bench.times(kind).pop().unwrap()));
     assert!((ends[0] - ends[1]).abs() < 0.04, "{ends:?}");
 }
 
@@ -97,8 +107,18 @@ fn both_wraps_pass_unnoticed() {
         }
         let bench = bench.finish();
         assert!(bench.breaks.is_empty());
-        assert!(bench.steps(MediaKind::Video).iter().all(|step| *step == 12_000));
-        assert!(bench.steps(MediaKind::Audio).iter().all(|step| *step == 1_024));
+        assert!(
+            bench
+                .steps(MediaKind::Video)
+                .iter()
+                .all(|step| *step == 12_000)
+        );
+        assert!(
+            bench
+                .steps(MediaKind::Audio)
+                .iter()
+                .all(|step| *step == 1_024)
+        );
     }
 }
 
@@ -125,8 +145,8 @@ fn audio_that_pauses_while_video_goes_on_comes_back_in_its_place() {
     assert_eq!(bench.timeline.stats().audio.gaps, 1);
     let bench = bench.finish();
     assert_eq!(bench.breaks, [Reason::Gap]);
-    let ends =
-        [MediaKind::Video, MediaKind::Audio].map(|kind| seconds(kind, bench.times(kind).pop().unwrap()));
+    let ends = [MediaKind::Video, MediaKind::Audio]
+        .map(|kind| seconds(kind, bench.times(kind).pop().unwrap()));
     assert!((ends[0] - ends[1]).abs() < 0.04, "{ends:?}");
 }
 
@@ -145,7 +165,12 @@ fn lost_audio_is_filled_with_as_much_silence() {
     assert_eq!((stats.gaps, stats.gap_ticks), (1, 40 * 1_024));
     let bench = bench.finish();
     assert!(bench.breaks.is_empty());
-    assert!(bench.steps(MediaKind::Audio).iter().all(|step| *step == 1_024));
+    assert!(
+        bench
+            .steps(MediaKind::Audio)
+            .iter()
+            .all(|step| *step == 1_024)
+    );
     assert_eq!(bench.times(MediaKind::Audio).last(), Some(&(299 * 1_024)));
     let silence = aac::Config::lc(48_000, 2).unwrap().silence();
     let silent = bench.units.iter().filter(|u| u.payload == silence);
@@ -180,7 +205,10 @@ fn audio_beyond_its_time_is_dropped_before_lip_sync_is_lost() {
     }
     assert!(bench.timeline.stats().audio.dropped > 8);
     let bench = bench.finish();
-    let last = seconds(MediaKind::Audio, bench.times(MediaKind::Audio).pop().unwrap());
+    let last = seconds(
+        MediaKind::Audio,
+        bench.times(MediaKind::Audio).pop().unwrap(),
+    );
     assert!(
         (last - 599.0 * 0.021_333).abs() < 0.04,
         "{last}, {sent} sent"

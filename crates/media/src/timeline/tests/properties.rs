@@ -58,7 +58,11 @@ fn play(bench: &mut Bench, deeds: &[Deed], jitter_ms: i64) {
             }
             Deed::Pause(audio, count) => {
                 units = i64::from(*count);
-                without = Some(if *audio { MediaKind::Audio } else { MediaKind::Video });
+                without = Some(if *audio {
+                    MediaKind::Audio
+                } else {
+                    MediaKind::Video
+                });
             }
         }
         for k in 0..units {

@@ -30,7 +30,10 @@ fn declared_rates_are_exact_from_the_first_picture() {
         let bench = bench.finish();
         let frame = frame_ticks(rate).unwrap();
         assert!(
-            bench.steps(MediaKind::Video).iter().all(|step| *step == frame),
+            bench
+                .steps(MediaKind::Video)
+                .iter()
+                .all(|step| *step == frame),
             "{rate:?}"
         );
     }

@@ -23,9 +23,10 @@ fn soak(hours: i64, video_ppm: i64, audio_ppm: i64) {
             break;
         }
         if video_ms <= audio_ms {
-            bench
-                .timeline
-                .push(video((start_ms + video_ms) & 0x7fff_ffff, 0), Duration::ZERO);
+            bench.timeline.push(
+                video((start_ms + video_ms) & 0x7fff_ffff, 0),
+                Duration::ZERO,
+            );
             frames += 1;
         } else {
             bench

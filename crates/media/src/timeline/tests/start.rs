@@ -106,8 +106,18 @@ fn a_changed_configuration_breaks_once_and_a_repeated_one_never() {
     bench.av(1_000, 1_000);
     let bench = bench.finish();
     assert_eq!(bench.breaks, [Reason::ConfigChanged]);
-    assert!(bench.steps(MediaKind::Video).iter().all(|step| *step == 12_000));
-    assert!(bench.steps(MediaKind::Audio).iter().all(|step| *step == 1_024));
+    assert!(
+        bench
+            .steps(MediaKind::Video)
+            .iter()
+            .all(|step| *step == 12_000)
+    );
+    assert!(
+        bench
+            .steps(MediaKind::Audio)
+            .iter()
+            .all(|step| *step == 1_024)
+    );
 }
 
 #[test]

@@ -8,9 +8,9 @@ use crate::{
     Error,
     chunk::Reader,
     command::{Command, object},
-    transport::HANDSHAKE_BYTES,
     message::{Message, kind},
     server::{Event, Limits, Session},
+    transport::HANDSHAKE_BYTES,
 };
 
 /// C0, C1 and C2 of the simple handshake.

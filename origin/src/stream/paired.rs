@@ -7,7 +7,9 @@ use media::{AccessUnit, timeline};
 use tracing::{info, warn};
 
 use super::{core::Core, left::Left, run::Run};
-use crate::pairing::{Break, SegmentDigest, PeerStatus, Output, LocalState, Placed, RunStatus, PeerError, Pairing};
+use crate::pairing::{
+    Break, LocalState, Output, Pairing, PeerError, PeerStatus, Placed, RunStatus, SegmentDigest,
+};
 
 impl Core {
     /// A unit of the timeline goes through the pairing.
@@ -40,7 +42,10 @@ impl Core {
     /// The publisher is gone for now.
     pub(super) fn interrupt(&mut self, now: Duration) {
         self.with_pairing(|pairing, local| pairing.left(local, now));
-        let shared = self.pairing.as_ref().is_some_and(|pairing| pairing.is_shared(now));
+        let shared = self
+            .pairing
+            .as_ref()
+            .is_some_and(|pairing| pairing.is_shared(now));
         match &mut self.run {
             Some(run) if shared => run.interrupt_incomplete(),
             Some(run) => run.interrupt(),
@@ -72,7 +77,11 @@ impl Core {
     }
 
     /// See [`super::Stream::status_for_peer`].
-    pub(super) fn status_for_peer(&mut self, with_audio: bool, digests: Vec<SegmentDigest>) -> Option<PeerStatus> {
+    pub(super) fn status_for_peer(
+        &mut self,
+        with_audio: bool,
+        digests: Vec<SegmentDigest>,
+    ) -> Option<PeerStatus> {
         let now = self.environment.clock.now();
         self.with_pairing(|pairing, local| pairing.status(local, now, with_audio, digests))
     }
@@ -86,7 +95,10 @@ impl Core {
     }
 
     /// Lets the pairing look at this stream's run, then does what it decided.
-    fn with_pairing<T>(&mut self, act: impl FnOnce(&mut Pairing, LocalState<'_>) -> T) -> Option<T> {
+    fn with_pairing<T>(
+        &mut self,
+        act: impl FnOnce(&mut Pairing, LocalState<'_>) -> T,
+    ) -> Option<T> {
         self.pairing.as_ref()?;
         let status: Option<RunStatus> = self.run.as_mut().map(|run| run.status(true));
         let local = LocalState {
