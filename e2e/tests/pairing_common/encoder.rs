@@ -95,7 +95,7 @@ impl Encoded {
         let mut reader = Reader::new();
         reader.push(&bytes);
         let (mut headers, mut media) = (Vec::new(), Vec::new());
-        let (mut frames, mut audio_units) = (0, 0);
+        let (mut video_units, mut audio_units) = (0, 0);
         while let Some(tag) = reader.next_tag().expect("ffmpeg writes valid FLV") {
             let second = tag.body.get(1).copied();
             let at_us = match tag.kind {
@@ -103,8 +103,8 @@ impl Encoded {
                 _ if second == Some(0) => None,
                 TagKind::Video if second == Some(2) => continue,
                 TagKind::Video => {
-                    frames += 1;
-                    Some((frames - 1) * 1_000_000 * seconds / frames)
+                    video_units += 1;
+                    Some((video_units - 1) * 1_000_000 * seconds / frames)
                 }
                 TagKind::Audio => {
                     audio_units += 1;
