@@ -30,17 +30,20 @@ pub mod playlist;
 pub mod reload;
 mod render;
 mod rendition;
+mod renditions;
 mod segment;
 pub mod segmenter;
 mod snapshot;
+mod start;
 mod timing;
 pub mod window;
 
 pub use error::Error;
-pub use packager::{Boundary, Config, Event, LastPosition, Packager, Pushed, RungSpec, Tracks};
+pub use packager::{Config, Event, Packager, Pushed, RungSpec, Tracks};
 pub use render::{Delivery, Flavour, render_media, render_multivariant};
 pub use segment::{Init, Part, Segment};
 pub use snapshot::{
     Announced, AudioGroup, Hint, Lookup, MediaSnapshot, Multivariant, PlaylistConstants, Position,
     Report, Snapshot, Variant,
 };
+pub use start::{Boundary, LastPosition, Start};

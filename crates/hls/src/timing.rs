@@ -5,22 +5,37 @@ use media::VIDEO_TIMESCALE;
 /// A segment boundary, in ticks of the video timescale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CutPoint {
-    /// Decode time of the leading track's unit there: where pictures are cut.
+    /// Decode time of the leading track's unit there: where video is cut.
     pub dts: i64,
-    /// Its presentation time: where sound is cut.
+    /// Its presentation time: where audio is cut.
     pub time: i64,
 }
 
-/// What media time is on the wall's clock, fixed at the start and after each discontinuity.
+/// A presentation time and the wall clock time it stands for: fixed at the start and after each
+/// discontinuity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ProgramDateTime {
+    /// Ticks of the video timescale.
     pub time: i64,
+    /// Microseconds since the Unix epoch.
     pub micros: i64,
+}
+
+/// What a segment holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Contents {
+    /// The source sends video in it; without, every video rendition has a gap.
+    pub video: bool,
+    /// The source has an audio track.
+    pub audio: bool,
+    /// Its keyframes bring their parameter sets along: see [`crate::rendition`].
+    pub inband_parameter_sets: bool,
 }
 
 /// One segment's number and place in time.
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentTiming {
+    /// Media Sequence Number.
     pub msn: u64,
     pub start: CutPoint,
     /// Known once the segment is closed.
@@ -29,16 +44,13 @@ pub(crate) struct SegmentTiming {
     pub ends_timeline: bool,
     /// The media clock when it was closed.
     pub closed_at: i64,
+    /// A discontinuity comes before it.
     pub discontinuity: bool,
     /// Discontinuities before it.
     pub discontinuity_sequence: u64,
+    /// What its dates are counted from.
     pub anchor: ProgramDateTime,
-    /// The source sends pictures in it; without, every video rendition has a gap.
-    pub has_video: bool,
-    /// The source has an audio track.
-    pub has_audio: bool,
-    /// Its keyframes bring their parameter sets along: see [`crate::rendition`].
-    pub has_inband_parameter_sets: bool,
+    pub contents: Contents,
 }
 
 impl SegmentTiming {
@@ -52,7 +64,7 @@ impl SegmentTiming {
         self.end.unwrap_or(self.start).time
     }
 
-    /// Microseconds since 1970 at presentation time `time`.
+    /// Microseconds since the Unix epoch at presentation time `time`.
     pub fn program_date_time(&self, time: i64) -> i64 {
         let ticks = i128::from(time - self.anchor.time);
         let rate = i128::from(VIDEO_TIMESCALE.rate());

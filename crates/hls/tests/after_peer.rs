@@ -1,21 +1,19 @@
-//! What a killed process left is gone on from: numbers follow each other, and what was open is a gap.
+//! A run after a peer that died: numbers are consecutive, and gaps stand for what was lost.
 
 mod common;
 
 use std::time::Duration;
 
 use common::{Broadcast, broadcast, config, watch};
-use hls::{Config, Delivery, LastPosition, Packager, render_media};
+use hls::{Config, Delivery, LastPosition, Packager, Start, render_media};
 
-/// Goes on from `last_position` in another process, `away` after `died`'s last picture.
+/// Continues from `last_position` in another process, `away` after `died`'s last picture.
 fn gone_on(died: &Broadcast, last_position: LastPosition, away: Duration) -> Broadcast {
     let settings = Config {
         run_id: "e2".into(),
-        constants: Some(last_position.constants),
         ..config()
     };
-    let mut packager = Packager::new(settings).unwrap();
-    packager.continue_after(last_position).unwrap();
+    let packager = Packager::new(settings, Start::AfterPeer(last_position)).unwrap();
     common::gone_on(died, packager, away)
 }
 
@@ -106,14 +104,7 @@ fn a_clock_that_went_back_dates_nothing_before_what_was_shown() {
 }
 
 #[test]
-fn a_strangers_tail_is_refused() {
-    let (died, _) = broadcast(31, 60);
-    let mut other = Packager::new(config()).unwrap();
-    assert!(
-        other
-            .continue_after(died.packager.last_position().unwrap())
-            .is_err(),
-        "its constants are unknown"
-    );
-    assert_eq!(other.last_position(), None, "nothing was shown");
+fn nothing_is_said_of_a_position_before_the_first_playlist() {
+    let packager = Packager::new(config(), common::fresh()).unwrap();
+    assert_eq!(packager.last_position(), None);
 }

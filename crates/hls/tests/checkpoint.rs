@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use common::{Broadcast, Source, broadcast, config, rung, watch};
 use hls::{
-    Config, Delivery, Packager, Snapshot,
+    Config, Delivery, Packager, Snapshot, Start,
     check::Checker,
     checkpoint::{Checkpoint, ObjectRef},
     render_media, render_multivariant,
@@ -42,15 +42,13 @@ fn restored(snapshot: &Snapshot, disk: &Disk, run_id: &str) -> Option<Snapshot> 
     })
 }
 
-/// Goes on from `restored_run`, `away` after `died`'s last picture.
+/// Continues from `restored_run`, `away` after `died`'s last picture.
 fn gone_on(died: &Broadcast, restored_run: Snapshot, away: Duration) -> Broadcast {
     let settings = Config {
         run_id: restored_run.run_id().to_owned(),
-        constants: restored_run.constants(),
         ..config()
     };
-    let mut packager = Packager::new(settings).unwrap();
-    packager.resume(Arc::new(restored_run)).unwrap();
+    let packager = Packager::new(settings, Start::Restart(Arc::new(restored_run))).unwrap();
     common::gone_on(died, packager, away)
 }
 
@@ -276,11 +274,9 @@ fn variants_are_listed_as_before_until_they_are_measured() {
     assert_eq!(text(&restored_run), text(&before));
     let settings = Config {
         run_id: "e2".into(),
-        constants: restored_run.constants(),
         ..config()
     };
-    let mut packager = Packager::new(settings).unwrap();
-    packager.resume(Arc::new(restored_run)).unwrap();
+    let mut packager = Packager::new(settings, Start::Restart(Arc::new(restored_run))).unwrap();
     let source = Source::regular(30, 60);
     packager
         .start(source.tracks(), vec![rung("960p", 1_000_000)])
@@ -297,11 +293,8 @@ fn strangers_and_nonsense_are_refused() {
     let (mut died, _) = broadcast(31, 60);
     let before = died.packager.snapshot();
     let restored_run = Arc::new(restored(&before, &disk(&before), "e2").unwrap());
-    let mut other = Packager::new(config()).unwrap();
-    assert!(
-        other.resume(restored_run).is_err(),
-        "its constants are unknown"
-    );
+    let other = Packager::new(config(), Start::Restart(restored_run));
+    assert!(other.is_err(), "it was restored for another run");
     let text = serde_json::to_string(&Checkpoint::of(&before).unwrap()).unwrap();
     let first = before.media("source").unwrap().listed()[0].msn;
     let jumbled = text.replacen(&format!("\"msn\":{first}"), "\"msn\":7", 1);

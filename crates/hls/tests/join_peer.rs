@@ -5,7 +5,7 @@ mod common;
 
 use bytes::Bytes;
 use common::{WALL, audio_track, config, video_track};
-use hls::{Boundary, Config, Lookup, Packager, PlaylistConstants, Tracks};
+use hls::{Boundary, Lookup, Packager, PlaylistConstants, Start, Tracks};
 use media::{AccessUnit, MediaKind, Timescale, VIDEO_TIMESCALE};
 
 const FRAME: i64 = 12_012;
@@ -49,15 +49,17 @@ fn tracks() -> Tracks {
 }
 
 fn started(constants: Option<PlaylistConstants>, boundary: Option<Boundary>) -> Packager {
-    let mut packager = Packager::new(Config {
-        constants,
-        first_msn: 5,
-        ..config()
-    })
-    .unwrap();
-    if let Some(boundary) = boundary {
-        packager.join(boundary).unwrap();
-    }
+    let start = match boundary {
+        Some(boundary) => Start::JoinPeer {
+            boundary,
+            constants,
+        },
+        None => Start::Fresh {
+            first_msn: 5,
+            discontinuity_sequence: 0,
+        },
+    };
+    let mut packager = Packager::new(config(), start).unwrap();
     packager.start(tracks(), Vec::new()).unwrap();
     packager
 }

@@ -5,9 +5,9 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    Broadcast, Source, WALL, audio_track, config, events, numbers, rung, video_track, watch,
+    Broadcast, Source, WALL, audio_track, config, events, fresh, numbers, rung, video_track, watch,
 };
-use hls::{Config, Delivery, Event, Lookup, Packager, Tracks, check::Checker, render_media};
+use hls::{Config, Delivery, Event, Lookup, Packager, Start, Tracks, check::Checker, render_media};
 use media::VIDEO_TIMESCALE;
 
 fn text(broadcast: &mut Broadcast, name: &str) -> String {
@@ -156,8 +156,12 @@ fn discontinuity_sequence_grows_when_the_discontinuity_leaves_on_every_rendition
     let rungs = [rung("960p", 1_000_000)];
     let mut config = config();
     config.window = Duration::from_secs(14);
-    config.first_discontinuity_sequence = 7;
-    let mut broadcast = Broadcast::new(config, Source::regular(30, 60), &rungs);
+    let start = Start::Fresh {
+        first_msn: WALL,
+        discontinuity_sequence: 7,
+    };
+    let packager = Packager::new(config, start).unwrap();
+    let mut broadcast = Broadcast::started(packager, Source::regular(30, 60), &rungs);
     broadcast.run_seconds(10);
     broadcast.discontinuity(Source::regular(30, 60), Duration::from_secs(5));
     let mut seen = Vec::new();
@@ -333,8 +337,13 @@ fn an_unchanged_configuration_keeps_its_map() {
 
 #[test]
 fn a_new_run_shares_no_url_with_the_old_one() {
-    let urls = |config: Config| {
-        let mut broadcast = Broadcast::new(config, Source::regular(30, 60), &[]);
+    let urls = |config: Config, first_msn: u64| {
+        let start = Start::Fresh {
+            first_msn,
+            discontinuity_sequence: 0,
+        };
+        let packager = Packager::new(config, start).unwrap();
+        let mut broadcast = Broadcast::started(packager, Source::regular(30, 60), &[]);
         broadcast.run_seconds(12);
         let text = text(&mut broadcast, "source");
         let quoted = text
@@ -343,11 +352,10 @@ fn a_new_run_shares_no_url_with_the_old_one() {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         quoted.chain(lines).map(str::to_owned).collect::<Vec<_>>()
     };
-    let first = urls(config());
+    let first = urls(config(), WALL);
     let mut next = config();
     next.run_id = "e2".into();
-    next.first_msn += 60;
-    let second = urls(next);
+    let second = urls(next, WALL + 60);
     assert!(first.len() > 10 && first.iter().all(|url| !second.contains(url)));
 }
 
@@ -355,7 +363,7 @@ fn a_new_run_shares_no_url_with_the_old_one() {
 fn a_stream_of_sound_alone_is_cut_by_sound() {
     let mut config = config();
     config.window = Duration::from_secs(14);
-    let mut packager = Packager::new(config).unwrap();
+    let mut packager = Packager::new(config, fresh()).unwrap();
     let tracks = Tracks {
         video: None,
         audio: Some(audio_track(44_100)),
@@ -407,13 +415,16 @@ fn two_origins_publish_the_same_bytes() {
     let snapshot = first.packager.snapshot();
     // The second starts with the keyframe that opens the sixth segment and adopts what the first
     // says of it.
-    let mut adopted = config();
-    adopted.first_msn = WALL + 5;
-    adopted.constants = snapshot.constants();
-    let mut second = Broadcast::new(adopted, Source::regular(30, 60), &[]);
-    second.dts = first.dts;
-    second.audio_dts = first.audio_dts;
-    first.run_seconds(13);
+    let (dts, audio_dts) = (first.dts, first.audio_dts);
+    first.run(1);
+    let start = Start::JoinPeer {
+        boundary: first.packager.newest_boundary().unwrap(),
+        constants: snapshot.constants(),
+    };
+    let packager = Packager::new(config(), start).unwrap();
+    let mut second = Broadcast::started(packager, Source::regular(30, 60), &[]);
+    (second.dts, second.audio_dts) = (dts, audio_dts);
+    first.run(13 * 30 - 1);
     second.run_seconds(13);
     let (first, second) = (segments(&mut first), segments(&mut second));
     assert!(second.len() >= 6 && first.ends_with(&second));
@@ -483,9 +494,9 @@ fn bandwidth_is_never_below_the_measured_peak_and_not_far_above() {
 fn wrong_calls_are_refused_with_a_reason() {
     let mut wrong = config();
     wrong.part_target = Some(Duration::from_secs(3));
-    let error = Packager::new(wrong).unwrap_err().to_string();
+    let error = Packager::new(wrong, fresh()).unwrap_err().to_string();
     assert_eq!(error, "cannot use part_target = 3s: make it 100ms to 2s");
-    let mut packager = Packager::new(config()).unwrap();
+    let mut packager = Packager::new(config(), fresh()).unwrap();
     assert!(packager.start(Tracks::default(), Vec::new()).is_err());
     let swapped = Tracks {
         video: Some(audio_track(48_000)),

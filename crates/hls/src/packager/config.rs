@@ -19,14 +19,8 @@ pub struct Config {
     pub window: Duration,
     /// Names the run in every media URL.
     pub run_id: String,
-    /// The first segment's number: wall time in seconds, or what the other origin says.
-    pub first_msn: u64,
-    /// Discontinuities before the first segment.
-    pub first_discontinuity_sequence: u64,
     /// Projection and stereo layout.
     pub immersive: Immersive,
-    /// Target durations to adopt from the origin that already carries the stream; `None` to choose.
-    pub constants: Option<PlaylistConstants>,
 }
 
 impl Config {
@@ -53,9 +47,9 @@ impl Config {
 /// The source's tracks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tracks {
-    /// Pictures.
+    /// H.264, as the source sends it.
     pub video: Option<Track>,
-    /// Sound.
+    /// AAC, as the source sends it.
     pub audio: Option<Track>,
 }
 
@@ -103,14 +97,14 @@ pub enum Event {
         /// The segment.
         msn: u64,
     },
-    /// The source's pictures stand still; sound goes on.
+    /// The source's video has stopped; audio continues.
     VideoStalled {
-        /// First segment without pictures.
+        /// First segment without video.
         msn: u64,
     },
-    /// The source's pictures are back.
+    /// The source's video is back.
     VideoResumed {
-        /// First segment with pictures.
+        /// First segment with video.
         msn: u64,
     },
 }

@@ -1,12 +1,12 @@
-//! The one machine that turns a stream's access units into renditions that agree with each other.
+//! Turns a stream's access units into renditions that agree with each other.
 //!
 //! ```text
-//!            source video --> segmenter --> timings: number, start, end, discontinuity, wall time
-//!                                                | one per segment, shared by all
-//!        +--------------+-----------------+------+
+//!            source video --> segmenter --> numbering: one timing per segment, shared by all
+//!                                               |
+//!        +--------------+-----------------+-----+
 //!        v              v                 v
 //!     `source`        rungs            `audio`
-//!   cut where it says   same decode      cut at the first frame at or after the segment's
+//!   cut there         same decode      cut at the first frame at or after the segment's
 //!   itself            times            presentation time, held until the video has passed it
 //! ```
 //!
@@ -14,20 +14,18 @@
 //!
 //! - a rung that is lost, or more than [`RUNG_LAG_MAX_MS`] behind, gets gaps until it comes back
 //!   with a sync sample at a segment start;
-//! - sound more than [`AUDIO_LAG_MAX_MS`] behind the pictures gets a gap;
-//! - when the source's pictures stand still while sound goes on for [`VIDEO_STALL_MAX_MS`], sound
-//!   drives the cut and pictures get gaps until the next sync sample.
+//! - audio more than [`AUDIO_LAG_MAX_MS`] behind the video gets a gap;
+//! - when the source's video stops while audio continues for [`VIDEO_STALL_MAX_MS`], audio decides
+//!   where segments end and video gets gaps until the next sync sample.
 //!
 //! Callers guarantee what [`media::AccessUnit`] promises: decode times grow within a track, also
 //! across discontinuities, and both tracks share one zero.
 
 mod audio;
 mod config;
-mod join;
-mod last_position;
+mod continuation;
+mod numbering;
 mod publish;
-mod restart_hold_back;
-mod resume;
 mod rungs;
 mod video;
 
@@ -37,32 +35,33 @@ use media::{AccessUnit, Immersive, MediaKind, VIDEO_TIMESCALE};
 
 pub use config::{Config, Event, Pushed, RungSpec, Tracks};
 use config::{check_kind, check_unit};
-pub use join::Boundary;
-pub use last_position::LastPosition;
+use continuation::{Continuation, Promise};
+use numbering::Numbering;
+use publish::Playlists;
 
+pub use crate::renditions::{AUDIO, SOURCE};
 use crate::{
-    Error, PlaylistConstants, Snapshot, part,
-    rendition::{PartTarget, Rendition},
+    Error, Start, part,
+    rendition::{Outcome, PartTarget, Rendition},
+    renditions::{Renditions, Rung},
     segmenter::Segmenter,
-    timing::{CutPoint, ProgramDateTime, SegmentTiming},
+    timing::{Contents, CutPoint, ProgramDateTime},
     window::Window,
 };
 
-/// Sound ahead of the pictures by this much means that the pictures stand still. Longer than a
-/// frame of any live source (1 fps), shorter than what the shortest target duration allows one
-/// frame to last.
+/// Audio ahead of the video by this much means that the video has stopped. Longer than a frame of
+/// any live source (1 fps), shorter than what the shortest target duration allows one frame to last.
 pub const VIDEO_STALL_MAX_MS: i64 = 2_000;
 
-/// While pictures stand still, sound is published with this delay, so that pictures that come back
-/// in time still open their segment at their own time.
+/// While video is stopped, audio is published with this delay, so that video that comes back in time
+/// still opens its segment at its own time.
 const STALL_HOLD_MS: i64 = 500;
 
-/// Sound this far behind the pictures is given up for the segment at hand: encoders interleave
-/// within a second.
+/// Audio this far behind the video is given up for the segment at hand: encoders interleave within
+/// a second.
 pub const AUDIO_LAG_MAX_MS: i64 = 3_000;
 
-/// Sound that outlasts the pictures by this much at the end of a timeline gets a segment of its
-/// own.
+/// Audio that outlasts the video by this much at the end of a timeline gets a segment of its own.
 const TRAILING_MAX_MS: i64 = 250;
 
 /// A rung this far behind the source is given up for the segment at hand: a player on it would run
@@ -79,7 +78,7 @@ pub const RUNG_START_MAX_MS: i64 = 10_000;
 pub const READY_SEGMENTS: u64 = 3;
 
 /// Held audio units: 20 s at 48 kHz, more than any encoder's interleaving and than the longest wait
-/// for a keyframe that is worth keeping sound for.
+/// for a keyframe that is worth keeping audio for.
 pub const AUDIO_HELD_MAX: usize = 1_000;
 
 /// A segment never grows past this many bytes: ten seconds at 50 Mb/s, far beyond what a part of a
@@ -92,10 +91,9 @@ pub const RUNGS_MAX: usize = 16;
 /// Events nobody has pulled yet; the oldest go first.
 const EVENTS_MAX: usize = 256;
 
-/// The name of the pass-through rendition.
-pub const SOURCE: &str = "source";
-/// The name of the audio rendition.
-pub const AUDIO: &str = "audio";
+/// Playlists list at least this many target durations: one more than CAN-SKIP-UNTIL, or no delta
+/// would ever be shorter.
+const LISTED_TARGETS: i64 = 7;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -105,10 +103,25 @@ enum State {
     AwaitingSync,
     /// A segment is open.
     Cutting,
-    /// The source's pictures stand still; sound drives the cut.
+    /// The source's video has stopped; audio decides where segments end.
     Stalled,
     /// The stream is over; the window is final.
     Ended,
+}
+
+/// How far the source has come, in ticks of the video timescale.
+#[derive(Debug, Default)]
+struct SourceClock {
+    /// Where the next frame's decode time should be.
+    video_end: i64,
+    /// The last frame's duration.
+    frame: i64,
+    /// Frames of this timeline and how long they lasted.
+    frames: (i64, i64),
+    /// Presentation minus decode time of the last sync sample.
+    delay: i64,
+    /// Audio that the video has not passed yet.
+    held: VecDeque<AccessUnit>,
 }
 
 /// See the [module documentation](self).
@@ -118,116 +131,46 @@ pub struct Packager {
     state: State,
     segmenter: Segmenter,
     part_target: PartTarget,
-    constants: Option<PlaylistConstants>,
     window: Window,
-    /// Open last, closed ones as long as any rendition may still need them.
-    timings: VecDeque<SegmentTiming>,
-    next_msn: u64,
-    discontinuities: u64,
-    /// The next segment comes after a discontinuity.
-    discontinuity: bool,
-    anchor: Option<ProgramDateTime>,
-    /// The other origin's boundary that the first segment starts at.
-    join: Option<Boundary>,
-    /// Where the process before this one left the stream.
-    last_position: Option<LastPosition>,
-    /// What an earlier process left, and this one lists.
-    restored: Option<Arc<Snapshot>>,
-    /// Nothing new is shown until there is more of it.
-    hold_back: Option<restart_hold_back::RestartHoldBack>,
-    /// The pictures' configuration has changed in this run.
-    has_inband_parameter_sets: bool,
-    /// It has gone on from either.
-    follows_gaps: bool,
-    /// It has joined, and the other origin has yet to fix its constants.
-    awaits_constants: bool,
-    source: Rendition,
-    rungs: Vec<Rendition>,
-    specs: Vec<RungSpec>,
-    audio: Rendition,
-    has_video: bool,
-    has_audio: bool,
-    /// Where the next picture's decode time should be.
-    video_end: i64,
-    /// The last picture's duration.
-    frame: i64,
-    /// Pictures of this timeline and how long they lasted.
-    frames: (i64, i64),
-    /// Presentation minus decode time of the last sync sample.
-    delay: i64,
-    /// Sound not yet passed by the pictures.
-    held: VecDeque<AccessUnit>,
-    /// The media clock when the source became ready.
-    ready_at: Option<i64>,
-    multivariant_exists: bool,
+    numbering: Numbering,
+    clock: SourceClock,
+    renditions: Renditions,
+    continuation: Continuation,
+    playlists: Playlists,
     events: VecDeque<Event>,
-    revision: u64,
-    changed: bool,
-    cached: Arc<Snapshot>,
 }
 
 impl Packager {
     /// A packager that waits for [`Packager::start`].
-    pub fn new(config: Config) -> Result<Self, Error> {
+    pub fn new(config: Config, start: Start) -> Result<Self, Error> {
         config.check()?;
-        let target = VIDEO_TIMESCALE.ticks(config.segment_target);
-        let mut segmenter = Segmenter::new(target);
-        let mut window = Window::new(VIDEO_TIMESCALE.ticks(config.window));
-        let mut part_target = match config.part_target {
-            Some(_) => PartTarget::Undecided,
-            None => PartTarget::Off,
+        let (next_msn, discontinuities) = match &start {
+            Start::Fresh {
+                first_msn,
+                discontinuity_sequence,
+            } => (*first_msn, *discontinuity_sequence),
+            Start::JoinPeer { boundary, .. } => (boundary.msn, boundary.discontinuity_sequence),
+            Start::AfterPeer(last) => (last.msn, last.discontinuity_sequence),
+            Start::Restart(restored) => restored.next_numbers(),
         };
-        if let Some(constants) = config.constants {
-            segmenter.fix(constants.target_duration);
-            window.at_least(constants.target_ticks() * LISTED_TARGETS);
-            part_target = PartTarget::promised(constants.part_target);
-        }
-        let cached = Arc::new(Snapshot {
-            revision: 0,
-            run_id: config.run_id.as_str().into(),
-            constants: None,
-            ended: false,
-            immersive: config.immersive,
-            renditions: Vec::new(),
-            multivariant: None,
-        });
-        Ok(Self {
+        let mut packager = Self {
             state: State::Idle,
-            segmenter,
-            part_target,
-            constants: None,
-            window,
-            timings: VecDeque::new(),
-            next_msn: config.first_msn,
-            discontinuities: config.first_discontinuity_sequence,
-            discontinuity: false,
-            anchor: None,
-            join: None,
-            last_position: None,
-            restored: None,
-            hold_back: None,
-            has_inband_parameter_sets: false,
-            follows_gaps: false,
-            awaits_constants: false,
-            source: Rendition::new(SOURCE, MediaKind::Video),
-            rungs: Vec::new(),
-            specs: Vec::new(),
-            audio: Rendition::new(AUDIO, MediaKind::Audio),
-            has_video: false,
-            has_audio: false,
-            video_end: 0,
-            frame: 0,
-            frames: (0, 0),
-            delay: 0,
-            held: VecDeque::new(),
-            ready_at: None,
-            multivariant_exists: false,
+            segmenter: Segmenter::new(VIDEO_TIMESCALE.ticks(config.segment_target)),
+            part_target: match config.part_target {
+                Some(_) => PartTarget::Undecided,
+                None => PartTarget::Off,
+            },
+            window: Window::new(VIDEO_TIMESCALE.ticks(config.window)),
+            numbering: Numbering::new(next_msn, discontinuities),
+            clock: SourceClock::default(),
+            renditions: Renditions::new(),
+            continuation: Continuation::none(),
+            playlists: Playlists::new(&config),
             events: VecDeque::new(),
-            revision: 0,
-            changed: false,
-            cached,
             config,
-        })
+        };
+        packager.continue_from(start)?;
+        Ok(packager)
     }
 
     /// The source's tracks are known and its ladder is planned. Rung tracks follow with
@@ -242,38 +185,34 @@ impl Packager {
         self.set_sources(sources)
     }
 
-    /// Says from now on that pictures lie on the sphere in this way: playlists at once, init
-    /// segments from the next segment on.
+    /// Says from now on how video lies on the sphere: in playlists at once, in init segments from
+    /// the next segment on.
     pub fn set_immersive(&mut self, immersive: Immersive) {
         if self.config.immersive == immersive {
             return;
         }
         self.config.immersive = immersive;
-        self.changed = true;
-        let video = [&mut self.source].into_iter().chain(&mut self.rungs);
-        video.for_each(Rendition::renew_init);
+        self.playlists.changed = true;
+        // Audio has no place on the sphere: its init segment comes out the same.
+        self.renditions.iter_mut().for_each(Rendition::renew_init);
     }
 
     /// Adds a rung while the stream runs; returns its index. The multivariant playlist lists it
     /// once it has come up.
     pub fn add_rung(&mut self, spec: RungSpec) -> Result<usize, Error> {
-        if self.rungs.len() == RUNGS_MAX {
+        let rungs = &mut self.renditions.rungs;
+        if rungs.len() == RUNGS_MAX {
             return Err(Error::TooManyRungs { limit: RUNGS_MAX });
         }
-        let mut rung = Rendition::new(&spec.name, MediaKind::Video);
-        rung.cursor = self
-            .timings
-            .front()
-            .map_or(self.next_msn, |timing| timing.msn);
-        if let Some(restored) = &self.restored {
-            resume::inherit(restored, self.next_msn, &mut rung);
+        let mut rendition = Rendition::new(&spec.name, MediaKind::Video);
+        let next_msn = self.numbering.next_msn;
+        rendition.cursor = self.numbering.first_msn().unwrap_or(next_msn);
+        self.continuation.inherit(next_msn, &mut rendition);
+        if let Some(constants) = self.playlists.constants {
+            rendition.meter.fix(constants.target_duration);
         }
-        if let Some(constants) = self.constants {
-            rung.meter.fix(constants.target_duration);
-        }
-        self.rungs.push(rung);
-        self.specs.push(spec);
-        Ok(self.rungs.len() - 1)
+        rungs.push(Rung { spec, rendition });
+        Ok(rungs.len() - 1)
     }
 
     fn set_sources(&mut self, sources: Tracks) -> Result<(), Error> {
@@ -283,15 +222,16 @@ impl Packager {
         if video.is_none() && audio.is_none() {
             return Err(Error::NoTracks);
         }
+        let all = &mut self.renditions;
         let changed = |old| video.as_ref().is_some_and(|new| old != new);
-        self.has_inband_parameter_sets |= self.source.last_track().is_some_and(changed);
-        self.has_video = video.is_some();
-        self.has_audio = audio.is_some();
-        self.source.set_track(video);
-        self.audio.set_track(audio);
+        all.has_inband_parameter_sets |= all.source.last_track().is_some_and(changed);
+        all.has_video = video.is_some();
+        all.has_audio = audio.is_some();
+        all.source.set_track(video);
+        all.audio.set_track(audio);
         self.state = State::AwaitingSync;
-        self.anchor = None;
-        self.frames = (0, 0);
+        self.numbering.anchor = None;
+        self.clock.frames = (0, 0);
         Ok(())
     }
 
@@ -318,39 +258,37 @@ impl Packager {
             return;
         }
         let newest = self.newest_held();
-        let trailing = newest - (self.video_end + self.delay);
-        if self.has_video && trailing > VIDEO_TIMESCALE.from_millis(TRAILING_MAX_MS) {
-            // Pictures stood still already; their segment must not grow by sound alone.
+        let trailing = newest - (self.clock.video_end + self.clock.delay);
+        let outlasts = trailing > VIDEO_TIMESCALE.from_millis(TRAILING_MAX_MS);
+        if self.renditions.has_video && outlasts {
+            // Video had stopped already; its segment must not grow by audio alone.
             if self.state == State::Cutting {
                 self.stall();
             }
             self.fill_stall(CutPoint {
-                dts: newest - self.delay,
+                dts: newest - self.clock.delay,
                 time: newest,
             });
         }
-        // Sound that came ahead of its pictures stays, as far as the target duration has room for it.
+        // Audio ahead of its video stays, as far as the target duration has room for it.
         let room = self.segmenter.limit();
-        let open = self.timings.back();
+        let open = self.numbering.newest();
         let limit = open.map_or(i64::MAX, |open| open.start.time.saturating_add(room));
         self.release_audio(limit);
         let end = self.current_end();
-        let empty = self
-            .timings
-            .back()
-            .is_some_and(|open| end.dts <= open.start.dts);
-        if self.state == State::Stalled && empty {
-            // Opened without anything to put in it yet: its number goes to the next.
-            self.timings.pop_back();
-            self.next_msn -= 1;
-        } else if let Some(open) = self.timings.back_mut() {
+        let open = self.numbering.newest_mut();
+        if self.state == State::Stalled
+            && open.as_ref().is_some_and(|open| end.dts <= open.start.dts)
+        {
+            self.numbering.take_back();
+        } else if let Some(open) = open {
             open.ends_timeline = true;
         }
         self.close_segment(end);
         self.close_complete_audio(true);
         self.segmenter.interrupt();
         self.state = State::AwaitingSync;
-        self.discontinuity = self.follows();
+        self.numbering.discontinuity = self.follows();
     }
 
     /// The source starts a new timeline: other tracks, a jump in time, or a publisher that came
@@ -362,8 +300,8 @@ impl Packager {
             _ => {}
         }
         self.interrupt();
-        self.held.clear();
-        self.discontinuity = self.follows();
+        self.clock.held.clear();
+        self.numbering.discontinuity = self.follows();
         self.set_sources(sources)
     }
 
@@ -377,10 +315,12 @@ impl Packager {
         self.interrupt();
         self.close_complete_rungs(true);
         self.state = State::Ended;
-        self.awaits_constants = false;
+        if self.awaits_constants() {
+            self.continuation.promise = Promise::Free;
+        }
         self.become_ready();
         self.list_renditions();
-        self.changed = true;
+        self.playlists.changed = true;
     }
 
     /// The next thing worth knowing.
@@ -388,30 +328,19 @@ impl Packager {
         self.events.pop_front()
     }
 
-    /// Whether [`Packager::snapshot`] would differ from the last one.
-    pub fn has_changed(&self) -> bool {
-        let mut all = [&self.source, &self.audio].into_iter().chain(&self.rungs);
-        !self.is_withheld() && (self.changed || all.any(|rendition| rendition.changed))
-    }
-
     /// The number that the next segment will get: what a successor must at least start at.
     pub fn next_msn(&self) -> u64 {
-        self.next_msn
+        self.numbering.next_msn
     }
 
     /// Discontinuities so far, those before the run included.
     pub fn discontinuity_sequence(&self) -> u64 {
-        self.discontinuities
+        self.numbering.discontinuities
     }
 
-    /// Fixed once the first playlist exists.
-    pub fn constants(&self) -> Option<PlaylistConstants> {
-        self.constants
-    }
-
-    /// Whether anything comes before the next segment.
+    /// Whether viewers know of anything before the next segment.
     fn follows(&self) -> bool {
-        self.follows_gaps || !self.timings.is_empty()
+        self.continuation.is_known || !self.numbering.is_empty()
     }
 
     fn raise(&mut self, event: Event) {
@@ -421,20 +350,14 @@ impl Packager {
         self.events.push_back(event);
     }
 
-    fn timing(&self, msn: u64) -> Option<&SegmentTiming> {
-        let first = self.timings.front()?.msn;
-        self.timings
-            .get(usize::try_from(msn.checked_sub(first)?).ok()?)
-    }
-
     /// Where the open segment would end if it ended now.
     fn current_end(&self) -> CutPoint {
-        let Some(open) = self.timings.back() else {
+        let Some(open) = self.numbering.newest() else {
             return CutPoint { dts: 0, time: 0 };
         };
         let delay = open.start.time - open.start.dts;
         let dts = match self.state {
-            State::Cutting if self.has_video => self.video_end,
+            State::Cutting if self.renditions.has_video => self.clock.video_end,
             _ => (self.audio_end_time() - delay).max(open.start.dts),
         };
         CutPoint {
@@ -445,120 +368,83 @@ impl Packager {
 
     /// Media time that has passed, in ticks: all closed segments and what the open one has.
     fn media_clock(&self) -> i64 {
-        let open = self.timings.back().filter(|timing| timing.end.is_none());
+        let open = self.numbering.open_segment();
         let elapsed = open.map_or(0, |open| self.current_end().dts - open.start.dts);
         self.window.clock() + elapsed
     }
 
-    /// Opens the next segment at `start`.
+    /// Opens the next segment at `start`; its Media Sequence Number.
     fn open_segment(&mut self, start: CutPoint, wall: i64, has_video: bool) -> u64 {
         self.insert_gaps(start, wall);
-        let joined = self.take_join_anchor();
-        self.anchor = self.anchor.or(joined);
-        let last_end = self.last_end();
-        let anchor = *self.anchor.get_or_insert_with(|| {
-            // Never before the end of what came before: a publisher's clock may run ahead of ours.
-            ProgramDateTime {
-                time: start.time,
-                micros: last_end.map_or(wall, |floor| wall.max(floor)),
-            }
+        let dates = self.continuation.take_dates();
+        // Never before the end of what came before: a publisher's clock may run ahead of ours.
+        let micros = self.last_end().map_or(wall, |floor| wall.max(floor));
+        let dates = dates.unwrap_or(ProgramDateTime {
+            time: start.time,
+            micros,
         });
-        let discontinuity = std::mem::take(&mut self.discontinuity);
-        if discontinuity {
-            self.judge_pause(wall);
+        let anchor = *self.numbering.anchor.get_or_insert(dates);
+        if self.numbering.discontinuity {
+            self.hold_back_after_pause(wall);
         }
-        let msn = self.next_msn;
-        self.next_msn += 1;
-        self.timings.push_back(SegmentTiming {
-            msn,
-            start,
-            end: None,
-            ends_timeline: false,
-            closed_at: 0,
-            discontinuity,
-            discontinuity_sequence: self.discontinuities,
-            anchor,
-            has_video,
-            has_audio: self.has_audio,
-            has_inband_parameter_sets: self.has_inband_parameter_sets,
-        });
-        self.discontinuities += u64::from(discontinuity);
-        msn
+        let contents = Contents {
+            video: has_video,
+            audio: self.renditions.has_audio,
+            inband_parameter_sets: self.renditions.has_inband_parameter_sets,
+        };
+        self.numbering.open(start, anchor, contents)
     }
 
-    /// The date of the end of the newest segment, of an earlier process where this one has none; microseconds since
-    /// 1970.
+    /// The wall clock time of the end of the newest segment, of an earlier process where this one
+    /// has none; microseconds since the Unix epoch.
     fn last_end(&self) -> Option<i64> {
-        let own = self
-            .timings
-            .back()
-            .map(|timing| timing.program_date_time(timing.end_time()));
-        own.or_else(|| self.restored.as_ref().map(|restored| restored.end_micros()))
+        let newest = self.numbering.newest();
+        newest
+            .map(|timing| timing.program_date_time(timing.end_time()))
+            .or_else(|| self.continuation.restored_end())
     }
 
     /// Closes the open segment at `end`, in every rendition that has all of it.
     fn close_segment(&mut self, end: CutPoint) {
-        let Some(timing) = self
-            .timings
-            .back_mut()
-            .filter(|timing| timing.end.is_none())
-        else {
+        let Some(timing) = self.numbering.close(end, self.window.clock()) else {
             return;
         };
-        let end = CutPoint {
-            dts: end.dts.max(timing.start.dts + 1),
-            time: end.time.max(timing.start.time + 1),
-        };
-        timing.end = Some(end);
-        timing.closed_at = self.window.clock() + timing.length();
-        let timing = timing.clone();
-        self.segmenter.close(end.dts);
+        self.segmenter.close(timing.start.dts + timing.length());
         self.decide_part_target();
-        let before = self.source.whole_segments;
-        if self.has_video || before > 0 {
-            self.source.finish(&timing, self.part_target);
-            if before > 0 && self.source.whole_segments == before {
-                self.note_gap(SOURCE.into(), timing.msn);
-            }
+        let source = &mut self.renditions.source;
+        if self.renditions.has_video || source.whole_segments > 0 {
+            let outcome = source.finish(&timing, self.part_target);
+            self.note_outcome(outcome, SOURCE.into(), timing.msn);
         }
         self.window.push(timing.msn, timing.length());
         self.close_complete_audio(false);
         self.close_complete_rungs(false);
         self.advance_window();
-        self.changed = true;
+        self.playlists.changed = true;
     }
 
-    fn note_gap(&mut self, rendition: Arc<str>, msn: u64) {
-        self.raise(Event::Gap { rendition, msn });
+    fn note_outcome(&mut self, outcome: Outcome, rendition: Arc<str>, msn: u64) {
+        if outcome == Outcome::Gap {
+            self.raise(Event::Gap { rendition, msn });
+        }
     }
 
-    /// The first segment has shown its frame durations.
+    /// Fixes the part target, once the first segment has shown its frame durations.
     fn decide_part_target(&mut self) {
         let (PartTarget::Undecided, Some(configured)) = (self.part_target, self.config.part_target)
         else {
             return;
         };
-        let leader = if self.has_video {
-            &self.source
-        } else {
-            &self.audio
-        };
+        let leader = self.renditions.leader();
         let timescale = leader
             .track()
             .map_or(VIDEO_TIMESCALE, |track| track.timescale);
         let durations = leader.pending_durations();
         let ticks = part::target(configured, self.config.segment_target, timescale, durations);
         self.part_target = PartTarget::Ticks(ticks);
-        let all = [&mut self.source, &mut self.audio]
-            .into_iter()
-            .chain(&mut self.rungs);
-        for rendition in all {
+        for rendition in self.renditions.iter_mut() {
             // A chunk that cannot be written marks its segment as lost.
             let _ = rendition.make_parts(self.part_target);
         }
     }
 }
-
-/// Playlists list at least this many target durations: one more than CAN-SKIP-UNTIL, or no delta
-/// would ever be shorter.
-const LISTED_TARGETS: i64 = 7;

@@ -1,39 +1,77 @@
-//! What viewers may see: when playlists appear, what they list, and the snapshot.
+//! Decides what viewers may see: when playlists appear, what they list, and the snapshot.
 
 use std::sync::Arc;
 
 use media::{MediaKind, VIDEO_TIMESCALE};
 
-use super::{Event, LISTED_TARGETS, Packager, READY_SEGMENTS, RUNG_START_MAX_MS, State};
+use super::{
+    Config, Event, LISTED_TARGETS, Packager, RUNG_START_MAX_MS, State,
+    continuation::{Promise, enough},
+};
 use crate::{
-    AudioGroup, Multivariant, PlaylistConstants, Report, Snapshot, Variant,
+    AudioGroup, Multivariant, PlaylistConstants, Report, RungSpec, Snapshot, Variant,
     rendition::{Lookahead, PartTarget, Rendition, Shared},
 };
 
-/// With segments this long (in ticks, 6 s for all of them) two must do: a third would keep viewers
-/// waiting for longer than the buffer it gives them is worth.
-const READY_LONG_TICKS: i64 = 6 * 360_000;
-
-/// A boundary this close after a frame of sound (1 ms) is expected to be its end.
+/// A boundary this close after a frame of audio (1 ms) is expected to be its end.
 const AUDIO_JITTER: i64 = 360;
 
 /// What a rung's configured bitrate grows by before it was measured: the encoder's rate control and
 /// the container.
 const CONFIGURED_HEADROOM_PERCENT: u64 = 20;
 
-/// Whether so many segments, `ticks` long together, are enough for a player to start with.
-pub(super) fn enough(segments: u64, ticks: i64) -> bool {
-    segments >= READY_SEGMENTS || segments + 1 >= READY_SEGMENTS && ticks >= READY_LONG_TICKS
+/// The playlists' state.
+#[derive(Debug)]
+pub(super) struct Playlists {
+    /// Fixed once the first playlist exists.
+    pub constants: Option<PlaylistConstants>,
+    /// The media clock when the first playlist appeared.
+    pub ready_at: Option<i64>,
+    pub multivariant_exists: bool,
+    /// Viewers would see something new that is not in one rendition alone.
+    pub changed: bool,
+    revision: u64,
+    cached: Arc<Snapshot>,
+}
+
+impl Playlists {
+    /// None yet.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            constants: None,
+            ready_at: None,
+            multivariant_exists: false,
+            changed: false,
+            revision: 0,
+            cached: Arc::new(Snapshot {
+                revision: 0,
+                run_id: config.run_id.as_str().into(),
+                constants: None,
+                ended: false,
+                immersive: config.immersive,
+                renditions: Vec::new(),
+                multivariant: None,
+            }),
+        }
+    }
 }
 
 impl Packager {
+    /// Whether [`Packager::snapshot`] would differ from the last one.
+    pub fn has_changed(&self) -> bool {
+        let changed = || self.renditions.iter().any(|rendition| rendition.changed);
+        !self.is_held_back() && (self.playlists.changed || changed())
+    }
+
+    /// Fixed once the first playlist exists.
+    pub fn constants(&self) -> Option<PlaylistConstants> {
+        self.playlists.constants
+    }
+
     /// Moves the window and lets playlists appear; after each closed segment.
     pub(super) fn advance_window(&mut self) {
-        let whole = match self.has_video {
-            true => self.source.whole_segments,
-            false => self.audio.whole_segments,
-        };
-        let ready = match self.shown_from() {
+        let whole = self.renditions.leader().whole_segments;
+        let ready = match self.continuation.shown_from() {
             Some(length) => whole > 0 && self.window.clock() >= length,
             None => enough(whole, self.window.clock()),
         };
@@ -44,7 +82,8 @@ impl Packager {
         self.list_renditions();
     }
 
-    /// Removed segments through `msn` are kept elsewhere: lets go of their bytes. What playlists list stays.
+    /// Lets go of the bytes of removed segments through `msn`, which are kept elsewhere. What
+    /// playlists list stays.
     pub fn release_through(&mut self, msn: u64) {
         self.window.release_through(msn);
         self.prune();
@@ -57,42 +96,34 @@ impl Packager {
         else {
             return;
         };
-        let all = [&mut self.source, &mut self.audio]
-            .into_iter()
-            .chain(&mut self.rungs);
-        for rendition in all {
+        for rendition in self.renditions.iter_mut() {
             rendition.prune(listed, retained);
         }
-        while self
-            .timings
-            .front()
-            .is_some_and(|timing| timing.msn < retained)
-        {
-            self.timings.pop_front();
-        }
+        self.numbering.prune(retained);
     }
 
     /// Fixes what may never change and lets media playlists appear.
     pub(super) fn become_ready(&mut self) {
-        if self.constants.is_some() || self.awaits_constants || self.window.listed() == 0 {
+        let waits = self.awaits_constants() || self.window.listed() == 0;
+        if self.playlists.constants.is_some() || waits {
             return;
         }
         self.decide_part_target();
-        let constants = self.config.constants.unwrap_or_else(|| PlaylistConstants {
-            target_duration: self.segmenter.target_duration(),
-            part_target: self.part_target.ticks(),
-        });
+        let constants = match self.continuation.promise {
+            Promise::Made(constants) => constants,
+            Promise::Free | Promise::Awaited => PlaylistConstants {
+                target_duration: self.segmenter.target_duration(),
+                part_target: self.part_target.ticks(),
+            },
+        };
         self.segmenter.fix(constants.target_duration);
         self.window
             .at_least(constants.target_ticks() * LISTED_TARGETS);
-        let all = [&mut self.source, &mut self.audio]
-            .into_iter()
-            .chain(&mut self.rungs);
-        for rendition in all {
+        for rendition in self.renditions.iter_mut() {
             rendition.meter.fix(constants.target_duration);
         }
-        self.constants = Some(constants);
-        self.ready_at = Some(self.window.clock());
+        self.playlists.constants = Some(constants);
+        self.playlists.ready_at = Some(self.window.clock());
         self.raise(Event::Ready(constants));
     }
 
@@ -101,29 +132,25 @@ impl Packager {
     /// end. Asked after each segment of each rendition, as the last one to come up decides how long
     /// the first viewers wait.
     pub(super) fn list_renditions(&mut self) {
-        let Some(ready_at) = self.ready_at else {
+        let Some(ready_at) = self.playlists.ready_at else {
             return;
         };
         let ended = self.state == State::Ended;
-        let needed = if ended { 1 } else { self.needed() };
+        let needed = match ended {
+            true => 1,
+            false => self.continuation.segments_needed(),
+        };
         let up = |rendition: &Rendition| rendition.whole_segments >= needed;
-        let expected = self
-            .rungs
-            .iter()
-            .chain(self.has_audio.then_some(&self.audio));
-        let all_up = expected.into_iter().all(up);
+        let all_up = self.renditions.followers().all(up);
         let waited = self.window.clock() - ready_at;
         let patience = VIDEO_TIMESCALE.from_millis(RUNG_START_MAX_MS);
-        if !(self.multivariant_exists || all_up || ended || waited >= patience) {
+        if !(self.playlists.multivariant_exists || all_up || ended || waited >= patience) {
             return;
         }
-        let leader_up = self.source.whole_segments > 0;
-        self.multivariant_exists = true;
+        self.playlists.multivariant_exists = true;
+        let leader_up = self.renditions.source.whole_segments > 0;
         let mut listed = Vec::new();
-        let all = [&mut self.source, &mut self.audio]
-            .into_iter()
-            .chain(&mut self.rungs);
-        for (index, rendition) in all.enumerate() {
+        for (index, rendition) in self.renditions.iter_mut().enumerate() {
             // The leader made the playlist appear, perhaps with fewer, longer segments.
             let leads = (index == 0 || !leader_up) && rendition.whole_segments > 0;
             if !rendition.listed && (up(rendition) || leads) {
@@ -131,7 +158,7 @@ impl Packager {
                 listed.push(rendition.name.clone());
             }
         }
-        self.changed |= !listed.is_empty();
+        self.playlists.changed |= !listed.is_empty();
         listed
             .into_iter()
             .for_each(|name| self.raise(Event::Listed(name)));
@@ -140,181 +167,169 @@ impl Packager {
     /// What viewers can be told now. Cheap: segments are shared, only lists of pointers are copied.
     pub fn snapshot(&mut self) -> Arc<Snapshot> {
         if self.has_changed() {
-            self.changed = false;
-            let all = [&mut self.source, &mut self.audio]
-                .into_iter()
-                .chain(&mut self.rungs);
-            all.for_each(|rendition| rendition.changed = false);
-            self.revision += 1;
-            self.cached = Arc::new(self.build());
+            self.playlists.changed = false;
+            for rendition in self.renditions.iter_mut() {
+                rendition.changed = false;
+            }
+            self.playlists.revision += 1;
+            self.playlists.cached = Arc::new(self.build());
         }
-        self.cached.clone()
+        self.playlists.cached.clone()
     }
 
     fn build(&mut self) -> Snapshot {
         let mut snapshot = Snapshot {
-            revision: self.revision,
-            run_id: self.cached.run_id.clone(),
-            constants: self.constants,
+            revision: self.playlists.revision,
+            run_id: self.playlists.cached.run_id.clone(),
+            constants: self.playlists.constants,
             ended: self.state == State::Ended,
             immersive: self.config.immersive,
             renditions: Vec::new(),
             multivariant: None,
         };
-        let Some(constants) = self.constants else {
+        let Some(constants) = snapshot.constants else {
             return snapshot;
         };
-        let reports = self.reports();
         let shared = Shared {
             run_id: snapshot.run_id.clone(),
             constants,
-            reports,
+            reports: self.reports(),
             ended: snapshot.ended,
         };
-        let aheads = self.aheads();
-        let all = [&mut self.source]
-            .into_iter()
-            .chain(&mut self.rungs)
-            .chain([&mut self.audio]);
-        for (rendition, ahead) in all.zip(aheads) {
+        let lookaheads: Vec<Lookahead> = self
+            .renditions
+            .iter()
+            .map(|rendition| self.lookahead(rendition))
+            .collect();
+        for (rendition, lookahead) in self.renditions.iter_mut().zip(lookaheads) {
             if rendition.is_visible() {
-                snapshot
-                    .renditions
-                    .push(Arc::new(rendition.snapshot(&shared, ahead)));
+                let media = rendition.snapshot(&shared, lookahead);
+                snapshot.renditions.push(Arc::new(media));
             }
         }
         snapshot.multivariant = self.multivariant().map(Arc::new);
         snapshot
     }
 
-    /// What each rendition's playlist can say of what comes next; in the order of the snapshot.
-    fn aheads(&self) -> Vec<Lookahead> {
-        let ends = |rendition: &Rendition| {
-            let Some(end) = rendition.end() else {
-                return false;
-            };
-            match rendition.kind {
-                MediaKind::Video => {
-                    match self.timing(rendition.cursor).and_then(|timing| timing.end) {
-                        Some(known) => end >= known.dts,
-                        None => self.segmenter.expects_cut_by(end, self.frame / 2),
-                    }
-                }
-                MediaKind::Audio => {
-                    let end = self.audio_end_time();
-                    match self.timing(rendition.cursor).and_then(|timing| timing.end) {
-                        Some(known) => end >= known.time,
-                        None => self
-                            .segmenter
-                            .expects_cut_by(end - self.delay, AUDIO_JITTER),
-                    }
-                }
+    /// What a rendition's playlist can say of what comes next.
+    fn lookahead(&self, rendition: &Rendition) -> Lookahead {
+        let timing = self.numbering.get(rendition.cursor);
+        let known_end = timing.and_then(|timing| timing.end);
+        let delay = self.clock.delay;
+        let ends = |end: i64| match (rendition.kind, known_end) {
+            (MediaKind::Video, Some(known)) => end >= known.dts,
+            (MediaKind::Video, None) => self.segmenter.expects_cut_by(end, self.clock.frame / 2),
+            (MediaKind::Audio, Some(known)) => self.audio_end_time() >= known.time,
+            (MediaKind::Audio, None) => {
+                let end = self.audio_end_time() - delay;
+                self.segmenter.expects_cut_by(end, AUDIO_JITTER)
             }
         };
-        let all = [&self.source]
-            .into_iter()
-            .chain(&self.rungs)
-            .chain([&self.audio]);
-        let ahead = |rendition: &Rendition| Lookahead {
-            ending: ends(rendition),
-            discontinuity: match self.timing(rendition.cursor) {
+        let numbering = &self.numbering;
+        Lookahead {
+            ending: rendition.end().is_some_and(ends),
+            discontinuity: match timing {
                 Some(timing) => timing.discontinuity,
-                None => self.discontinuity && rendition.cursor == self.next_msn,
+                None => numbering.discontinuity && rendition.cursor == numbering.next_msn,
             },
-        };
-        all.map(ahead).collect()
+        }
     }
 
     fn reports(&self) -> Arc<[Report]> {
-        let all = [&self.source]
-            .into_iter()
-            .chain(&self.rungs)
-            .chain([&self.audio]);
-        // Viewers of a run that goes on know them all.
+        // Viewers of a run that continues know them all.
         let known = |rendition: &&Rendition| {
-            rendition.listed || self.follows_gaps && rendition.is_visible()
+            rendition.listed || self.continuation.is_known && rendition.is_visible()
         };
-        let listed = all.filter(known);
         let with_parts = self.part_target != PartTarget::Off;
-        listed
+        self.renditions
+            .iter()
+            .filter(known)
             .filter_map(|rendition| rendition.report(with_parts))
             .collect()
     }
 
     fn multivariant(&self) -> Option<Multivariant> {
-        if !self.multivariant_exists {
+        if !self.playlists.multivariant_exists {
             return None;
         }
-        let config = self.audio.track().and_then(|track| track.aac());
-        let audio = self.audio.listed.then(|| AudioGroup {
-            rendition: self.audio.name.clone(),
+        let audio = &self.renditions.audio;
+        let config = audio.track().and_then(|track| track.aac());
+        let group = audio.listed.then(|| AudioGroup {
+            rendition: audio.name.clone(),
             channels: config.map_or(2, |config| config.channels()),
         });
-        let audio_rates = [
-            self.audio.meter.bandwidth().unwrap_or(0),
-            self.audio.meter.average().unwrap_or(0),
-        ];
-        let audio_rates = if audio.is_some() { audio_rates } else { [0, 0] };
-        let codecs = self
-            .audio
-            .track()
-            .filter(|_| audio.is_some())
-            .map(|track| track.rfc6381());
-        let limits = [None].into_iter().chain(self.specs.iter().map(Some));
-        let video = [&self.source].into_iter().chain(&self.rungs).zip(limits);
-        let mut variants: Vec<Variant> = video
+        let shared = SharedAudio {
+            bandwidth: audio.meter.bandwidth().filter(|_| audio.listed),
+            average: audio.meter.average().filter(|_| audio.listed),
+            codecs: audio
+                .track()
+                .filter(|_| audio.listed)
+                .map(|track| track.rfc6381()),
+        };
+        let mut variants: Vec<Variant> = self
+            .renditions
+            .video()
             .filter(|(rendition, _)| rendition.listed)
-            .filter_map(|(rendition, spec)| {
-                if let Some(known) = self.known_variant(rendition) {
-                    return Some(known);
-                }
-                let configured = spec.map_or(0, |spec| {
-                    spec.bitrate
-                        .saturating_mul(100 + CONFIGURED_HEADROOM_PERCENT)
-                        / 100
-                });
-                let track = rendition.track()?;
-                let config = track.avc()?;
-                let both = [Some(track.rfc6381()), codecs.clone()];
-                Some(Variant {
-                    rendition: rendition.name.clone(),
-                    bandwidth: rendition.meter.bandwidth().unwrap_or(configured) + audio_rates[0],
-                    average_bandwidth: rendition.meter.average().unwrap_or(configured)
-                        + audio_rates[1],
-                    codecs: both.into_iter().flatten().collect::<Vec<_>>().join(","),
-                    resolution: Some((config.width(), config.height())),
-                    frame_rate: self.frame_rate(config.frame_rate(), spec.is_some()),
-                    projection: spec.and_then(|spec| spec.projection),
-                })
-            })
+            .filter_map(|(rendition, spec)| self.variant(rendition, spec, &shared))
             .collect();
         variants.sort_by_key(|variant| std::cmp::Reverse(variant.bandwidth));
+        let has_video = variants.iter().any(|one| one.resolution.is_some());
         if variants.is_empty() {
-            variants.extend(audio.as_ref().map(|audio| Variant {
+            variants.extend(group.as_ref().map(|audio| Variant {
                 rendition: audio.rendition.clone(),
-                bandwidth: audio_rates[0],
-                average_bandwidth: audio_rates[1],
-                codecs: codecs.unwrap_or_default(),
+                bandwidth: shared.bandwidth.unwrap_or(0),
+                average_bandwidth: shared.average.unwrap_or(0),
+                codecs: shared.codecs.unwrap_or_default(),
                 resolution: None,
                 frame_rate: None,
                 projection: None,
             }));
         }
         Some(Multivariant {
-            audio: audio.filter(|_| variants.iter().any(|v| v.resolution.is_some())),
+            audio: group.filter(|_| has_video),
             variants,
             immersive: self.config.immersive,
         })
     }
 
-    /// Pictures per second: as the encoder declares it, because dropped pictures do not change the
-    /// rate; as measured over the whole timeline where it declares none or, in the source, one
-    /// that is plainly wrong.
+    fn variant(
+        &self,
+        rendition: &Rendition,
+        spec: Option<&RungSpec>,
+        audio: &SharedAudio,
+    ) -> Option<Variant> {
+        if let Some(known) = self.continuation.known_variant(rendition) {
+            return Some(known);
+        }
+        let configured = spec.map_or(0, |spec| {
+            let raised = spec
+                .bitrate
+                .saturating_mul(100 + CONFIGURED_HEADROOM_PERCENT);
+            raised / 100
+        });
+        let track = rendition.track()?;
+        let config = track.avc()?;
+        let meter = &rendition.meter;
+        let both = [Some(track.rfc6381()), audio.codecs.clone()];
+        Some(Variant {
+            rendition: rendition.name.clone(),
+            bandwidth: meter.bandwidth().unwrap_or(configured) + audio.bandwidth.unwrap_or(0),
+            average_bandwidth: meter.average().unwrap_or(configured) + audio.average.unwrap_or(0),
+            codecs: both.into_iter().flatten().collect::<Vec<_>>().join(","),
+            resolution: Some((config.width(), config.height())),
+            frame_rate: self.frame_rate(config.frame_rate(), spec.is_some()),
+            projection: spec.and_then(|spec| spec.projection),
+        })
+    }
+
+    /// Frames per second: as the encoder declares it, because dropped frames do not change the rate;
+    /// as measured over the whole timeline where it declares none or, in the source, one that is
+    /// plainly wrong.
     fn frame_rate(&self, declared: Option<(u32, u32)>, is_rung: bool) -> Option<f64> {
-        let (count, ticks) = self.frames;
+        let (count, ticks) = self.clock.frames;
         let measured =
             (ticks > 0).then(|| count as f64 * f64::from(VIDEO_TIMESCALE.rate()) / ticks as f64);
-        let declared = declared.map(|(pictures, seconds)| f64::from(pictures) / f64::from(seconds));
+        let declared = declared.map(|(frames, seconds)| f64::from(frames) / f64::from(seconds));
         let plausible = |declared: &f64| {
             is_rung || measured.is_none_or(|measured| (0.7..1.05).contains(&(measured / declared)))
         };
@@ -323,7 +338,13 @@ impl Packager {
 
     /// Bytes of everything that can be fetched.
     pub fn retained_bytes(&self) -> u64 {
-        let all = [&self.source, &self.audio].into_iter().chain(&self.rungs);
-        all.map(Rendition::retained_bytes).sum()
+        self.renditions.iter().map(Rendition::retained_bytes).sum()
     }
+}
+
+/// What every variant with video says of the audio it shares, once that is listed.
+struct SharedAudio {
+    bandwidth: Option<u64>,
+    average: Option<u64>,
+    codecs: Option<String>,
 }

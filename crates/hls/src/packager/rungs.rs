@@ -1,19 +1,19 @@
-//! The ladder's rungs: the source's decode times, the source's segments.
+//! Packages the ladder's rungs, which have the source's decode times and segments.
 
-use media::{AccessUnit, Track, VIDEO_TIMESCALE};
+use media::{AccessUnit, MediaKind, Track, VIDEO_TIMESCALE};
 
 use super::{
     CutPoint, Packager, RUNG_LAG_MAX_MS, State,
     config::{check_kind, check_unit},
     video::clamp_duration,
 };
-use crate::Error;
+use crate::{Error, rendition::Rendition, timing::SegmentTiming};
 
 impl Packager {
     /// A rung's encoder has started: its track, before its first unit. A changed track waits for
     /// the next segment.
     pub fn rung_track(&mut self, rung: usize, track: Track) -> Result<(), Error> {
-        check_kind(Some(&track), media::MediaKind::Video)?;
+        check_kind(Some(&track), MediaKind::Video)?;
         let rendition = self.rung(rung)?;
         if rendition.track() == Some(&track) {
             return Ok(());
@@ -52,11 +52,8 @@ impl Packager {
         Ok(())
     }
 
-    fn rung(&mut self, index: usize) -> Result<&mut crate::rendition::Rendition, Error> {
-        let count = self.rungs.len();
-        self.rungs
-            .get_mut(index)
-            .ok_or(Error::Rung { index, count })
+    fn rung(&mut self, index: usize) -> Result<&mut Rendition, Error> {
+        Ok(&mut self.renditions.rung(index)?.rendition)
     }
 
     /// Whether the unit was used up: it belongs to the open segment, or to none.
@@ -64,8 +61,8 @@ impl Packager {
         let mut unit = unit.clone();
         let rendition = self.rung(rung)?;
         let (cursor, end) = (rendition.cursor, rendition.end().unwrap_or(0));
-        let slot_end = self.timing(cursor).and_then(|timing| timing.end);
-        if slot_end.is_some_and(|slot_end| unit.dts >= slot_end.dts) {
+        let segment_end = self.numbering.get(cursor).and_then(|timing| timing.end);
+        if segment_end.is_some_and(|end| unit.dts >= end.dts) {
             // Closed by its last unit already, unless that one never came.
             self.rung(rung)?.mark_broken();
             self.finish_rung(rung);
@@ -74,7 +71,7 @@ impl Packager {
         if unit.dts < end {
             return Ok(true);
         }
-        trim(&mut unit, slot_end);
+        trim(&mut unit, segment_end);
         let part_target = self.part_target;
         let rendition = self.rung(rung)?;
         if unit.dts > end {
@@ -88,16 +85,11 @@ impl Packager {
     /// Opens the segment that starts with this unit, if one does.
     fn resume_rung(&mut self, rung: usize, mut unit: AccessUnit) -> Result<(), Error> {
         let cursor = self.rung(rung)?.cursor;
-        let starts = |timing: &&super::SegmentTiming| {
-            timing.has_video && timing.start.dts == unit.dts && timing.msn >= cursor
+        let starts = |timing: &&SegmentTiming| {
+            timing.contents.video && timing.start.dts == unit.dts && timing.msn >= cursor
         };
-        let Some(timing) = self
-            .timings
-            .iter()
-            .find(starts)
-            .filter(|_| unit.is_sync)
-            .cloned()
-        else {
+        let timing = self.numbering.iter().find(starts);
+        let Some(timing) = timing.filter(|_| unit.is_sync).cloned() else {
             return Ok(());
         };
         while self.rung(rung)?.cursor < timing.msn {
@@ -107,15 +99,14 @@ impl Packager {
                 self.rung(rung)?.cursor = timing.msn;
             }
         }
+        trim(&mut unit, timing.end);
+        let rung = self.renditions.rung(rung)?;
         let mut immersive = self.config.immersive;
-        if let Some(projection) = self.specs.get(rung).and_then(|spec| spec.projection) {
+        if let Some(projection) = rung.spec.projection {
             immersive.projection = projection;
         }
-        let part_target = self.part_target;
-        let rendition = self.rung(rung)?;
-        trim(&mut unit, timing.end);
-        rendition.open(&timing, &unit, &immersive)?;
-        rendition.append(unit, part_target)?;
+        rung.rendition.open(&timing, &unit, &immersive)?;
+        rung.rendition.append(unit, self.part_target)?;
         self.close_complete_rungs(false);
         Ok(())
     }
@@ -125,58 +116,48 @@ impl Packager {
     pub(super) fn close_complete_rungs(&mut self, force: bool) {
         let lag = VIDEO_TIMESCALE.from_millis(RUNG_LAG_MAX_MS);
         let now = self.media_clock();
-        for rung in 0..self.rungs.len() {
-            while let Some(rendition) = self.rungs.get(rung) {
-                let Some((timing, end)) = self
-                    .timing(rendition.cursor)
-                    .and_then(|timing| timing.end.map(|end| (timing, end)))
-                else {
+        for index in 0..self.renditions.rungs.len() {
+            while let Ok(rung) = self.renditions.rung(index) {
+                let rendition = &mut rung.rendition;
+                let Some(timing) = self.numbering.get(rendition.cursor) else {
+                    break;
+                };
+                let Some(end) = timing.end else {
                     break;
                 };
                 let complete = rendition.end().is_some_and(|rung_end| rung_end >= end.dts);
                 let late = now - timing.closed_at > lag;
-                if !(complete || late || force || rendition.lost || !timing.has_video) {
+                if !(complete || late || force || rendition.lost || !timing.contents.video) {
                     break;
                 }
-                if !complete && let Some(rendition) = self.rungs.get_mut(rung) {
+                if !complete {
                     rendition.mark_broken();
                 }
-                self.finish_rung(rung);
+                self.finish_rung(index);
             }
         }
     }
 
-    /// Closes the rung's segment at its cursor, whole or as a gap. An open timing cannot be closed:
+    /// Closes the rung's segment at its cursor, whole or as a gap. An open segment cannot be closed:
     /// its rung waits.
-    fn finish_rung(&mut self, rung: usize) {
-        let Some(rendition) = self.rungs.get(rung) else {
+    fn finish_rung(&mut self, index: usize) {
+        let Ok(rung) = self.renditions.rung(index) else {
             return;
         };
-        let Some(timing) = self
-            .timing(rendition.cursor)
-            .filter(|timing| timing.end.is_some())
-            .cloned()
-        else {
+        let rendition = &mut rung.rendition;
+        let timing = self.numbering.get(rendition.cursor);
+        let Some(timing) = timing.filter(|timing| timing.end.is_some()) else {
             return;
         };
-        let part_target = self.part_target;
-        let mut lost = None;
-        if let Some(rendition) = self.rungs.get_mut(rung) {
-            let before = rendition.whole_segments;
-            rendition.finish(&timing, part_target);
-            if before > 0 && rendition.whole_segments == before {
-                lost = Some(rendition.name.clone());
-            }
-        }
-        if let Some(name) = lost {
-            self.note_gap(name, timing.msn);
-        }
+        let (name, msn) = (rendition.name.clone(), timing.msn);
+        let outcome = rendition.finish(timing, self.part_target);
+        self.note_outcome(outcome, name, msn);
         self.list_renditions();
     }
 }
 
-/// An encoder that knows durations by the next picture only lets the last one before an
-/// interruption last until the publisher is back: it ends where its segment does.
+/// Ends a unit where its segment does: an encoder that knows durations by the next frame only lets
+/// the last one before an interruption last until the publisher is back.
 fn trim(unit: &mut AccessUnit, segment_end: Option<CutPoint>) {
     let Some(end) = segment_end else { return };
     if let Ok(rest) = u32::try_from(end.dts.saturating_sub(unit.dts)) {

@@ -1,22 +1,22 @@
-//! The source's pictures: they decide where segments start.
+//! Packages the source's video, which decides where segments start.
 
 use media::{AccessUnit, VIDEO_TIMESCALE};
 
 use super::{CutPoint, Event, Packager, Pushed, SEGMENT_BYTES_MAX, State, VIDEO_STALL_MAX_MS};
 use crate::{Error, segmenter::Verdict};
 
-/// A hole in the pictures longer than this is a new timeline rather than a row of gaps.
+/// A hole in the video longer than this is a new timeline rather than a row of gaps.
 const HOLE_MAX_MS: i64 = 10_000;
 
-/// Pictures missing for longer than this are a hole that gaps must fill; less, and the picture
-/// before lasts on.
+/// Video missing for longer than this is a hole that gaps must fill; for less, and the frame before
+/// lasts on.
 const HOLE_MIN_MS: i64 = 1_000;
 
-/// How long a picture is shown when nothing follows for longer than [`VIDEO_STALL_MAX_MS`]. The
-/// same for every rung.
+/// How long a frame lasts when nothing follows for longer than [`VIDEO_STALL_MAX_MS`]. The same for
+/// every rung.
 const LINGER_MS: i64 = 100;
 
-/// What follows so late is a hole, not a frame of that length: no segment could hold it.
+/// Shortens a frame that lasts longer than any segment could hold: what follows it is a hole.
 pub(super) fn clamp_duration(unit: &mut AccessUnit) {
     if i64::from(unit.duration) > VIDEO_TIMESCALE.from_millis(VIDEO_STALL_MAX_MS) {
         unit.duration = u32::try_from(VIDEO_TIMESCALE.from_millis(LINGER_MS)).unwrap_or(u32::MAX);
@@ -25,11 +25,11 @@ pub(super) fn clamp_duration(unit: &mut AccessUnit) {
 
 impl Packager {
     pub(super) fn push_video(&mut self, mut unit: AccessUnit, wall: i64) -> Result<Pushed, Error> {
-        if !self.has_video {
+        if !self.renditions.has_video {
             return Ok(Pushed::default());
         }
         let running = matches!(self.state, State::Cutting | State::Stalled);
-        if running && unit.dts < self.video_end {
+        if running && unit.dts < self.clock.video_end {
             return Err(Error::Unit {
                 kind: unit.kind,
                 dts: unit.dts,
@@ -37,7 +37,7 @@ impl Packager {
             });
         }
         clamp_duration(&mut unit);
-        let hole = unit.dts - self.video_end;
+        let hole = unit.dts - self.clock.video_end;
         if self.state == State::Cutting && hole > VIDEO_TIMESCALE.from_millis(HOLE_MIN_MS) {
             self.stall();
         }
@@ -47,7 +47,7 @@ impl Packager {
                 true => true,
                 false => return Ok(Pushed::default()),
             },
-            _ if self.precedes_join(unit.dts) => return Ok(Pushed::default()),
+            _ if self.continuation.precedes_boundary(unit.dts) => return Ok(Pushed::default()),
             _ if unit.is_sync => {
                 self.open_video(&unit, wall)?;
                 true
@@ -57,11 +57,13 @@ impl Packager {
         if unit.is_sync {
             self.segmenter.note_sync(unit.dts);
         }
-        self.frame = i64::from(unit.duration);
-        self.video_end = unit.dts + self.frame;
-        self.frames = (self.frames.0 + 1, self.frames.1 + self.frame);
-        self.source.append(unit, self.part_target)?;
-        self.release_audio(self.video_end);
+        let duration = i64::from(unit.duration);
+        let frames = self.clock.frames;
+        self.clock.frame = duration;
+        self.clock.video_end = unit.dts + duration;
+        self.clock.frames = (frames.0 + 1, frames.1 + duration);
+        self.renditions.source.append(unit, self.part_target)?;
+        self.release_audio(self.clock.video_end);
         self.close_complete_audio(false);
         self.close_complete_rungs(false);
         Ok(Pushed {
@@ -71,14 +73,15 @@ impl Packager {
 
     /// A unit while a segment is open: does it open the next one?
     fn continue_video(&mut self, unit: &AccessUnit, wall: i64) -> Result<bool, Error> {
-        let full = self.source.open_bytes() + unit.payload.len() as u64 > SEGMENT_BYTES_MAX;
+        let open_bytes = self.renditions.source.open_bytes();
+        let full = open_bytes + unit.payload.len() as u64 > SEGMENT_BYTES_MAX;
         let verdict = self
             .segmenter
             .judge(unit.dts, i64::from(unit.duration), unit.is_sync);
         if verdict == Verdict::Continue && !full {
             return Ok(false);
         }
-        self.close_segment(self.edge(unit));
+        self.close_segment(self.cut_point(unit));
         let msn = self.open_video(unit, wall)?;
         if !unit.is_sync {
             self.raise(Event::LateSync { msn });
@@ -86,13 +89,13 @@ impl Packager {
         Ok(true)
     }
 
-    /// Where a unit stands when it opens a segment.
-    fn edge(&self, unit: &AccessUnit) -> CutPoint {
+    /// Where a segment starts that this unit opens.
+    fn cut_point(&self, unit: &AccessUnit) -> CutPoint {
         // A unit in the middle of a GOP may be shown after later ones: the usual delay tells where
         // its time begins.
         let delay = match unit.is_sync {
             true => unit.pts - unit.dts,
-            false => self.delay,
+            false => self.clock.delay,
         };
         CutPoint {
             dts: unit.dts,
@@ -101,18 +104,20 @@ impl Packager {
     }
 
     fn open_video(&mut self, unit: &AccessUnit, wall: i64) -> Result<u64, Error> {
-        let start = self.edge(unit);
-        self.delay = start.time - start.dts;
+        let start = self.cut_point(unit);
+        self.clock.delay = start.time - start.dts;
         let msn = self.open_segment(start, wall, true);
         self.segmenter.open(unit.dts, unit.is_sync);
         self.state = State::Cutting;
-        if let Some(timing) = self.timings.back() {
-            self.source.open(timing, unit, &self.config.immersive)?;
+        if let Some(timing) = self.numbering.newest() {
+            let source = &mut self.renditions.source;
+            source.open(timing, unit, &self.config.immersive)?;
         }
         Ok(msn)
     }
 
-    /// The pictures stand still: ends their segment where they ended and lets sound drive the cut.
+    /// The video has stopped: ends its segment where it ended and lets audio decide where segments
+    /// end.
     pub(super) fn stall(&mut self) {
         let end = self.current_end();
         self.close_segment(end);
@@ -122,28 +127,25 @@ impl Packager {
         self.raise(Event::VideoStalled { msn });
     }
 
-    /// A picture after a stall: resumes where it is a sync sample that sound has not passed yet.
+    /// A frame after a stall: resumes where it is a sync sample that audio has not passed yet.
     fn resume_video(&mut self, unit: &AccessUnit, wall: i64) -> Result<bool, Error> {
-        let hole = unit.dts - self.video_end;
-        if hole > VIDEO_TIMESCALE.from_millis(HOLE_MAX_MS) && !self.has_audio {
+        let hole = unit.dts - self.clock.video_end;
+        if hole > VIDEO_TIMESCALE.from_millis(HOLE_MAX_MS) && !self.renditions.has_audio {
             // Nothing was published meanwhile: no row of gaps can tell viewers more than one
             // discontinuity does.
-            self.timings.pop_back();
-            self.next_msn -= 1;
-            self.discontinuity = true;
-            self.anchor = None;
+            self.numbering.take_back();
+            self.numbering.discontinuity = true;
+            self.numbering.anchor = None;
             self.state = State::AwaitingSync;
             if unit.is_sync {
                 self.open_video(unit, wall)?;
             }
             return Ok(unit.is_sync);
         }
-        let start = self.edge(unit);
+        let start = self.cut_point(unit);
         let passed = self.audio_end_time();
-        let behind = self
-            .timings
-            .back()
-            .is_none_or(|timing| start.dts <= timing.start.dts);
+        let open = self.numbering.newest();
+        let behind = open.is_none_or(|open| start.dts <= open.start.dts);
         if !unit.is_sync || behind || start.time < passed {
             return Ok(false);
         }

@@ -60,6 +60,17 @@ impl PartTarget {
     }
 }
 
+/// What became of a segment that was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It is listed whole.
+    Whole,
+    /// It is a gap after whole segments: viewers miss it.
+    Gap,
+    /// It is missing before the first whole segment of this run.
+    Unlisted,
+}
+
 /// What all renditions' snapshots share.
 pub(crate) struct Shared {
     pub run_id: Arc<str>,
@@ -244,7 +255,7 @@ impl Rendition {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
-        if let (true, Some(track)) = (open.timing.has_inband_parameter_sets, &self.track) {
+        if let (true, Some(track)) = (open.timing.contents.inband_parameter_sets, &self.track) {
             unit = parameter_sets::repeated(unit, track);
         }
         // Across a hole the unit before lasts on, as its chunk will say too.
@@ -309,7 +320,7 @@ impl Rendition {
     /// Closes the segment of `timing`, whole or as a gap, and moves on to the next.
     ///
     /// Before its first whole segment a rendition lists nothing, so then a gap only moves it on.
-    pub fn finish(&mut self, timing: &SegmentTiming, part_target: PartTarget) {
+    pub fn finish(&mut self, timing: &SegmentTiming, part_target: PartTarget) -> Outcome {
         self.cursor = timing.msn + 1;
         self.cached = None;
         self.changed = true;
@@ -327,8 +338,9 @@ impl Rendition {
         let whole = open
             .as_ref()
             .is_some_and(|open| !open.broken && !open.parts.is_empty());
+        let had_whole = self.whole_segments > 0;
         if !whole && self.closed.segments.is_empty() {
-            return;
+            return Outcome::Unlisted;
         }
         let timescale = self.timescale();
         let length = VIDEO_TIMESCALE.rescale(timing.length(), timescale);
@@ -349,6 +361,11 @@ impl Rendition {
         Arc::make_mut(&mut self.closed)
             .segments
             .push(Arc::new(segment));
+        match (whole, had_whole) {
+            (true, _) => Outcome::Whole,
+            (false, true) => Outcome::Gap,
+            (false, false) => Outcome::Unlisted,
+        }
     }
 
     /// The segment of `timing` was lost before anything of it could be made here: lists it as a gap, also as the first.

@@ -1,5 +1,5 @@
-//! A simulated broadcast: pictures, sound and rungs pushed into a packager in the order an origin
-//! would see them.
+//! A simulated broadcast: video, audio and rungs pushed into a packager in the order an origin would
+//! see them.
 
 #![allow(dead_code)] // Each test binary uses its own part.
 
@@ -7,7 +7,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use hls::{
-    Config, Delivery, Event, MediaSnapshot, Packager, RungSpec, Tracks, check::Checker,
+    Config, Delivery, Event, MediaSnapshot, Packager, RungSpec, Start, Tracks, check::Checker,
     render_media,
 };
 use media::{AccessUnit, Immersive, MediaKind, Timescale, Track, VIDEO_TIMESCALE, aac, avc};
@@ -40,10 +40,15 @@ pub fn config() -> Config {
         part_target: Some(Duration::from_millis(500)),
         window: Duration::from_secs(60),
         run_id: "e1".into(),
-        first_msn: WALL,
-        first_discontinuity_sequence: 0,
         immersive: Immersive::default(),
-        constants: None,
+    }
+}
+
+/// A run without history.
+pub fn fresh() -> Start {
+    Start::Fresh {
+        first_msn: WALL,
+        discontinuity_sequence: 0,
     }
 }
 
@@ -114,7 +119,7 @@ pub struct Broadcast {
 
 impl Broadcast {
     pub fn new(config: Config, source: Source, rungs: &[RungSpec]) -> Self {
-        Self::started(Packager::new(config).unwrap(), source, rungs)
+        Self::started(Packager::new(config, fresh()).unwrap(), source, rungs)
     }
 
     pub fn started(mut packager: Packager, source: Source, rungs: &[RungSpec]) -> Self {
