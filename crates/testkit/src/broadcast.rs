@@ -27,10 +27,10 @@ pub struct Core {
 
 impl Core {
     /// A core that has seen nothing.
-    pub fn new(config: hls::Config) -> Result<Self, hls::Error> {
+    pub fn new(config: hls::Config, start: hls::Start) -> Result<Self, hls::Error> {
         Ok(Self {
             timeline: Timeline::new(),
-            packager: Packager::new(config)?,
+            packager: Packager::new(config, start)?,
             tracks: Tracks::default(),
             started: false,
             discontinuities: Vec::new(),
@@ -123,12 +123,13 @@ impl Broadcast {
             part_target: Some(Duration::from_millis(500)),
             window: Duration::from_secs(60),
             run_id: "sim".to_owned(),
-            first_msn: WALL_SECONDS,
-            first_discontinuity_sequence: 0,
             immersive: media::Immersive::default(),
-            constants: None,
         };
-        let mut core = Core::new(config)?;
+        let start = hls::Start::Fresh {
+            first_msn: WALL_SECONDS,
+            discontinuity_sequence: 0,
+        };
+        let mut core = Core::new(config, start)?;
         core.announce(&publisher, Duration::ZERO)?;
         Ok(Self {
             publisher,

@@ -15,7 +15,7 @@ use std::{
 };
 
 use flv::Event;
-use hls::{Snapshot, Tracks};
+use hls::{LastPosition, Snapshot, Tracks};
 use media::{Immersive, Timeline, Track, timeline};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -24,7 +24,6 @@ use tracing::{error, info};
 use super::{
     Environment, Publisher, Stream,
     health::Health,
-    left::Left,
     run::{Run, Start},
     unix_micros,
 };
@@ -398,67 +397,74 @@ impl Core {
         }
     }
 
-    /// Starts a run whose numbers lie above everything served before; `false` when it cannot start.
+    /// Starts a run: right behind what this origin's previous process left, unless its playlists have
+    /// got their end; `false` when it cannot start.
     fn start_run(&mut self, wall: SystemTime) -> bool {
-        // Right behind what a process before this one left, unless its playlists have got their end.
-        let restored = self.restored.take();
-        let least = restored
-            .as_ref()
-            .map_or((0, 0), |restored| restored.next_numbers());
-        let left = restored
-            .filter(|restored| !restored.is_ended())
-            .map(Left::Restored);
-        self.start_own_run(wall, least, left, self.announced.clone())
+        let tracks = self.announced.clone();
+        match self.restored.take() {
+            Some(restored) if !restored.is_ended() => {
+                let run_id = restored.run_id().to_owned();
+                self.replace_run(run_id, hls::Start::Restart(restored), wall, tracks)
+            }
+            Some(ended) => self.start_fresh(wall, ended.next_numbers(), tracks),
+            None => self.start_fresh(wall, (0, 0), tracks),
+        }
     }
 
-    /// The same, with numbers at or above `least` too, or right behind what is `left`.
-    pub(super) fn start_own_run(
+    /// Starts a run whose numbers lie above everything served before, and at or above `least`: a
+    /// Media Sequence Number and a discontinuity sequence.
+    pub(super) fn start_fresh(
         &mut self,
         wall: SystemTime,
         least: (u64, u64),
-        left: Option<Left>,
         tracks: Tracks,
     ) -> bool {
         let seconds = u64::try_from(unix_micros(wall) / 1_000_000).unwrap_or(0);
         let (next_msn, discontinuities) = self.run.as_ref().map_or((0, 0), Run::numbers);
         let remembered = self.environment.discontinuities.discontinuities(&self.name);
-        let first_discontinuity_sequence = discontinuity_store::by_clock(wall)
-            .max(remembered + 1)
-            .max(discontinuities + 1)
-            .max(least.1);
-        let name = run_id::generate(wall);
-        let start = Start {
-            run_id: left
-                .as_ref()
-                .and_then(Left::run_id)
-                .unwrap_or_else(|| name.clone()),
+        let start = hls::Start::Fresh {
             first_msn: seconds.max(next_msn).max(least.0),
-            first_discontinuity_sequence,
-            constants: left.as_ref().and_then(Left::constants),
-            boundary: None,
-            left,
-            recording: name,
-            ladders_before: self.run.as_ref().map_or(0, Run::ladders_generation),
+            discontinuity_sequence: discontinuity_store::by_clock(wall)
+                .max(remembered + 1)
+                .max(discontinuities + 1)
+                .max(least.1),
         };
-        self.replace_run(start, tracks)
+        self.replace_run(run_id::generate(wall), start, wall, tracks)
     }
 
-    /// Goes on with the other origin's run.
+    /// Starts a run behind the peer's, which is lost with its media.
+    pub(super) fn start_after_peer(
+        &mut self,
+        wall: SystemTime,
+        last_position: LastPosition,
+        tracks: Tracks,
+    ) -> bool {
+        let start = hls::Start::AfterPeer(last_position);
+        self.replace_run(run_id::generate(wall), start, wall, tracks)
+    }
+
+    /// Continues the peer's run beside it.
     pub(super) fn start_joined(&mut self, wall: SystemTime, join: Join, tracks: Tracks) -> bool {
-        let start = Start {
-            run_id: join.run_id,
-            first_msn: join.boundary.msn,
-            first_discontinuity_sequence: join.boundary.discontinuity_sequence,
+        let start = hls::Start::JoinPeer {
+            boundary: join.boundary,
             constants: join.constants,
-            boundary: Some(join.boundary),
-            left: None,
+        };
+        self.replace_run(join.run_id, start, wall, tracks)
+    }
+
+    fn replace_run(
+        &mut self,
+        run_id: String,
+        start: hls::Start,
+        wall: SystemTime,
+        tracks: Tracks,
+    ) -> bool {
+        let start = Start {
+            run_id,
+            start,
             recording: run_id::generate(wall),
             ladders_before: self.run.as_ref().map_or(0, Run::ladders_generation),
         };
-        self.replace_run(start, tracks)
-    }
-
-    fn replace_run(&mut self, start: Start, tracks: Tracks) -> bool {
         let place = (self.name.as_str(), self.myself.clone());
         match Run::start(start, &self.config, tracks, self.environment.clone(), place) {
             Ok(run) => {

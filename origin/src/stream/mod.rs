@@ -12,7 +12,6 @@ mod core;
 mod health;
 mod immersive;
 mod ladder;
-mod left;
 mod paired;
 mod run;
 mod rung;

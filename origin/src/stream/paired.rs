@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use media::{AccessUnit, timeline};
 use tracing::{info, warn};
 
-use super::{core::Core, left::Left, run::Run};
+use super::{core::Core, run::Run};
 use crate::pairing::{
     Break, LocalState, Output, Pairing, PeerError, PeerStatus, Placed, RunStatus, SegmentDigest,
 };
@@ -125,8 +125,10 @@ impl Core {
                 } => {
                     let goes_on = last_position.is_some();
                     info!(stream = self.name, goes_on, "numbering of our own");
-                    let left = last_position.map(Left::LastPosition);
-                    self.start_own_run(wall, (msn, discontinuity_sequence), left, tracks);
+                    match last_position {
+                        Some(last) => self.start_after_peer(wall, last, tracks),
+                        None => self.start_fresh(wall, (msn, discontinuity_sequence), tracks),
+                    };
                 }
                 Output::Join(join, tracks) => {
                     let (msn, run_id, offset_ms) =

@@ -17,7 +17,6 @@ use tracing::{debug, error, info, warn};
 use super::{
     Environment, Stream,
     ladder::Ladders,
-    left::Left,
     rung::{self, RungState},
     unix_micros,
 };
@@ -32,16 +31,8 @@ use crate::{
 pub struct Start {
     /// Names it in every media URL.
     pub run_id: String,
-    /// The first segment's number.
-    pub first_msn: u64,
-    /// Discontinuities before it.
-    pub first_discontinuity_sequence: u64,
-    /// What the other origin has fixed already.
-    pub constants: Option<hls::PlaylistConstants>,
-    /// Where in the other origin's run to start; the numbers above are its own then.
-    pub boundary: Option<Boundary>,
-    /// Where the stream's last run ended that another process made; the numbers are its own then.
-    pub left: Option<Left>,
+    /// What its first segment follows.
+    pub start: hls::Start,
     /// The name of its recording: an origin's own, also in a run that two origins share.
     pub recording: String,
     /// Ladders up to this generation belong to the run before.
@@ -83,35 +74,22 @@ impl Run {
     ) -> Result<Self, hls::Error> {
         let Start {
             run_id,
-            first_msn,
-            first_discontinuity_sequence,
-            constants,
-            boundary,
-            left,
+            start,
             recording,
             ladders_before,
         } = start;
-        let mut packager = Packager::new(Config {
+        let settings = Config {
             segment_target: config.hls.segment_target.0,
             part_target: config.hls.low_latency.then_some(config.hls.part_target.0),
             window: config.hls.window.0,
             run_id: run_id.clone(),
-            first_msn,
-            first_discontinuity_sequence,
             immersive: config.immersive,
-            constants,
-        })?;
-        let discontinuities = left.as_ref().map(Left::discontinuities);
-        let noted = discontinuities.unwrap_or(first_discontinuity_sequence);
-        environment.discontinuities.note(stream, noted);
-        let joins = boundary.is_some();
-        let goes_on = left.is_some();
-        if let Some(left) = left {
-            left.hand_to(&mut packager)?;
-        }
-        if let Some(boundary) = boundary {
-            packager.join(boundary)?;
-        }
+        };
+        let joins = matches!(start, hls::Start::JoinPeer { .. });
+        let goes_on = matches!(start, hls::Start::AfterPeer(_) | hls::Start::Restart(_));
+        let discontinuities = start.discontinuity_sequence();
+        environment.discontinuities.note(stream, discontinuities);
+        let packager = Packager::new(settings, start)?;
         let origin_msn = packager.next_msn();
         info!(stream, run_id, origin_msn, joins, goes_on, "run starts");
         let started = environment.clock.wall();
