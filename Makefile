@@ -70,7 +70,8 @@ pairing: ## Kill, freeze and replace origins behind an edge, DEATHS=10 times in 
 	@$(MAKE) --no-print-directory page
 	PANOCAST_PAIR_DEATHS=$(DEATHS) PANOCAST_BROWSER=1 cargo test --workspace --features aws --locked --quiet \
 	  --test pairing --test pairing_edge --test pairing_rungs -- --nocapture --test-threads=1
-	cargo test --workspace --features aws --locked --quiet pairing::
+	cargo test --workspace --features aws --locked --quiet paired::
+	cargo test -p pairing --locked --quiet
 
 MINUTES ?= 10
 steady: ## Watch a live stream in Chromium for MINUTES=10 and see that memory does not grow, with a plot

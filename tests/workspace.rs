@@ -11,6 +11,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("rtmp", &["flv"]),
     ("cmaf", &["media"]),
     ("hls", &["media", "cmaf"]),
+    ("pairing", &["media", "hls"]),
     ("encode", &["media"]),
     ("store", &[]),
     ("jobs", &[]),
@@ -19,7 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "origin",
         &[
-            "media", "rtmp", "flv", "encode", "cmaf", "hls", "store", "jobs", "service",
+            "media", "rtmp", "flv", "encode", "cmaf", "hls", "pairing", "store", "jobs", "service",
         ],
     ),
     (
@@ -48,7 +49,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that hold no clock, file, socket or runtime: they may not even link one.
-const PURE: &[&str] = &["media", "flv", "rtmp", "cmaf", "hls"];
+const PURE: &[&str] = &["media", "flv", "rtmp", "cmaf", "hls", "pairing"];
 
 /// A library that one crate alone may name, with the reason.
 const ONLY_IN: &[(&str, &[&str])] = &[

@@ -20,18 +20,17 @@ use tracing::{info, warn};
 
 use crate::{
     config::{Config, ImmersiveConfig},
-    conformance::ConformanceChecks,
-    discontinuity_store::DiscontinuityStore,
     http::Http,
     ingest::Ingest,
     metrics::Metrics,
+    operator::ConformanceChecks,
     operator::{self, Operator},
-    pairing,
     peer::{PeerPoller, PeerServer},
     recorder::Recorder,
-    registry::{Registry, TICK},
     segment_store::SegmentStore,
+    stream::DiscontinuityStore,
     stream::{Environment, PeerConfig, Stream},
+    stream::{Registry, TICK},
 };
 
 /// After the publishers have been sent away, answers in flight get this long; blocked requests end by themselves.

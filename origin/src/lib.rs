@@ -9,23 +9,17 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
-mod auth;
 #[cfg(feature = "ec2")]
 pub mod aws;
 pub mod config;
-mod conformance;
-mod discontinuity_store;
 mod http;
 mod ingest;
 pub mod metrics;
 mod operator;
-mod pairing;
 mod peer;
 pub mod recorder;
-mod registry;
 mod rfc3339;
 mod route;
-mod run_id;
 mod segment_store;
 mod stream;
 

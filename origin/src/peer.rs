@@ -12,13 +12,13 @@ use service::{
 };
 use tracing::{debug, warn};
 
-use crate::pairing::{ANSWER_MAX, PeerError, PeerStatus, Settings};
 use crate::{
     metrics::Metrics,
-    registry::Registry,
     route::is_stream_name,
+    stream::Registry,
     stream::{Stream, unix_micros},
 };
+use pairing::{ANSWER_MAX, PeerError, PeerStatus, Settings};
 
 /// Where questions go.
 const PATH: &str = "/peer/v1/streams/";
@@ -170,7 +170,7 @@ impl PeerServer {
     }
 }
 
-async fn digests(stream: &Arc<Stream>) -> Vec<crate::pairing::SegmentDigest> {
+async fn digests(stream: &Arc<Stream>) -> Vec<pairing::SegmentDigest> {
     let stream = Arc::clone(stream);
     let work = tokio::task::spawn_blocking(move || stream.segment_digests());
     work.await.unwrap_or_default()

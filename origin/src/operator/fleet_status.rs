@@ -16,7 +16,7 @@ use service::{
     http::{Body, Client, read_all},
 };
 
-use super::Config;
+use crate::config::OperatorConfig;
 
 /// How often each is asked.
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ pub struct FleetStatus {
 
 impl FleetStatus {
     /// Nobody has been asked yet.
-    pub fn new(config: &Config, token: Option<Secret>, clock: Clock) -> Self {
+    pub fn new(config: &OperatorConfig, token: Option<Secret>, clock: Clock) -> Self {
         Self {
             client: Client::new(ANSWER_MAX),
             clock,
@@ -152,9 +152,9 @@ mod tests {
     use super::*;
 
     fn fleet(edges: &[&str]) -> FleetStatus {
-        let config = Config {
+        let config = OperatorConfig {
             edges: edges.iter().map(|url| (*url).to_owned()).collect(),
-            ..Config::default()
+            ..OperatorConfig::default()
         };
         FleetStatus::new(&config, None, Clock::real())
     }

@@ -11,7 +11,7 @@
 //! then. Nothing here touches the media path: a stream is asked for figures that it has anyway.
 
 mod alarms;
-mod config;
+mod conformance;
 mod fleet_status;
 mod history;
 mod page;
@@ -30,11 +30,9 @@ use service::{
     readiness::Readiness,
 };
 
-pub use config::Config;
+pub use conformance::ConformanceChecks;
 
-use crate::{
-    conformance::ConformanceChecks, recorder::Recorder, registry::Registry, stream::Stream,
-};
+use crate::{config::OperatorConfig, recorder::Recorder, stream::Registry, stream::Stream};
 use fleet_status::FleetStatus;
 use history::Histories;
 use thumbnail::Thumbnails;
@@ -78,7 +76,7 @@ pub struct Sources {
 
 impl Operator {
     /// Knows nothing yet.
-    pub fn new(config: &Config, sources: Sources) -> Self {
+    pub fn new(config: &OperatorConfig, sources: Sources) -> Self {
         let fleet_status = FleetStatus::new(config, sources.token, sources.clock.clone());
         Self {
             shared: Arc::new(Shared {

@@ -37,8 +37,10 @@ use service::Clock;
 use tracing::{info, warn};
 
 use crate::{
-    config::Config, discontinuity_store::SEQUENCE_MAX, metrics::Metrics, registry::Registry,
-    route::Media, run_id,
+    config::Config,
+    metrics::Metrics,
+    route::Media,
+    stream::{Registry, SEQUENCE_MAX, new_run_id},
 };
 
 use checkpoints::{CheckpointFiles, Journal};
@@ -111,17 +113,15 @@ impl SegmentStore {
         let mut restored = Vec::new();
         if self.config.peer.is_none() {
             for (stream, index) in self.checkpoints.valid_checkpoints(self.clock.wall())? {
-                let found = index.restore(
-                    &run_id::generate(self.clock.wall()),
-                    |rendition, run_id, what| {
+                let found =
+                    index.restore(&new_run_id(self.clock.wall()), |rendition, run_id, what| {
                         let key = MediaKey {
                             stream: &stream,
                             rendition,
                             run_id,
                         };
                         self.files.read(key, media_of(what))
-                    },
-                );
+                    });
                 let sane = |found: &Snapshot| found.next_numbers().1 <= SEQUENCE_MAX;
                 let Some(snapshot) = found.filter(sane) else {
                     warn!(

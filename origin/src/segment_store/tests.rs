@@ -13,9 +13,9 @@ use testkit::{Publisher as Encoder, Shape};
 use super::*;
 use crate::{
     Config,
-    auth::OnConflict,
     config::Hls,
-    discontinuity_store::DiscontinuityStore,
+    config::OnConflict,
+    stream::DiscontinuityStore,
     stream::{Environment, Publication, Publisher, Stream},
 };
 

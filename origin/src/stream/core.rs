@@ -10,30 +10,26 @@
 //! lie above everything served.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use flv::Event;
 use hls::{LastPosition, Snapshot, Tracks};
 use media::{Immersive, Timeline, Track, timeline};
+use pairing::{Join, Pairing};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tracing::{error, info};
 
 use super::{
-    Environment, Publisher, Stream,
+    Environment, Publisher, discontinuity_store,
     health::Health,
+    ladder::LadderSink,
     run::{Run, Start},
-    unix_micros,
+    run_id, unix_micros,
 };
-use crate::{
-    config::StreamConfig,
-    discontinuity_store,
-    pairing::{Join, Pairing},
-    rfc3339::rfc3339,
-    run_id,
-};
+use crate::{config::StreamConfig, rfc3339::rfc3339};
 
 /// How long an ended run's playlists and segments stay: its window and as much again, so that viewers who lag see
 /// the end. Counted in windows.
@@ -61,7 +57,7 @@ pub struct Core {
     /// How pictures lie on the sphere where nobody says otherwise.
     pub(super) configured: Immersive,
     pub(super) environment: Environment,
-    myself: Weak<Stream>,
+    ladder_reports: LadderSink,
     session: Option<Session>,
     sessions: u64,
     pub(super) timeline: Timeline,
@@ -88,7 +84,7 @@ impl Core {
         name: &str,
         config: StreamConfig,
         environment: Environment,
-        myself: Weak<Stream>,
+        ladder_reports: LadderSink,
     ) -> Self {
         let pairing = environment
             .peer
@@ -99,7 +95,7 @@ impl Core {
             configured: config.immersive,
             config,
             environment,
-            myself,
+            ladder_reports,
             session: None,
             sessions: 0,
             timeline: Timeline::new(),
@@ -240,7 +236,7 @@ impl Core {
         }
     }
 
-    /// Takes what a ladder told.
+    /// The current run.
     pub fn run(&mut self) -> Option<&mut Run> {
         self.run.as_mut()
     }
@@ -465,7 +461,7 @@ impl Core {
             recording: run_id::generate(wall),
             ladders_before: self.run.as_ref().map_or(0, Run::ladders_generation),
         };
-        let place = (self.name.as_str(), self.myself.clone());
+        let place = (self.name.as_str(), self.ladder_reports.clone());
         match Run::start(start, &self.config, tracks, self.environment.clone(), place) {
             Ok(run) => {
                 if let Some(mut old) = self.run.replace(run) {

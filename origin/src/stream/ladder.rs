@@ -3,13 +3,41 @@
 //! Ladders tell their events from their own threads. A generation number says which ladder an event is from; events of
 //! a younger one are held until its elders have said their last, so that every rung's access units stay in order.
 
-use std::{collections::VecDeque, sync::Weak};
+use std::{collections::VecDeque, sync::Arc};
 
 use encode::ladder::{Event, Ladder, Options, Rung};
 use media::{AccessUnit, Track};
 use tracing::error;
 
-use super::Stream;
+/// What a ladder's threads say, with the ladder's generation.
+#[derive(Debug)]
+pub enum LadderReport {
+    /// Something happened.
+    Event(u64, Event),
+    /// Nothing more comes.
+    Finished(u64),
+}
+
+/// Takes what ladders say, on their threads.
+#[derive(Clone)]
+pub struct LadderSink(Arc<dyn Fn(LadderReport) + Send + Sync>);
+
+impl LadderSink {
+    /// Hands each report to `take`.
+    pub fn new(take: impl Fn(LadderReport) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+
+    fn report(&self, report: LadderReport) {
+        (self.0)(report);
+    }
+}
+
+impl std::fmt::Debug for LadderSink {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("LadderSink")
+    }
+}
 
 /// Events held for a ladder whose elder has not finished: the elder has at most its queues to empty, a second or two,
 /// while the younger makes rungs x 60 events a second.
@@ -52,12 +80,12 @@ impl Ladders {
     /// Starts a ladder for `source`; the one before finishes first. `rungs` pairs each rung with its index in the run.
     pub fn start(
         &mut self,
-        stream: Weak<Stream>,
+        reports: &LadderSink,
         source: &Track,
         rungs: Vec<(usize, Rung)>,
         threads: u8,
     ) -> Result<(), encode::Error> {
-        self.retire(&stream);
+        self.retire(reports);
         if rungs.is_empty() {
             return Ok(());
         }
@@ -65,11 +93,8 @@ impl Ladders {
         let generation = self.generation;
         let (indices, rungs): (Vec<_>, Vec<_>) = rungs.into_iter().unzip();
         let places = indices.clone();
-        let sink = move |event| {
-            if let Some(stream) = stream.upgrade() {
-                stream.ladder_event(generation, in_run(event, &places));
-            }
-        };
+        let to = reports.clone();
+        let sink = move |event| to.report(LadderReport::Event(generation, in_run(event, &places)));
         let options = Options {
             decoder_threads: threads,
             encoder_threads: threads,
@@ -85,14 +110,12 @@ impl Ladders {
     }
 
     /// No more units for the running ladder; it finishes on a thread of its own. Whether there is one to wait for.
-    pub fn retire(&mut self, stream: &Weak<Stream>) -> bool {
+    pub fn retire(&mut self, reports: &LadderSink) -> bool {
         if let Some(Running { ladder, .. }) = self.running.take() {
-            let (generation, stream) = (self.generation, stream.clone());
+            let (generation, reports) = (self.generation, reports.clone());
             let finish = move || {
                 ladder.finish();
-                if let Some(stream) = stream.upgrade() {
-                    stream.ladder_finished(generation);
-                }
+                reports.report(LadderReport::Finished(generation));
             };
             // Without a thread the ladder is dropped: its rungs end early, and nobody waits for them.
             if let Err(reason) = std::thread::Builder::new()

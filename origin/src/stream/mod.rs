@@ -8,87 +8,44 @@
 //! inside. Viewers never take it; they read immutable views from channels. Why a lock and no task with a queue: a
 //! queue would need a bound and a policy for a slow consumer, and there is none here to be slow.
 
+mod context;
 mod core;
+mod discontinuity_store;
 mod health;
 mod immersive;
 mod ladder;
 mod paired;
+mod publication;
+mod registry;
 mod run;
+mod run_id;
 mod rung;
 mod view;
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    time::{Duration, SystemTime},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak},
 };
 
 use hls::{Flavour, Multivariant, Snapshot, render_multivariant};
 use serde_json::{Value, json};
-use service::{
-    Clock,
-    http::{CacheControl, Content},
-};
-use tokio::sync::{Notify, watch};
+use service::http::{CacheControl, Content};
+use tokio::sync::watch;
 use tracing::info;
 
-use self::core::Core;
-use crate::{
-    auth::OnConflict, config::StreamConfig, discontinuity_store::DiscontinuityStore,
-    metrics::Metrics, pairing, recorder::Recorder, rfc3339::rfc3339,
+use self::{
+    core::Core,
+    ladder::{LadderReport, LadderSink},
 };
+use crate::{config::StreamConfig, rfc3339::rfc3339};
 
+pub use context::{Environment, PeerConfig, Publisher, unix_micros};
+pub use discontinuity_store::{DiscontinuityStore, SEQUENCE_MAX};
 pub use health::Figures;
+pub use publication::{Claim, Publication};
+pub use registry::{Registry, TICK};
+pub use run_id::generate as new_run_id;
 pub use view::{View, playlist_content};
-
-/// What a stream needs of the process around it; clones share it.
-#[derive(Clone, Debug)]
-pub struct Environment {
-    /// Time.
-    pub clock: Clock,
-    /// Counters.
-    pub metrics: Metrics,
-    /// Where recordings go; `None` when this origin records nothing.
-    pub recorder: Option<Recorder>,
-    /// What must outlive the process.
-    pub discontinuities: DiscontinuityStore,
-    /// What this origin must know to share streams with its peer; `None` without one.
-    pub peer: Option<PeerConfig>,
-    /// Told whenever viewers of any stream can see something new.
-    pub published: Arc<Notify>,
-}
-
-/// This origin's part in a pair.
-#[derive(Clone, Copy, Debug)]
-pub struct PeerConfig {
-    /// How it cuts.
-    pub settings: pairing::Settings,
-    /// Wins ties.
-    pub primary: bool,
-}
-
-/// Who publishes.
-#[derive(Clone, Debug)]
-pub struct Publisher {
-    /// Where from.
-    pub address: SocketAddr,
-    /// What `connect` called itself.
-    pub encoder: String,
-}
-
-/// The answer to a claim of the publisher's place.
-pub enum Claim {
-    /// It is yours until you drop this.
-    Granted(Publication),
-    /// Somebody else has it and keeps it.
-    Taken {
-        /// Since when, RFC 3339.
-        since: String,
-        /// From where.
-        address: SocketAddr,
-    },
-}
 
 /// One stream.
 #[derive(Debug)]
@@ -112,9 +69,14 @@ struct Front {
 impl Stream {
     /// A stream that nobody publishes yet.
     pub fn new(name: &str, config: StreamConfig, environment: Environment) -> Arc<Self> {
-        Arc::new_cyclic(|myself| Self {
+        Arc::new_cyclic(|myself: &Weak<Self>| Self {
             name: name.to_owned(),
-            core: Mutex::new(Core::new(name, config, environment.clone(), myself.clone())),
+            core: Mutex::new(Core::new(
+                name,
+                config,
+                environment.clone(),
+                ladder_sink(myself.clone()),
+            )),
             environment,
             views: RwLock::default(),
             front: RwLock::default(),
@@ -132,28 +94,6 @@ impl Stream {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Takes the publisher's place.
-    pub fn claim(self: &Arc<Self>, publisher: Publisher, policy: OnConflict) -> Claim {
-        let mut core = self.core();
-        if let Some(session) = core.session()
-            && policy == OnConflict::Reject
-        {
-            let since = rfc3339(session.since);
-            return Claim::Taken {
-                since,
-                address: session.publisher.address,
-            };
-        }
-        let (kick, kicked) = watch::channel(None);
-        let session = core.open_session(publisher, kick);
-        drop(core);
-        Claim::Granted(Publication {
-            stream: Arc::clone(self),
-            session,
-            kicked,
-        })
     }
 
     /// Ends the publisher's connection; `false` when there is none.
@@ -309,20 +249,11 @@ impl Stream {
         snapshot.map_or_else(Vec::new, |snapshot| self.digests.of(&snapshot))
     }
 
-    /// A ladder thread has something to tell.
-    fn ladder_event(&self, generation: u64, event: encode::ladder::Event) {
+    /// A ladder's thread has something to say.
+    fn ladder_report(&self, report: LadderReport) {
         let mut core = self.core();
         if let Some(run) = core.run() {
-            run.ladder_event(generation, event);
-            self.publish(&mut core);
-        }
-    }
-
-    /// A ladder has told everything.
-    fn ladder_finished(&self, generation: u64) {
-        let mut core = self.core();
-        if let Some(run) = core.run() {
-            run.ladder_finished(generation);
+            run.ladder_report(report);
             self.publish(&mut core);
         }
     }
@@ -397,55 +328,11 @@ impl Stream {
     }
 }
 
-/// The publisher's place of a stream; dropping it leaves.
-pub struct Publication {
-    stream: Arc<Stream>,
-    session: u64,
-    kicked: watch::Receiver<Option<String>>,
-}
-
-impl Publication {
-    /// The stream's name.
-    pub fn name(&self) -> &str {
-        &self.stream.name
-    }
-
-    /// Hands over what the publisher sent; without effect once somebody else has taken over.
-    pub fn push(&self, event: flv::Event, now: Duration) {
-        let mut core = self.stream.core();
-        if core.is_session(self.session) {
-            core.push(event, now, self.stream.environment.clock.wall());
-            self.stream.publish(&mut core);
+/// Where the ladders of a stream report; nowhere once the stream is gone.
+fn ladder_sink(stream: Weak<Stream>) -> LadderSink {
+    LadderSink::new(move |report| {
+        if let Some(stream) = stream.upgrade() {
+            stream.ladder_report(report);
         }
-    }
-
-    /// Counts a damaged tag that was skipped.
-    pub fn note_damaged(&self) {
-        self.stream.core().note_damaged(self.session);
-    }
-
-    /// Ends, with the reason, when the publisher must go.
-    pub async fn kicked(&mut self) -> String {
-        match self.kicked.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            // The stream dropped this session: somebody took over.
-            Err(_) => "another publisher took over this stream".to_owned(),
-        }
-    }
-}
-
-impl Drop for Publication {
-    fn drop(&mut self) {
-        let mut core = self.stream.core();
-        core.close_session(self.session, self.stream.environment.clock.now());
-        self.stream.publish(&mut core);
-    }
-}
-
-/// Seconds since 1970 and microseconds, for numbering and program date times.
-pub(crate) fn unix_micros(wall: SystemTime) -> i64 {
-    let since = wall
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    })
 }

@@ -3,26 +3,23 @@
 //! It joins the packager with the ladder: source units go to both, rung units come back from the ladder's threads,
 //! and the cut that the packager makes in the source is the keyframe that the ladder forces.
 
-use std::{
-    sync::{Arc, Weak},
-    time::SystemTime,
-};
+use std::{sync::Arc, time::SystemTime};
 
 use encode::ladder::{self, Rung as LadderRung};
 use hls::{Boundary, Config, Event, Packager, RungSpec, Snapshot, Tracks};
 use media::{AccessUnit, Immersive, MediaKind, Track};
+use pairing::RunStatus;
 use serde_json::{Value, json};
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Environment, Stream,
-    ladder::Ladders,
+    Environment,
+    ladder::{LadderReport, LadderSink, Ladders},
     rung::{self, RungState},
     unix_micros,
 };
 use crate::{
     config::{Rung, StreamConfig},
-    pairing::RunStatus,
     recorder::{Handle, Meta},
     rfc3339::rfc3339,
 };
@@ -56,7 +53,7 @@ pub struct Run {
     video: Option<Track>,
     recording: Option<Handle>,
     environment: Environment,
-    myself: Weak<Stream>,
+    ladder_reports: LadderSink,
     ending: bool,
     ended: bool,
     late_syncs: u64,
@@ -70,7 +67,7 @@ impl Run {
         config: &StreamConfig,
         tracks: Tracks,
         environment: Environment,
-        (stream, myself): (&str, Weak<Stream>),
+        (stream, ladder_reports): (&str, LadderSink),
     ) -> Result<Self, hls::Error> {
         let Start {
             run_id,
@@ -115,7 +112,7 @@ impl Run {
             video: None,
             recording,
             environment,
-            myself,
+            ladder_reports,
             ending: false,
             ended: false,
             late_syncs: 0,
@@ -175,7 +172,7 @@ impl Run {
     /// Another run takes its place: nothing of it is shown any more, and its playlists get no end.
     pub fn retire(&mut self) {
         self.ending = true;
-        self.ladders.retire(&self.myself);
+        self.ladders.retire(&self.ladder_reports);
         self.close_recording();
     }
 
@@ -253,20 +250,22 @@ impl Run {
         }
     }
 
-    /// Takes what a ladder of this run told.
-    pub fn ladder_event(&mut self, generation: u64, event: ladder::Event) {
-        if let Some(event) = self.ladders.admit(generation, event) {
-            self.apply(event);
-        }
-    }
-
-    /// A ladder has said its last.
-    pub fn ladder_finished(&mut self, generation: u64) {
-        for event in self.ladders.finished(generation) {
-            self.apply(event);
-        }
-        if self.ending && self.ladders.is_idle() {
-            self.seal();
+    /// Takes what a ladder of this run says.
+    pub fn ladder_report(&mut self, report: LadderReport) {
+        match report {
+            LadderReport::Event(generation, event) => {
+                if let Some(event) = self.ladders.admit(generation, event) {
+                    self.apply(event);
+                }
+            }
+            LadderReport::Finished(generation) => {
+                for event in self.ladders.finished(generation) {
+                    self.apply(event);
+                }
+                if self.ending && self.ladders.is_idle() {
+                    self.seal();
+                }
+            }
         }
     }
 
@@ -277,7 +276,7 @@ impl Run {
         }
         self.ending = true;
         self.packager.interrupt();
-        if !self.ladders.retire(&self.myself) {
+        if !self.ladders.retire(&self.ladder_reports) {
             self.seal();
         }
     }
@@ -408,12 +407,12 @@ impl Run {
             }
         }
         let Some(video) = &self.video else {
-            self.ladders.retire(&self.myself);
+            self.ladders.retire(&self.ladder_reports);
             return;
         };
         if let Err(error) =
             self.ladders
-                .start(self.myself.clone(), video, chosen, self.ladder_threads)
+                .start(&self.ladder_reports, video, chosen, self.ladder_threads)
         {
             error!(stream = self.stream, %error, "cannot start the ladder; only the pass-through is served");
         }

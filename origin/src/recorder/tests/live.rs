@@ -8,9 +8,9 @@ use testkit::{Publisher as Simulated, Shape};
 
 use super::*;
 use crate::{
-    auth::OnConflict,
-    discontinuity_store::DiscontinuityStore,
+    config::OnConflict,
     metrics::Metrics,
+    stream::DiscontinuityStore,
     stream::{Claim, Environment, Publication, Publisher, Stream},
 };
 

@@ -22,6 +22,8 @@
 //! and answers over HTTP. What this does not do: carry media between origins, or decide which origin a
 //! viewer uses.
 
+#![forbid(unsafe_code)]
+
 mod compare;
 mod decide;
 mod digest;
@@ -31,7 +33,7 @@ mod machine;
 mod pending;
 mod status;
 #[cfg(test)]
-mod tests;
+mod status_tests;
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Who gives way: decided by both origins alike, without asking.
 
-use super::RunStatus;
+use crate::RunStatus;
 
 /// Numbers of two runs this close are a tie: each side knows the other's as they were a question ago.
 const TIE_SEGMENTS: u64 = 4;

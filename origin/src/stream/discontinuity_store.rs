@@ -19,7 +19,7 @@ use tracing::warn;
 const BEGINNING: Duration = Duration::from_secs(1_767_225_600);
 
 /// The largest number a player can walk to in a millisecond; a file that says more is damaged.
-pub(crate) const SEQUENCE_MAX: u64 = 1_000_000;
+pub const SEQUENCE_MAX: u64 = 1_000_000;
 
 /// The first discontinuity sequence of a run that knows nothing but the time.
 pub fn by_clock(wall: SystemTime) -> u64 {

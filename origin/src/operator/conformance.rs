@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use service::{Clock, readiness::Readiness};
 use tracing::error;
 
-use crate::{metrics::Metrics, registry::Registry, stream::Stream};
+use crate::{metrics::Metrics, stream::Registry, stream::Stream};
 
 /// Parts of half a second: each playlist is looked at while it is young, at a cost of about a
 /// millisecond of CPU per stream.

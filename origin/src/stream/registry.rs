@@ -13,11 +13,10 @@ use hls::Snapshot;
 use tokio::sync::Notify;
 use tracing::info;
 
+use super::{Claim, Environment, Publication, Publisher, Stream};
 use crate::{
-    auth::OnConflict,
-    config::Config,
+    config::{Config, OnConflict},
     recorder::Recorder,
-    stream::{Claim, Environment, Publication, Publisher, Stream},
 };
 
 /// How often streams look at the clock: reconnect windows are whole seconds, and a quarter of one goes unnoticed.

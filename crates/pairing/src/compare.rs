@@ -5,7 +5,7 @@ use std::time::Duration;
 use hls::Boundary;
 use media::VIDEO_TIMESCALE;
 
-use super::{
+use crate::{
     BACKOFF_MIN, UNLOCKED_MIN,
     election::{Candidate, is_leader},
     history::PublishedKeyframe,
@@ -26,7 +26,7 @@ impl Pairing {
 
     /// There should be one unless the peer says that nobody publishes there: silence is no excuse, because
     /// the peer may be alive and cut off.
-    pub(super) fn watch_lock(&mut self, local: LocalState<'_>, now: Duration) {
+    pub(crate) fn watch_lock(&mut self, local: LocalState<'_>, now: Duration) {
         let published = |(status, _): &(PeerStatus, Duration)| {
             matches!(status.state, State::Live | State::Holding)
         };
@@ -39,7 +39,7 @@ impl Pairing {
         }
     }
 
-    pub(super) fn compare(&mut self, status: &PeerStatus, local: LocalState<'_>, now: Duration) {
+    pub(crate) fn compare(&mut self, status: &PeerStatus, local: LocalState<'_>, now: Duration) {
         let ready = matches!(status.state, State::Live) && status.settings == self.settings;
         if status.settings != self.settings {
             self.trouble = Some("the origins' segment or part targets differ".to_owned());

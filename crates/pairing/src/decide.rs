@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hls::{LastPosition, Tracks};
 
-use super::{
+use crate::{
     BACKOFF_MAX, HOLD_MAX, HOLD_RECOGNISED_MAX, PEER_LOST, SETTLED_MIN,
     election::{Candidate, is_leader},
     machine::{Break, LocalState, Lock, Output, Pairing, PeerError},
@@ -25,7 +25,7 @@ enum Verdict {
 }
 
 impl Pairing {
-    pub(super) fn begin(
+    pub(crate) fn begin(
         &mut self,
         reason: Reason,
         now: Duration,
@@ -38,24 +38,24 @@ impl Pairing {
         self.next_ask = now;
     }
 
-    pub(super) fn pass(&mut self, held: PendingUnit) {
+    pub(crate) fn pass(&mut self, held: PendingUnit) {
         let unit = self.timestamp_offset.apply(held.unit);
         self.outputs
             .push_back(Output::Unit(PendingUnit { unit, ..held }));
     }
 
-    pub(super) fn is_lost(&self, now: Duration) -> bool {
+    pub(crate) fn is_lost(&self, now: Duration) -> bool {
         let heard = self.peer.heard;
         heard.is_none_or(|heard| now.saturating_sub(heard) > PEER_LOST)
     }
 
     /// Lost, and its machine says that nobody is there: it serves nobody.
-    pub(super) fn is_gone(&self, now: Duration) -> bool {
+    pub(crate) fn is_gone(&self, now: Duration) -> bool {
         let refused = matches!(self.peer.failed, Some((PeerError::Unreachable(_), _)));
         self.is_lost(now) && (refused || self.peer.heard.is_none())
     }
 
-    pub(super) fn decide(&mut self, local: LocalState<'_>, now: Duration) {
+    pub(crate) fn decide(&mut self, local: LocalState<'_>, now: Duration) {
         let Some(pending) = &self.pending else {
             return;
         };
@@ -158,7 +158,7 @@ impl Pairing {
     }
 
     /// Publishes what is held without the peer's run.
-    pub(super) fn proceed(&mut self, local: LocalState<'_>, now: Duration) {
+    pub(crate) fn proceed(&mut self, local: LocalState<'_>, now: Duration) {
         let Some(pending) = self.pending.take() else {
             return;
         };
@@ -202,7 +202,7 @@ impl Pairing {
         run.last_position.filter(above)
     }
 
-    pub(super) fn begin_own_run(
+    pub(crate) fn begin_own_run(
         &mut self,
         local: LocalState<'_>,
         tracks: Tracks,
@@ -230,7 +230,7 @@ impl Pairing {
 
     /// Nobody else carries our run: nobody ever did, or the peer has been gone, or has carried something
     /// else, for so long that our numbers have passed whatever it had.
-    pub(super) fn is_exclusive(&self, now: Duration) -> bool {
+    pub(crate) fn is_exclusive(&self, now: Duration) -> bool {
         let Some(last_shared_at) = self.last_shared_at else {
             return true;
         };
@@ -240,7 +240,7 @@ impl Pairing {
 
     /// Whether our run may go on behind a break: only if nobody else can give the same URLs other bytes, and
     /// nobody's numbers are above ours. `since` is when the break came.
-    pub(super) fn may_continue(&self, run: &RunStatus, since: Duration) -> bool {
+    pub(crate) fn may_continue(&self, run: &RunStatus, since: Duration) -> bool {
         let fresh = self.peer.status.as_ref().filter(|(_, at)| *at >= since);
         let theirs = fresh.and_then(|(status, _)| Some((status, status.run.as_ref()?)));
         let Some((status, theirs)) = theirs else {

@@ -11,7 +11,7 @@ use std::{
 use hls::{Boundary, PlaylistConstants, Tracks};
 use media::{AccessUnit, MediaKind, Timescale, VIDEO_TIMESCALE};
 
-use super::{
+use crate::{
     HOLD_BYTES_MAX, HOLD_UNITS_MAX,
     status::{KeyframeMark, PeerStatus},
 };

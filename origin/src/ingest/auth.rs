@@ -1,45 +1,13 @@
-//! A publish request to a verdict: may this key publish under this name, and what about whoever is there already?
+//! Decides whether a publish request is allowed, and what happens to a publisher that is there already.
 //!
 //! Keys belong to stream names; the name `*` stands for every stream without a key of its own. Without any key the
 //! origin is open, which suits one machine on loopback and is warned about elsewhere. Comparison takes the same time
 //! whichever byte differs. Not here: limits on how often one may guess (the ingest closes the connection each time).
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
-use service::config::Secret;
+use crate::config::{Key, Keys, OnConflict};
 
 /// The entry for every stream that has none of its own.
 pub const ANY_STREAM: &str = "*";
-
-/// What happens when a second publisher with a valid key arrives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnConflict {
-    /// The newcomer takes over at once: an encoder that lost its connection is never locked out by its own ghost.
-    #[default]
-    Takeover,
-    /// The newcomer is refused; whoever publishes is not touched.
-    Reject,
-}
-
-/// A stream's secret, with a conflict policy of its own where it differs from the default.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum Key {
-    /// `foo = "secret"`.
-    Secret(Secret),
-    /// `foo = { secret = "…", on_conflict = "reject" }`.
-    Detailed {
-        /// What a publisher must present.
-        secret: Secret,
-        /// Overrides `[origin.publish] on_conflict`.
-        on_conflict: Option<OnConflict>,
-    },
-}
-
-/// Every key, by stream name.
-pub type Keys = BTreeMap<String, Key>;
 
 /// Why a publish request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +55,8 @@ pub fn authorize(
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     fn keys() -> Keys {

@@ -8,7 +8,7 @@ use std::{
 use hls::{Lookup, Snapshot, packager};
 use sha2::{Digest, Sha256};
 
-use super::status::{DIGESTS_MAX, SegmentDigest};
+use crate::status::{DIGESTS_MAX, SegmentDigest};
 
 /// Each segment is hashed once.
 #[derive(Debug, Default)]

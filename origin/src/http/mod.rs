@@ -23,9 +23,9 @@ use tokio::sync::watch;
 use crate::{
     metrics::Metrics,
     peer::PeerServer,
-    registry::Registry,
     route::{Media, Route, route},
     segment_store::{MediaKey, SegmentStore},
+    stream::Registry,
     stream::{Stream, View},
 };
 

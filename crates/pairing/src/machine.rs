@@ -14,7 +14,7 @@ use std::{
 use hls::{Boundary, LastPosition, Tracks};
 use media::{AccessUnit, MediaKind, Timescale, timeline};
 
-use super::{
+use crate::{
     ASK_HOLDING, ASK_LIVE, BACKOFF_MIN, Settings,
     history::{PublishHistory, PublishedKeyframe, fingerprint},
     pending::{Join, PendingMedia, PendingUnit, Reason, TimestampOffset},
@@ -103,58 +103,58 @@ pub struct Report {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Lock {
-    pub(super) since: Option<Duration>,
-    pub(super) is_leader: bool,
-    pub(super) offset_ms: Option<i64>,
-    pub(super) agreements: u64,
-    pub(super) disagreements: u64,
+pub(crate) struct Lock {
+    pub(crate) since: Option<Duration>,
+    pub(crate) is_leader: bool,
+    pub(crate) offset_ms: Option<i64>,
+    pub(crate) agreements: u64,
+    pub(crate) disagreements: u64,
     /// Boundaries and digests up to here are compared.
-    pub(super) boundaries_to: u64,
-    pub(super) digests_to: u64,
-    pub(super) joins: u64,
+    pub(crate) boundaries_to: u64,
+    pub(crate) digests_to: u64,
+    pub(crate) joins: u64,
     /// Whole segments in a row that differ.
-    pub(super) differing: u32,
+    pub(crate) differing: u32,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// The last answer and when it came.
-    pub(super) status: Option<(PeerStatus, Duration)>,
-    pub(super) heard: Option<Duration>,
-    pub(super) refusals: u32,
+    pub(crate) status: Option<(PeerStatus, Duration)>,
+    pub(crate) heard: Option<Duration>,
+    pub(crate) refusals: u32,
     /// When the last question without an answer ended.
-    pub(super) failed: Option<(PeerError, Duration)>,
+    pub(crate) failed: Option<(PeerError, Duration)>,
 }
 
 /// See the module's text.
 #[derive(Debug)]
 pub struct Pairing {
-    pub(super) settings: Settings,
-    pub(super) primary: bool,
-    pub(super) history: PublishHistory,
-    pub(super) timestamp_offset: TimestampOffset,
-    pub(super) audio_timescale: Option<Timescale>,
+    pub(crate) settings: Settings,
+    pub(crate) primary: bool,
+    pub(crate) history: PublishHistory,
+    pub(crate) timestamp_offset: TimestampOffset,
+    pub(crate) audio_timescale: Option<Timescale>,
     /// Ticks by which the timeline has followed the publisher's clock, and when that last changed.
-    pub(super) slewed: (i64, i64),
-    pub(super) slewed_at: Option<Duration>,
-    pub(super) pending: Option<PendingMedia>,
-    pub(super) outputs: VecDeque<Output>,
+    pub(crate) slewed: (i64, i64),
+    pub(crate) slewed_at: Option<Duration>,
+    pub(crate) pending: Option<PendingMedia>,
+    pub(crate) outputs: VecDeque<Output>,
     /// When the peer was last known to carry this run too, or was told all it needs to.
-    pub(super) last_shared_at: Option<Duration>,
+    pub(crate) last_shared_at: Option<Duration>,
     /// When the publisher left, nobody else carried this run.
-    pub(super) left_exclusive: bool,
-    pub(super) recent_audio: VecDeque<PendingUnit>,
-    pub(super) rejoining: Option<Reason>,
-    pub(super) peer: Peer,
-    pub(super) lock: Lock,
-    pub(super) asked: Option<Duration>,
-    pub(super) next_ask: Duration,
-    pub(super) backoff: Duration,
-    pub(super) backoff_until: Duration,
-    pub(super) trouble: Option<String>,
+    pub(crate) left_exclusive: bool,
+    pub(crate) recent_audio: VecDeque<PendingUnit>,
+    pub(crate) rejoining: Option<Reason>,
+    pub(crate) peer: Peer,
+    pub(crate) lock: Lock,
+    pub(crate) asked: Option<Duration>,
+    pub(crate) next_ask: Duration,
+    pub(crate) backoff: Duration,
+    pub(crate) backoff_until: Duration,
+    pub(crate) trouble: Option<String>,
     /// Since when there should be a lock and is none.
-    pub(super) unlocked: Option<Duration>,
+    pub(crate) unlocked: Option<Duration>,
 }
 
 /// What the stream knows of itself.
@@ -171,12 +171,12 @@ pub struct LocalState<'a> {
 }
 
 impl<'a> LocalState<'a> {
-    pub(super) fn open_run(&self) -> Option<&'a RunStatus> {
+    pub(crate) fn open_run(&self) -> Option<&'a RunStatus> {
         self.run.filter(|_| !self.ended)
     }
 
     /// Everything below these numbers viewers may have seen here.
-    pub(super) fn shown(&self) -> (u64, u64) {
+    pub(crate) fn shown(&self) -> (u64, u64) {
         let (msn, discontinuity_sequence) = self.shown_before;
         match self.run.filter(|run| run.served) {
             Some(run) => (
@@ -293,7 +293,7 @@ impl Pairing {
     }
 
     /// How long the timeline has kept its rhythm.
-    pub(super) fn settled(&self, now: Duration) -> Duration {
+    pub(crate) fn settled(&self, now: Duration) -> Duration {
         let since = self.slewed_at.map(|at| now.saturating_sub(at));
         since.unwrap_or(Duration::MAX)
     }

@@ -2,7 +2,7 @@
 
 use hls::{Boundary, LastPosition, PlaylistConstants};
 
-use crate::pairing::{
+use crate::{
     PeerStatus, RunStatus, Settings,
     status::{Implausible, KeyframeMark, State},
 };

@@ -1,4 +1,4 @@
-//! TCP connections to publications: one task per publisher, RTMP bytes in, FLV events out to its stream.
+//! Serves RTMP publishers: one task per connection reads bytes and hands media to its stream.
 //!
 //! The task reads, lets the RTMP session and the FLV demuxer make events of the bytes, and hands them to the stream
 //! under a short lock. Nothing here waits for anything but the peer's socket, so a publisher is never slowed by a
@@ -21,11 +21,11 @@ use tokio::{
 };
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use super::auth;
 use crate::{
-    auth,
     config::Publish,
     metrics::Metrics,
-    registry::Registry,
+    stream::Registry,
     stream::{Publication, Publisher},
 };
 

@@ -1,15 +1,15 @@
-//! `[origin.operator]`: whom the operator's page shows besides this origin.
+//! `[origin.operator]`: edges and transcoders that the operator page shows.
 
 use serde::Deserialize;
 use service::config::{Error, File};
 
-/// FleetStatus asked at most: each is a request every two seconds.
+/// Edges, or transcoders, polled at most: each is a request every two seconds.
 const POLLED_MAX: usize = 64;
 
 /// `[origin.operator]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
+pub struct OperatorConfig {
     /// Admin addresses of edges.
     pub edges: Vec<String>,
     /// Admin addresses of transcoders.
@@ -18,7 +18,7 @@ pub struct Config {
     pub player: Option<String>,
 }
 
-impl Config {
+impl OperatorConfig {
     /// Refuses what no request could be sent to.
     pub fn check(&self, file: &File) -> Result<(), Error> {
         for (key, list) in [("edges", &self.edges), ("transcoders", &self.transcoders)] {

@@ -7,7 +7,7 @@ use media::{AccessUnit, timeline};
 use tracing::{info, warn};
 
 use super::{core::Core, run::Run};
-use crate::pairing::{
+use pairing::{
     Break, LocalState, Output, Pairing, PeerError, PeerStatus, Placed, RunStatus, SegmentDigest,
 };
 
@@ -188,3 +188,6 @@ impl Core {
         counter.inc_by(report.disagreements.saturating_sub(counter.get()));
     }
 }
+
+#[cfg(test)]
+mod tests;

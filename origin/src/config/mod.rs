@@ -10,10 +10,11 @@ use serde::Deserialize;
 use service::config::{Bitrate, ByteSize, Duration, Error, File, Secret};
 use service::interruption::Metadata;
 
-use crate::{
-    auth::{Keys, OnConflict},
-    operator,
-};
+mod operator;
+mod publish;
+
+pub use operator::OperatorConfig;
+pub use publish::{Key, Keys, OnConflict, Publish};
 
 /// Rungs in a ladder beyond this help nobody and cost a decoder's worth of CPU each.
 pub const LADDER_RUNGS_MAX: usize = 8;
@@ -60,10 +61,10 @@ pub struct Config {
     pub streams: BTreeMap<String, StreamOverride>,
     /// The recorder's local side.
     pub recorder: RecorderConfig,
-    /// The fixed place in EC2's network.
+    /// Elastic IP and network interface to attach at start.
     pub aws: Aws,
-    /// Whom the operator's page shows.
-    pub operator: operator::Config,
+    /// Edges and transcoders polled for the operator page.
+    pub operator: OperatorConfig,
     /// Leaving.
     pub drain: Drain,
 }
@@ -90,34 +91,9 @@ impl Default for Config {
             immersive: ImmersiveConfig::default(),
             streams: BTreeMap::new(),
             recorder: RecorderConfig::default(),
-            operator: operator::Config::default(),
+            operator: OperatorConfig::default(),
             aws: Aws::default(),
             drain: Drain::default(),
-        }
-    }
-}
-
-/// `[origin.publish]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Publish {
-    /// Stream name to secret; empty means anybody may publish.
-    pub keys: Keys,
-    /// What happens when a second publisher with a valid key arrives.
-    pub on_conflict: OnConflict,
-    /// How long a stream waits for its encoder to come back before it ends.
-    pub reconnect_window: Duration,
-    /// A publisher that sends no media for this long is dropped.
-    pub idle_timeout: Duration,
-}
-
-impl Default for Publish {
-    fn default() -> Self {
-        Self {
-            keys: Keys::new(),
-            on_conflict: OnConflict::default(),
-            reconnect_window: seconds(60),
-            idle_timeout: seconds(10),
         }
     }
 }

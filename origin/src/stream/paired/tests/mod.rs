@@ -6,4 +6,3 @@ mod observer;
 mod scenarios;
 mod schedules;
 mod simulation;
-mod status;

@@ -6,7 +6,7 @@ use hls::Boundary;
 use media::AccessUnit;
 use sha2::{Digest, Sha256};
 
-use super::status::{AUDIO_UNITS_MAX, KEYFRAMES_MAX, KeyframeMark};
+use crate::status::{AUDIO_UNITS_MAX, KEYFRAMES_MAX, KeyframeMark};
 
 /// Bytes hashed at each end of a payload: entropy-coded pictures that differ anywhere differ in their first
 /// kilobytes; a whole 4K keyframe would be a hundred times the work.

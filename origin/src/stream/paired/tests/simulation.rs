@@ -11,17 +11,17 @@ use bytes::Bytes;
 use flv::{Event, Metadata};
 use hls::{Lookup, MediaSnapshot};
 use media::IngestUnit;
+use pairing::{ANSWER_MAX, PeerError, PeerStatus, Settings};
 use service::{Clock, clock::Hand, metrics::Registry};
 use testkit::{Publisher, Sent, Shape, synth::Content};
 
 use super::{false_answers::twist, observer::Observer};
 use crate::{
     Config,
-    auth::OnConflict,
     config::Hls,
-    discontinuity_store::DiscontinuityStore,
+    config::OnConflict,
     metrics::Metrics,
-    pairing::{ANSWER_MAX, PeerError, PeerStatus, Settings},
+    stream::DiscontinuityStore,
     stream::{Claim, Environment, PeerConfig, Publication, Stream},
 };
 

@@ -1,0 +1,6 @@
+//! Takes streams from publishers: one file per protocol, one rule of who may publish.
+
+mod auth;
+mod rtmp;
+
+pub use self::rtmp::Ingest;
