@@ -10,8 +10,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flv", &["media"]),
     ("rtmp", &["flv"]),
     ("cmaf", &["media"]),
-    ("hls", &["media", "cmaf"]),
-    ("pairing", &["media", "hls"]),
+    ("urls", &[]),
+    ("hls", &["media", "cmaf", "urls"]),
+    ("pairing", &["media", "hls", "urls"]),
     ("encode", &["media"]),
     ("store", &[]),
     ("jobs", &[]),
@@ -20,14 +21,16 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "origin",
         &[
-            "media", "rtmp", "flv", "encode", "cmaf", "hls", "pairing", "store", "jobs", "service",
+            "media", "rtmp", "flv", "encode", "cmaf", "hls", "urls", "pairing", "store", "jobs", "service",
         ],
     ),
     (
         "transcoder",
-        &["media", "encode", "cmaf", "hls", "store", "jobs", "service"],
+        &[
+            "media", "encode", "cmaf", "hls", "urls", "store", "jobs", "service",
+        ],
     ),
-    ("edge", &["service", "store"]),
+    ("edge", &["service", "store", "urls"]),
     (
         "test-source",
         &["media", "encode", "flv", "rtmp", "service"],
@@ -49,7 +52,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that hold no clock, file, socket or runtime: they may not even link one.
-const PURE: &[&str] = &["media", "flv", "rtmp", "cmaf", "hls", "pairing"];
+const PURE: &[&str] = &["media", "flv", "rtmp", "cmaf", "hls", "urls", "pairing"];
 
 /// A library that one crate alone may name, with the reason.
 const ONLY_IN: &[(&str, &[&str])] = &[

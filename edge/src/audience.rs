@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use urls::Live;
 
 use crate::cmcd::Report;
 use crate::metrics::Metrics;
@@ -181,16 +182,9 @@ fn is_full(streams: &HashMap<Box<str>, StreamViewers>, stream: &str) -> bool {
     viewers >= VIEWERS_MAX || (streams.len() >= STREAMS_MAX && !streams.contains_key(stream))
 }
 
-/// The stream a path belongs to: `/hls/<stream>.m3u8` and everything below `/hls/<stream>/`.
+/// The live stream a path belongs to.
 pub(crate) fn stream_of(path: &str) -> Option<&str> {
-    let rest = path.strip_prefix("/hls/")?;
-    let stream = match rest.split_once('/') {
-        Some((stream, _)) => stream,
-        None => rest
-            .strip_suffix(".spatial.m3u8")
-            .or(rest.strip_suffix(".m3u8"))?,
-    };
-    (!stream.is_empty()).then_some(stream)
+    Live::parse(path)?.stream()
 }
 
 #[cfg(test)]

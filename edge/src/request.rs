@@ -1,11 +1,12 @@
-//! A request's URL to what it asks for: the kind of resource, and the key it is cached and fetched by.
+//! Reads a request's URL: the kind of resource it asks for, and the key it is cached and fetched by.
 //!
 //! The key is the path plus exactly the delivery directives (`_HLS_msn`, `_HLS_part`, `_HLS_skip`, in
-//! this order, rfc8216bis section 6.2.5.1) where they mean something. Everything else in a query (CMCD,
+//! this order, rfc8216bis §6.2.5.1) where they mean something. Everything else in a query (CMCD,
 //! session ids, cache busters) is of no concern to an origin and would only split the cache.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+
+use urls::{DirectiveError, Directives, Live, Resource};
 
 /// Paths of ours have at most 5 pieces of at most 64 characters, recordings a little more.
 pub const PATH_BYTES_MAX: usize = 512;
@@ -114,9 +115,9 @@ pub enum Refusal {
     /// Escapes, `..`, `//` or characters that no URL of ours has.
     #[error("the path has characters or pieces that no URL here has; write it plainly")]
     PathNotPlain,
-    /// A directive that is no number, comes twice, or is a part without its segment.
-    #[error("{0} is not a delivery directive as rfc8216bis section 6.2.5 defines it")]
-    Directive(&'static str),
+    /// Delivery directives that are not as rfc8216bis §6.2.5 has them.
+    #[error(transparent)]
+    Directive(#[from] DirectiveError),
     /// Nothing is served there.
     #[error("nothing is served at this path")]
     NoSuchPath,
@@ -133,23 +134,23 @@ pub fn parse<'a>(path: &'a str, query: Option<&str>) -> Result<CacheRequest<'a>,
     }
     check_plain(path)?;
     let kind = kind_of(path)?;
-    let mut target = CacheRequest {
+    let mut request = CacheRequest {
         kind,
         key: Cow::Borrowed(path),
         path_length: path.len(),
         blocking: Blocking::No,
     };
-    if kind == Kind::Playlist && query.contains("_HLS_") {
+    if kind == Kind::Playlist {
         let directives = Directives::parse(query)?;
-        target.blocking = directives.blocking();
-        if directives != Directives::default() {
-            target.key = Cow::Owned(directives.append(path));
+        request.blocking = blocking(&directives);
+        if !directives.is_empty() {
+            request.key = Cow::Owned(format!("{path}?{directives}"));
         }
     } else if kind == Kind::Media {
         // A hinted part is held until it is whole.
-        target.blocking = Blocking::Part;
+        request.blocking = Blocking::Part;
     }
-    Ok(target)
+    Ok(request)
 }
 
 fn check_plain(path: &str) -> Result<(), Refusal> {
@@ -166,95 +167,24 @@ fn check_plain(path: &str) -> Result<(), Refusal> {
 }
 
 fn kind_of(path: &str) -> Result<Kind, Refusal> {
-    let (top, rest) = path
-        .trim_start_matches('/')
-        .split_once('/')
-        .unwrap_or(("", path));
-    let pieces = rest.split('/').count();
-    let ending = rest.rsplit_once('.').map_or("", |(_, ending)| ending);
-    match (top, ending, pieces) {
-        ("hls", "m3u8", 1) => Ok(Kind::Multivariant),
-        ("hls", "m3u8", 3) => Ok(Kind::Playlist),
-        ("hls", "m4s" | "mp4", 4) => Ok(Kind::Media),
-        ("hls", "json", 1 | 2) => Ok(Kind::Info),
-        ("hls", _, _) => Err(Refusal::NoSuchPath),
-        ("vod", "", _) => Err(Refusal::NoSuchPath),
-        ("vod", _, _) => Ok(Kind::Vod),
-        _ => Ok(Kind::Page),
+    match Resource::parse(path) {
+        Some(Resource::Live(Live::Playlist { .. })) => Ok(Kind::Playlist),
+        Some(Resource::Live(Live::Multivariant { .. })) => Ok(Kind::Multivariant),
+        Some(Resource::Live(Live::Media { .. })) => Ok(Kind::Media),
+        Some(Resource::Live(Live::Index | Live::Info { .. })) => Ok(Kind::Info),
+        Some(Resource::Vod(_)) => Ok(Kind::Vod),
+        None if path.starts_with("/hls/") || path.starts_with("/vod/") => Err(Refusal::NoSuchPath),
+        None => Ok(Kind::Page),
     }
 }
 
-/// The directives of a media playlist request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Directives {
-    msn: Option<u64>,
-    part: Option<u64>,
-    skip: Option<&'static str>,
-}
-
-impl Directives {
-    fn parse(query: &str) -> Result<Directives, Refusal> {
-        let mut found = Directives::default();
-        for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let seen = match name {
-                "_HLS_msn" => found
-                    .msn
-                    .replace(number(value).ok_or(bad("_HLS_msn"))?)
-                    .is_some(),
-                "_HLS_part" => found
-                    .part
-                    .replace(number(value).ok_or(bad("_HLS_part"))?)
-                    .is_some(),
-                "_HLS_skip" => {
-                    let known = ["YES", "v2"].into_iter().find(|known| *known == value);
-                    found.skip.replace(known.ok_or(bad("_HLS_skip"))?).is_some()
-                }
-                _ => continue,
-            };
-            if seen {
-                return Err(bad("a directive that comes twice"));
-            }
-        }
-        if found.part.is_some() && found.msn.is_none() {
-            return Err(bad("_HLS_part without _HLS_msn"));
-        }
-        Ok(found)
+/// What an answer to these directives waits for.
+const fn blocking(directives: &Directives) -> Blocking {
+    match (directives.msn, directives.part) {
+        (None, _) => Blocking::No,
+        (Some(_), None) => Blocking::Segment,
+        (Some(_), Some(_)) => Blocking::Part,
     }
-
-    fn blocking(&self) -> Blocking {
-        match (self.msn, self.part) {
-            (None, _) => Blocking::No,
-            (Some(_), None) => Blocking::Segment,
-            (Some(_), Some(_)) => Blocking::Part,
-        }
-    }
-
-    fn append(&self, path: &str) -> String {
-        let mut key = String::with_capacity(path.len() + 48);
-        key.push_str(path);
-        let mut separator = '?';
-        // Writing to a String cannot fail.
-        for (name, value) in [("_HLS_msn", self.msn), ("_HLS_part", self.part)] {
-            if let Some(value) = value {
-                let _ = write!(key, "{separator}{name}={value}");
-                separator = '&';
-            }
-        }
-        if let Some(skip) = self.skip {
-            let _ = write!(key, "{separator}_HLS_skip={skip}");
-        }
-        key
-    }
-}
-
-const fn bad(what: &'static str) -> Refusal {
-    Refusal::Directive(what)
-}
-
-fn number(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.len() <= 19 && text.bytes().all(|b| b.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]

@@ -19,9 +19,6 @@ const RETRY: Backoff = Backoff::within(
     Duration::from_secs(2),
 );
 
-/// The list of recordings changes; everything else under `/vod/` never does.
-const LIST: &str = "/vod/index.json";
-
 /// The egress store, where there is one.
 #[derive(Debug, Clone)]
 pub struct Vod(Option<Arc<dyn Store>>);
@@ -82,9 +79,10 @@ fn tag(read: &Read) -> Option<HeaderValue> {
 }
 
 fn headers(path: &str, read: &Read) -> HeaderMap {
-    let lifetime = match path == LIST {
-        true => CacheControl::max_age(1),
-        false => CacheControl::immutable(),
+    // The list of recordings changes; everything else never does.
+    let lifetime = match urls::Vod::parse(path) {
+        Some(urls::Vod::Index) => CacheControl::max_age(1),
+        _ => CacheControl::immutable(),
     };
     let mut headers = HeaderMap::new();
     headers.insert(

@@ -1,23 +1,17 @@
 //! URLs and queries of anybody: what edge and origin make of them, and publish URLs.
 //!
-//! Beside not panicking: what an origin serves, an edge lets through as the same kind of thing; a
-//! cache key is its own key; and directives that an edge passes on are directives to the origin.
+//! Beside not panicking: a path that is read is written as it was, an edge lets it through, a cache
+//! key is its own key, and directives have one spelling.
 #![no_main]
 
-use hls::reload::Directives;
 use libfuzzer_sys::fuzz_target;
 use rtmp::url::PublishUrl;
+use urls::{Directives, Resource};
 
-/// As they are: what they have beside the functions used here is for their own crates.
-#[allow(dead_code)]
-#[path = "../../origin/src/route.rs"]
-mod route;
+/// As it is: what it has beside the functions used here is for its own crate.
 #[allow(dead_code)]
 #[path = "../../edge/src/request.rs"]
 mod request;
-
-use route::Route;
-use request::Kind;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else {
@@ -28,15 +22,11 @@ fuzz_target!(|data: &[u8]| {
         None => (text, None),
     };
     let request = request::parse(path, query);
-    if let Some(route) = route::route(path) {
-        let kind = match route {
-            Route::Index | Route::Info { .. } => Kind::Info,
-            Route::Multivariant { .. } => Kind::Multivariant,
-            Route::Playlist { .. } => Kind::Playlist,
-            Route::Media { .. } => Kind::Media,
-        };
-        let passed = request::parse(path, None).expect("an edge lets through what an origin serves");
-        assert_eq!(passed.kind, kind);
+    if let Some(resource) = Resource::parse(path) {
+        assert_eq!(resource.to_string(), path);
+        if path.len() <= request::PATH_BYTES_MAX {
+            request::parse(path, None).expect("an edge lets through what an origin serves");
+        }
     }
     if let Ok(request) = request {
         assert_eq!(request.path(), path);
@@ -47,7 +37,8 @@ fuzz_target!(|data: &[u8]| {
         let again = request::parse(path, query).expect("a key is a URL");
         assert_eq!(again, request, "a key is its own key");
         if let Some(query) = query {
-            Directives::parse(query).expect("an edge asks for what an origin can read");
+            let directives = Directives::parse(query).expect("an origin can read it");
+            assert_eq!(directives.to_string(), query);
         }
     }
     let _ = Directives::parse(query.unwrap_or(path));

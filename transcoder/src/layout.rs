@@ -13,6 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 use store::ObjectMetadata;
+use urls::{AssetFile, Vod};
 
 /// Never changes once written.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -58,21 +59,17 @@ pub(crate) const WORK_BYTES_MAX: u64 = 64 << 20;
 /// Slices listed at most: a day of 30 s slices is 2,880.
 pub(crate) const SLICES_MAX: usize = 100_000;
 
-/// All assets, for people and players.
+/// All assets, for people and players: the key of [`Vod::Index`].
 pub const VOD_INDEX: &str = "vod/index.json";
 
 /// The object whose presence means that an asset is complete.
 pub fn multivariant(asset: &str) -> String {
-    format!("vod/{asset}/index.m3u8")
+    vod(asset, AssetFile::Multivariant { spatial: false })
 }
 
-/// The same for Apple spatial players.
-pub(crate) fn spatial(asset: &str) -> String {
-    vod(asset, "index.spatial.m3u8")
-}
-
-pub(crate) fn vod(asset: &str, name: &str) -> String {
-    format!("vod/{asset}/{name}")
+/// The key of one file of an asset.
+pub(crate) fn vod(asset: &str, file: AssetFile<'_>) -> String {
+    Vod::Asset { asset, file }.key()
 }
 
 pub(crate) fn plan(asset: &str) -> String {
@@ -156,4 +153,14 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_lies_where_its_url_says() {
+        assert_eq!(Vod::Index.key(), VOD_INDEX);
+    }
 }

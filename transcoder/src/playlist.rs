@@ -228,7 +228,7 @@ pub fn render_multivariant(
         audio: group,
         immersive,
     };
-    let text = hls::render_multivariant(&multivariant, "", flavour);
+    let text = hls::render_multivariant(&multivariant, None, flavour);
     // Said once here, it holds for every rendition (bis §4.4.2.1).
     text.replacen(
         "#EXT-X-SESSION-DATA",

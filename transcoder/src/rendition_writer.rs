@@ -1,6 +1,7 @@
 //! Writes one slice of one rendition: access units become segments in the egress store.
 
 use media::{AccessUnit, Codec, Immersive, MediaKind, Track, VIDEO_TIMESCALE};
+use urls::AssetFile;
 
 use crate::{
     error::{Error, Result},
@@ -50,17 +51,16 @@ impl RenditionWriter {
         }
     }
 
-    fn key(&self, name: &str) -> String {
-        layout::vod(&self.asset, &format!("{}/{name}", self.name))
-    }
-
     /// The track of the units that follow.
     pub(crate) async fn track(&mut self, store: &RetryingStore, track: Track) -> Result<()> {
         let bytes = cmaf::init_segment(&track, &self.immersive).map_err(|e| self.strange(&e))?;
-        self.init = format!("init-{:08x}.mp4", layout::hash(&bytes) as u32);
-        store
-            .put(&self.key(&self.init), bytes, layout::INIT)
-            .await?;
+        let file = AssetFile::Init {
+            rendition: &self.name,
+            hash: layout::hash(&bytes) as u32,
+        };
+        let key = layout::vod(&self.asset, file);
+        store.put(&key, bytes, layout::INIT).await?;
+        self.init = file.file_name();
         self.track = Some(track);
         Ok(())
     }
@@ -107,9 +107,9 @@ impl RenditionWriter {
         let ticks = units.iter().map(|unit| i64::from(unit.duration)).sum();
         let chunk = cmaf::chunk(track, number + 1, &units).map_err(|e| self.strange(&e))?;
         let bytes = chunk.len() as u64;
-        store
-            .put(&self.key(&format!("{number}.m4s")), chunk, layout::SEGMENT)
-            .await?;
+        let rendition = &self.name;
+        let key = layout::vod(&self.asset, AssetFile::Segment { rendition, number });
+        store.put(&key, chunk, layout::SEGMENT).await?;
         self.made.push(SegmentInfo {
             number,
             ticks,

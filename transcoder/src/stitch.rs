@@ -8,6 +8,7 @@ use hls::Flavour;
 use media::VIDEO_TIMESCALE;
 use serde_json::json;
 use store::Created;
+use urls::AssetFile;
 
 use crate::{
     error::{Error, Result},
@@ -73,7 +74,10 @@ async fn publish(store: &RetryingStore, plan: &Plan, manifests: &[Manifest]) -> 
         .unwrap_or(1);
     let params = params(plan, target);
     for rendition in &renditions {
-        let key = layout::vod(asset, &format!("{}/index.m3u8", rendition.name));
+        let file = AssetFile::Playlist {
+            rendition: &rendition.name,
+        };
+        let key = layout::vod(asset, file);
         store
             .put(
                 &key,
@@ -90,7 +94,7 @@ async fn publish(store: &RetryingStore, plan: &Plan, manifests: &[Manifest]) -> 
         let text = render_thumbnails(&sheets, plan.seconds());
         store
             .put(
-                &layout::vod(asset, "thumbnails.vtt"),
+                &layout::vod(asset, AssetFile::Thumbnails),
                 text.into(),
                 layout::VTT,
             )
@@ -98,14 +102,17 @@ async fn publish(store: &RetryingStore, plan: &Plan, manifests: &[Manifest]) -> 
     }
     let info = info(plan).to_string();
     store
-        .put(&layout::vod(asset, "info.json"), info.into(), layout::JSON)
+        .put(
+            &layout::vod(asset, AssetFile::Info),
+            info.into(),
+            layout::JSON,
+        )
         .await?;
     let multivariant =
         |flavour| render_multivariant(&renditions, target, plan.immersive(), flavour);
     let spatial = multivariant(Flavour::Spatial);
-    store
-        .put(&layout::spatial(asset), spatial.into(), layout::PLAYLIST)
-        .await?;
+    let key = layout::vod(asset, AssetFile::Multivariant { spatial: true });
+    store.put(&key, spatial.into(), layout::PLAYLIST).await?;
     let text = multivariant(Flavour::Web);
     let key = layout::multivariant(asset);
     let created = store

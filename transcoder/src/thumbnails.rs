@@ -5,6 +5,7 @@
 
 use encode::stills::{self, Stills};
 use media::{AccessUnit, Track, VIDEO_TIMESCALE};
+use urls::AssetFile;
 
 use crate::{
     error::{Error, Result},
@@ -27,9 +28,6 @@ const THUMBNAILS_MAX: usize = 150;
 
 /// A poster is made of the largest rung up to this width.
 const POSTER_WIDTH_MAX: u32 = 1280;
-
-/// The name of a poster.
-pub(crate) const POSTER: &str = "poster.jpg";
 
 /// Chooses and keeps the keyframes of one slice.
 pub(crate) struct Thumbnails {
@@ -131,17 +129,16 @@ impl Thumbnails {
             }
         };
         if let Some(poster) = poster {
-            store
-                .put(&layout::vod(&plan.asset, POSTER), poster, layout::JPEG)
-                .await?;
+            let key = layout::vod(&plan.asset, AssetFile::Poster);
+            store.put(&key, poster, layout::JPEG).await?;
         }
         let Some((bytes, mut sheet)) = sheet else {
             return Ok(Vec::new());
         };
-        sheet.name = format!("thumbnails-{number}.jpg");
-        store
-            .put(&layout::vod(&plan.asset, &sheet.name), bytes, layout::JPEG)
-            .await?;
+        let file = AssetFile::ThumbnailSheet(number);
+        let key = layout::vod(&plan.asset, file);
+        store.put(&key, bytes, layout::JPEG).await?;
+        sheet.name = file.file_name();
         Ok(vec![sheet])
     }
 

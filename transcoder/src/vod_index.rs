@@ -6,6 +6,7 @@
 
 use media::{Projection, StereoLayout};
 use serde::{Deserialize, Serialize};
+use urls::{AssetFile, Vod};
 
 use crate::{
     error::Result,
@@ -65,15 +66,16 @@ fn key(plan: &Plan) -> String {
 }
 
 fn entry(plan: &Plan, has_thumbnails: bool) -> IndexEntry {
-    let url = |name: &str| format!("/{}", layout::vod(&plan.asset, name));
+    let asset = &plan.asset;
+    let url = |file| Vod::Asset { asset, file }.to_string();
     IndexEntry {
         asset: plan.asset.clone(),
         stream: plan.stream.clone(),
         started_at: plan.started_at,
         duration: plan.seconds(),
-        url: url("index.m3u8"),
-        poster: has_thumbnails.then(|| url("poster.jpg")),
-        thumbnails: has_thumbnails.then(|| url("thumbnails.vtt")),
+        url: url(AssetFile::Multivariant { spatial: false }),
+        poster: has_thumbnails.then(|| url(AssetFile::Poster)),
+        thumbnails: has_thumbnails.then(|| url(AssetFile::Thumbnails)),
         info: Info {
             projection: plan.projection,
             stereo: plan.stereo,

@@ -4,74 +4,16 @@
 //! The HTTP side asks [`decide`] again after each change until the answer is not
 //! [`Decision::Wait`], or answers 503 once [`crate::PlaylistConstants::block_limit`] has passed.
 
+pub use urls::{Directives, Skip};
+
 use crate::MediaSnapshot;
 
 /// How many segments past the last one may be asked for.
 const AHEAD_MAX: u64 = 2;
 
-/// How old segments may be left out of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Skip {
-    /// `_HLS_skip=YES`.
-    Yes,
-    /// `_HLS_skip=v2`: date ranges too (we publish none).
-    V2,
-}
-
-/// The `_HLS_` parameters of a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Directives {
-    /// `_HLS_msn`.
-    pub msn: Option<u64>,
-    /// `_HLS_part`.
-    pub part: Option<u64>,
-    /// `_HLS_skip`.
-    pub skip: Option<Skip>,
-}
-
-impl Directives {
-    /// Reads a query string (without `?`). Parameters of other names are nobody's business here,
-    /// and unknown `_HLS_` ones belong to newer protocol versions: both are ignored.
-    pub fn parse(query: &str) -> Result<Self, BadRequest> {
-        let mut directives = Self::default();
-        for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match name {
-                "_HLS_msn" => directives.msn = Some(number(value)?),
-                "_HLS_part" => directives.part = Some(number(value)?),
-                "_HLS_skip" => {
-                    directives.skip = match value {
-                        "YES" => Some(Skip::Yes),
-                        "v2" => Some(Skip::V2),
-                        _ => return Err(BadRequest::Skip),
-                    }
-                }
-                _ => {}
-            }
-        }
-        if directives.part.is_some() && directives.msn.is_none() {
-            return Err(BadRequest::PartWithoutMsn);
-        }
-        Ok(directives)
-    }
-}
-
-fn number(value: &str) -> Result<u64, BadRequest> {
-    // `u64::from_str` would take a sign.
-    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    let parsed = if digits { value.parse().ok() } else { None };
-    parsed.ok_or(BadRequest::Number)
-}
-
 /// Why a request is answered with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadRequest {
-    /// Not a decimal integer.
-    #[error("cannot read _HLS_msn or _HLS_part: not a decimal integer")]
-    Number,
-    /// Neither YES nor v2.
-    #[error("cannot read _HLS_skip: use YES or v2")]
-    Skip,
     /// A part of which segment?
     #[error("cannot use _HLS_part without _HLS_msn")]
     PartWithoutMsn,

@@ -139,9 +139,13 @@ fn before_end(media: &MediaSnapshot, targets: i64, mut behind: f64) -> usize {
     0
 }
 
-/// The multivariant playlist. `base` leads from it to the renditions' folders: `<stream>/` for
-/// `/hls/<stream>.m3u8`, empty when it lies beside them.
-pub fn render_multivariant(multivariant: &Multivariant, base: &str, flavour: Flavour) -> String {
+/// The multivariant playlist of the live `stream`, or of a recording, where it lies beside its
+/// renditions' folders.
+pub fn render_multivariant(
+    multivariant: &Multivariant,
+    stream: Option<&str>,
+    flavour: Flavour,
+) -> String {
     let layout = |variant: &Variant| {
         let immersive = Immersive {
             projection: variant
@@ -160,12 +164,12 @@ pub fn render_multivariant(multivariant: &Multivariant, base: &str, flavour: Fla
     header::version(&mut out, if spatial { 12 } else { 6 });
     multivariant::session_data(&mut out, &multivariant.immersive);
     if let Some(audio) = &multivariant.audio {
-        multivariant::audio(&mut out, audio, base);
+        multivariant::audio(&mut out, audio, stream);
     }
     for variant in &multivariant.variants {
         let audio = multivariant.audio.is_some() && variant.resolution.is_some();
         let layout = layout(variant);
-        multivariant::stream_inf(&mut out, variant, audio, layout.as_deref(), base);
+        multivariant::stream_inf(&mut out, variant, audio, layout.as_deref(), stream);
     }
     out
 }

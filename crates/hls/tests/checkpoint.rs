@@ -269,7 +269,7 @@ fn variants_are_listed_as_before_until_they_are_measured() {
     let restored_run = restored(&before, &disk(&before), "e2").unwrap();
     let text = |snapshot: &Snapshot| {
         let shown = snapshot.multivariant().expect("listed");
-        render_multivariant(shown, "foo/", hls::Flavour::Web)
+        render_multivariant(shown, Some("foo"), hls::Flavour::Web)
     };
     assert_eq!(text(&restored_run), text(&before));
     let settings = Config {

@@ -125,7 +125,7 @@ impl Watcher {
         }
         let snapshot = broadcast.packager.snapshot();
         if let Some(multivariant) = snapshot.multivariant() {
-            render_multivariant(multivariant, "x/", hls::Flavour::Web);
+            render_multivariant(multivariant, Some("x"), hls::Flavour::Web);
         }
         for media in snapshot.renditions() {
             let text = render_media(media, &Delivery::default());

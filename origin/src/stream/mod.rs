@@ -306,7 +306,7 @@ impl Stream {
             return;
         }
         let content = |flavour| {
-            let text = render_multivariant(shown.as_deref()?, &format!("{}/", self.name), flavour);
+            let text = render_multivariant(shown.as_deref()?, Some(&self.name), flavour);
             let target = snapshot
                 .constants()
                 .map_or(2, |constants| constants.target_duration);

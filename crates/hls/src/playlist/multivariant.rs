@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use media::{Immersive, Projection, StereoLayout};
+use urls::Reference;
 
 use crate::{AudioGroup, Variant};
 
@@ -43,12 +44,14 @@ pub(crate) fn session_data(out: &mut String, immersive: &Immersive) {
 }
 
 /// EXT-X-MEDIA of the audio group.
-pub(crate) fn audio(out: &mut String, audio: &AudioGroup, base: &str) {
+pub(crate) fn audio(out: &mut String, audio: &AudioGroup, stream: Option<&str>) {
+    let rendition = &audio.rendition;
+    let uri = Reference::Rendition { stream, rendition };
     let _ = writeln!(
         out,
         "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{AUDIO_GROUP}\",NAME=\"Audio\",DEFAULT=YES,\
-         AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"{base}{}/index.m3u8\"",
-        audio.channels, audio.rendition
+         AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"{uri}\"",
+        audio.channels
     );
 }
 
@@ -58,7 +61,7 @@ pub(crate) fn stream_inf(
     variant: &Variant,
     has_audio: bool,
     layout: Option<&str>,
-    base: &str,
+    stream: Option<&str>,
 ) {
     let _ = write!(
         out,
@@ -77,5 +80,7 @@ pub(crate) fn stream_inf(
     if let Some(layout) = layout {
         let _ = write!(out, ",REQ-VIDEO-LAYOUT=\"{layout}\"");
     }
-    let _ = writeln!(out, "\n{base}{}/index.m3u8", variant.rendition);
+    let rendition = &variant.rendition;
+    let uri = Reference::Rendition { stream, rendition };
+    let _ = writeln!(out, "\n{uri}");
 }

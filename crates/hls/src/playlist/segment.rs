@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use urls::{MediaFile, Reference};
+
 use super::text::{DateTime, Seconds};
 use crate::Segment;
 
@@ -12,7 +14,8 @@ pub(crate) fn lead(out: &mut String, segment: &Segment, run_id: &str, with_map: 
         discontinuity(out);
     }
     if let (true, Some(init)) = (with_map, &segment.init) {
-        let _ = writeln!(out, "#EXT-X-MAP:URI=\"{run_id}/init-{}.mp4\"", init.index);
+        let uri = Reference::media(run_id, MediaFile::Init(init.index));
+        let _ = writeln!(out, "#EXT-X-MAP:URI=\"{uri}\"");
     }
     let _ = writeln!(
         out,
@@ -35,10 +38,6 @@ pub(crate) fn media(out: &mut String, segment: &Segment, run_id: &str) {
     if segment.gap {
         out.push_str("#EXT-X-GAP\n");
     }
-    let _ = writeln!(
-        out,
-        "#EXTINF:{},\n{run_id}/{}.m4s",
-        Seconds(segment.seconds()),
-        segment.msn
-    );
+    let uri = Reference::media(run_id, MediaFile::Segment(segment.msn));
+    let _ = writeln!(out, "#EXTINF:{},\n{uri}", Seconds(segment.seconds()));
 }
