@@ -18,9 +18,8 @@ use store::Store;
 use tokio::net::TcpListener;
 
 use crate::access_log::AccessLog;
-use crate::audience::Audience;
+use crate::audience::{Audience, Sessions};
 use crate::cache::{DiskCache, MemoryCache};
-use crate::cmcd::Sessions;
 use crate::config::Config;
 use crate::drain;
 use crate::handler::{Public, RequestHandler};

@@ -16,7 +16,6 @@ mod access_log;
 pub mod app;
 mod audience;
 pub mod cache;
-pub mod cmcd;
 pub mod config;
 mod drain;
 mod handler;

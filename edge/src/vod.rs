@@ -10,7 +10,7 @@ use service::backoff::Backoff;
 use service::http::{CacheControl, content_type};
 use store::{Read, Store};
 
-use crate::single_flight::fetch::Chunks;
+use crate::single_flight::chunks::Chunks;
 
 /// A store that fails is asked again for this long; then the viewer's own retry is due.
 const RETRY: Backoff = Backoff::within(

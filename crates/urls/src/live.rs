@@ -123,6 +123,11 @@ impl<'a> Live<'a> {
         })
     }
 
+    /// The stream that the resource at `path` belongs to.
+    pub fn stream_of(path: &'a str) -> Option<&'a str> {
+        Self::parse(path)?.stream()
+    }
+
     /// The stream it belongs to; none for the list of all.
     pub const fn stream(&self) -> Option<&'a str> {
         match *self {

@@ -14,10 +14,9 @@ use service::http::{Handler, Peer, Request, Response, preflight, text};
 use service::readiness::Readiness;
 
 use crate::access_log::{AccessLog, Line};
-use crate::audience::Audience;
+use crate::audience::{Audience, Sessions, cmcd};
 use crate::cache::CacheEntry;
 use crate::cache::decide::Decision;
-use crate::cmcd::{Report, Sessions};
 use crate::config::Network;
 use crate::metrics::{Metrics, Outcome};
 use crate::page::Page;
@@ -78,7 +77,7 @@ impl RequestHandler {
         self.requests.fetch_add(1, Relaxed);
         self.metrics.requests.inc();
         let query = request.uri().query();
-        let report = Report::of(query, request.headers());
+        let report = cmcd::parse(query, request.headers());
         if let Some(report) = &report {
             self.sessions.note(report, &self.metrics, self.clock.now());
         }

@@ -1,17 +1,15 @@
 //! One fetch from question to cached entry, told to everybody who waits as it goes.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use service::Clock;
 use service::http::allow_cors;
 
+use super::chunks::{Chunks, chunks_of};
 use super::partial_body::{Budget, PartialBody};
 use super::{FetchWriter, State};
 use crate::cache::decide::{Decision, lifetimes};
@@ -52,9 +50,6 @@ pub struct Fetcher {
     pub(crate) served_by: HeaderValue,
     pub(crate) object_bytes_max: u64,
 }
-
-/// Bytes as they come from an origin or a store.
-pub(crate) type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send>>;
 
 /// Where the rest of a body can be had when it breaks off.
 enum Rest {
@@ -344,13 +339,6 @@ fn is_worth_disk(kind: Kind, bytes: u64) -> bool {
 fn is_told_whole(kind: Kind, headers: &HeaderMap, length: Option<u64>) -> bool {
     let is_small = length.is_some_and(|length| length <= TEXT_BYTES_MAX);
     kind == Kind::Vod && is_small && crate::cache::is_text(headers)
-}
-
-fn chunks_of(body: Incoming) -> Chunks {
-    Box::pin(
-        body.into_data_stream()
-            .map(|chunk| chunk.map_err(|e| e.to_string())),
-    )
 }
 
 fn streaming_headers(upstream: &HeaderMap, served_by: &HeaderValue) -> HeaderMap {

@@ -3,6 +3,7 @@
 //! A body of known length that is arriving already is taken to its end: it has been paid for, and whoever
 //! asked for a range of it will ask for more.
 
+pub(crate) mod chunks;
 pub mod fetch;
 pub mod partial_body;
 

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::audience::stream_of;
+use urls::Live;
 
 /// An origin carries some dozens of streams.
 const STREAMS_MAX: usize = 1024;
@@ -32,7 +32,7 @@ pub(super) struct PreferredOrigins {
 impl PreferredOrigins {
     /// The origin of `rank` had the playlist at `path` when others were asked before it, in vain. Whether that is new.
     pub fn follow(&self, path: &str, rank: usize) -> bool {
-        let Some(stream) = stream_of(path) else {
+        let Some(stream) = Live::stream_of(path) else {
             return false;
         };
         let mut streams = self.lock();
@@ -49,7 +49,7 @@ impl PreferredOrigins {
 
     /// Who leads the stream that `path` belongs to.
     pub fn of(&self, path: &str) -> Option<usize> {
-        Some(self.lock().get(stream_of(path)?)?.rank)
+        Some(self.lock().get(Live::stream_of(path)?)?.rank)
     }
 
     /// Playlists in which another is ahead although the origin of `rank` is preferred to it.
@@ -61,7 +61,7 @@ impl PreferredOrigins {
 
     /// Nobody leads the stream of `path` any more.
     pub fn forget(&self, path: &str) {
-        if let Some(stream) = stream_of(path) {
+        if let Some(stream) = Live::stream_of(path) {
             self.lock().remove(stream);
         }
     }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 
-use super::serve::{Limits, Metrics};
+use super::limits::{Limits, Metrics};
 use crate::Clock;
 
 /// A blocked client that takes at least this much within the write timeout is slow, not stuck.

@@ -14,6 +14,7 @@ mod client;
 mod connection_limits;
 mod content;
 mod gzip;
+mod limits;
 mod range;
 mod reply;
 mod serve;
@@ -27,9 +28,10 @@ pub use cache_control::CacheControl;
 pub use client::{Client, ClientError, read_all};
 pub use content::{Content, etag_of};
 pub use gzip::{accepts_gzip, gzip};
+pub use limits::{Limits, Metrics};
 pub use range::Range;
 pub use reply::{allow_cors, preflight, status, text};
-pub use serve::{Handler, Limits, Metrics, Peer, Server, Transport, serve, serve_over};
+pub use serve::{Handler, Peer, Server, Transport, serve, serve_over};
 pub use tls::{TlsConfig, TlsError};
 
 /// A request as handlers see it.

@@ -7,6 +7,9 @@
 //! now. Sessions are hashed with a key of this process and forgotten half a minute after the last
 //! request.
 
+pub mod cmcd;
+mod report;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,11 +18,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use urls::Live;
 
-use crate::cmcd::Report;
 use crate::metrics::Metrics;
+use report::{COLUMNS, ROWS};
+
+pub use report::{Report, View};
 
 /// A viewer that asked for nothing in this time has gone; players ask at least once a segment.
-pub(crate) const GONE_AFTER: Duration = Duration::from_secs(30);
+const GONE_AFTER: Duration = Duration::from_secs(30);
 
 /// After this time a look counts half.
 const HALF_LIFE_SECONDS: f64 = 30.0;
@@ -31,48 +36,7 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 const STREAMS_MAX: usize = 1024;
 
 /// Viewers known at once over all streams; more than one edge serves.
-pub(crate) const VIEWERS_MAX: usize = 200_000;
-
-/// Degrees between two directions.
-const STEP: i32 = 30;
-const COLUMNS: usize = 12;
-const ROWS: usize = 7;
-
-/// A direction, coarse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct View {
-    /// From straight up to straight down.
-    row: usize,
-    /// From behind over the left to the right; straight up and down it is always 0.
-    column: usize,
-}
-
-impl View {
-    /// Reads `yaw.pitch`: degrees, yaw counter-clockwise seen from above, pitch upwards.
-    pub fn parse(text: &str) -> Option<View> {
-        let (yaw, pitch) = text.trim_matches('"').split_once('.')?;
-        let (yaw, pitch) = (yaw.parse::<i32>().ok()?, pitch.parse::<i32>().ok()?);
-        if !(-360..=360).contains(&yaw) || !(-90..=90).contains(&pitch) {
-            return None;
-        }
-        let steps = |degrees: i32| (f64::from(degrees) / f64::from(STEP)).round() as i32;
-        let row = usize::try_from(steps(90 - pitch)).ok()?;
-        let around = usize::try_from(steps(180 - yaw).rem_euclid(COLUMNS as i32)).ok()?;
-        let is_pole = row == 0 || row == ROWS - 1;
-        Some(View {
-            row,
-            column: if is_pole { 0 } else { around },
-        })
-    }
-
-    fn yaw(self) -> i32 {
-        180 - self.column as i32 * STEP
-    }
-
-    fn pitch(self) -> i32 {
-        90 - self.row as i32 * STEP
-    }
-}
+const VIEWERS_MAX: usize = 200_000;
 
 /// One viewer of one stream.
 #[derive(Debug)]
@@ -98,7 +62,7 @@ pub struct Audience {
 impl Audience {
     /// Takes note of one answered request for `path`.
     pub fn note(&self, path: &str, report: &Report, metrics: &Metrics, now: Duration) {
-        let (Some(stream), Some(session)) = (stream_of(path), &report.session) else {
+        let (Some(stream), Some(session)) = (Live::stream_of(path), &report.session) else {
             return;
         };
         let viewer = self.hasher.hash_one(session);
@@ -182,9 +146,49 @@ fn is_full(streams: &HashMap<Box<str>, StreamViewers>, stream: &str) -> bool {
     viewers >= VIEWERS_MAX || (streams.len() >= STREAMS_MAX && !streams.contains_key(stream))
 }
 
-/// The live stream a path belongs to.
-pub(crate) fn stream_of(path: &str) -> Option<&str> {
-    Live::parse(path)?.stream()
+/// The sessions of the last half minute.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    hasher: RandomState,
+    last_seen: Mutex<HashMap<u64, Duration>>,
+}
+
+impl Sessions {
+    /// Takes note of one request's report.
+    pub fn note(&self, report: &Report, metrics: &Metrics, now: Duration) {
+        if report.is_starved {
+            metrics.stalls.inc();
+        }
+        if let Some(kbps) = report.throughput_kbps {
+            metrics.viewer_throughput.observe(f64::from(kbps));
+        }
+        if let Some(ms) = report.latency_ms {
+            metrics.viewer_latency.observe(f64::from(ms) / 1000.0);
+        }
+        if let Some(ms) = report.start_ms {
+            metrics.viewer_start.observe(f64::from(ms) / 1000.0);
+        }
+        if let Some(session) = &report.session {
+            let id = self.hasher.hash_one(session);
+            let mut last_seen = self
+                .last_seen
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if last_seen.len() < VIEWERS_MAX || last_seen.contains_key(&id) {
+                last_seen.insert(id, now);
+            }
+        }
+    }
+
+    /// How many there are; forgets those that have gone.
+    pub fn count(&self, now: Duration) -> usize {
+        let mut last_seen = self
+            .last_seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        last_seen.retain(|_, seen| now.saturating_sub(*seen) < GONE_AFTER);
+        last_seen.len()
+    }
 }
 
 #[cfg(test)]
@@ -205,44 +209,6 @@ mod tests {
 
     fn seconds(seconds: f64) -> Duration {
         Duration::from_secs_f64(seconds)
-    }
-
-    #[test]
-    fn directions_are_read_coarsely() {
-        for (text, expected) in [
-            ("0.0", Some((3, 6))),
-            ("\"90.-30\"", Some((4, 3))),
-            ("-90.30", Some((2, 9))),
-            ("180.0", Some((3, 0))),
-            ("-180.0", Some((3, 0))),
-            ("120.90", Some((0, 0))),
-            ("-44.-80", Some((6, 0))),
-            ("14.0", Some((3, 6))),
-            ("0.91", None),
-            ("0", None),
-            ("here.there", None),
-            ("99999999999.0", None),
-        ] {
-            let found = View::parse(text).map(|view| (view.row, view.column));
-            assert_eq!(found, expected, "{text}");
-        }
-        let view = View::parse("90.-30").unwrap();
-        assert_eq!((view.yaw(), view.pitch()), (90, -30));
-    }
-
-    #[test]
-    fn streams_are_found_in_their_addresses() {
-        for (path, expected) in [
-            (SEGMENT, Some("harbour")),
-            ("/hls/a.m3u8", Some("a")),
-            ("/hls/a.spatial.m3u8", Some("a")),
-            ("/hls/a/info.json", Some("a")),
-            ("/hls/index.json", None),
-            ("/vod/a/index.m3u8", None),
-            ("/", None),
-        ] {
-            assert_eq!(stream_of(path), expected, "{path}");
-        }
     }
 
     #[test]
@@ -285,10 +251,19 @@ mod tests {
         assert_eq!(audience.report(seconds(0.0)), json!({}));
     }
 
-    proptest::proptest! {
-        #[test]
-        fn nothing_panics(text in "[-0-9.\"a]{0,12}") {
-            let _ = View::parse(&text);
+    #[test]
+    fn viewers_are_sessions_of_the_last_half_minute() {
+        let metrics = Metrics::new(&Registry::new());
+        let sessions = Sessions::default();
+        for (second, session) in [(0, "a"), (1, "b"), (2, "a"), (20, "b")] {
+            let report = Report {
+                session: Some(session.to_owned()),
+                ..Report::default()
+            };
+            sessions.note(&report, &metrics, Duration::from_secs(second));
         }
+        assert_eq!(sessions.count(Duration::from_secs(21)), 2);
+        assert_eq!(sessions.count(Duration::from_secs(35)), 1);
+        assert_eq!(sessions.count(Duration::from_secs(60)), 0);
     }
 }
