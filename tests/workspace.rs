@@ -21,7 +21,8 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "origin",
         &[
-            "media", "rtmp", "flv", "encode", "cmaf", "hls", "urls", "pairing", "store", "jobs", "service",
+            "media", "rtmp", "flv", "encode", "cmaf", "hls", "urls", "pairing", "store", "jobs",
+            "service",
         ],
     ),
     (

@@ -19,7 +19,6 @@ mod operator;
 mod peer;
 pub mod recorder;
 mod rfc3339;
-mod route;
 mod segment_store;
 mod stream;
 

@@ -11,10 +11,10 @@ use service::{
     http::{Body, Client, ClientError, Content, Request, Response, read_all, text},
 };
 use tracing::{debug, warn};
+use urls::is_name;
 
 use crate::{
     metrics::Metrics,
-    route::is_stream_name,
     stream::Registry,
     stream::{Stream, unix_micros},
 };
@@ -150,7 +150,7 @@ impl PeerServer {
         if !self.secret.matches(shown) {
             return Some(text(StatusCode::FORBIDDEN, "not the peer"));
         }
-        if !is_stream_name(name) {
+        if !is_name(name) {
             return Some(text(StatusCode::NOT_FOUND, "no such stream"));
         }
         let with_audio = request.uri().query() == Some(WITH_AUDIO);

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use hls::{Boundary, LastPosition, PlaylistConstants};
 use media::VIDEO_TIMESCALE;
 use serde::{Deserialize, Serialize};
+use urls::is_name;
 
 use crate::Settings;
 
@@ -34,8 +35,6 @@ const DISCONTINUITIES_MAX: u64 = 1_000_000;
 const DATE_OFF_MAX_MICROS: i64 = 3_600_000_000;
 /// No broadcast is longer (ten years of ticks).
 const TICKS_MAX: i64 = 10 * 366 * 86_400 * VIDEO_TIMESCALE.rate() as i64;
-/// Bytes of a run id, at most: what a URL of ours takes as a name.
-const RUN_ID_MAX: usize = 64;
 
 /// Presentation is at most this far from decoding.
 const DELAY_MAX: i64 = 10 * VIDEO_TIMESCALE.rate() as i64;
@@ -226,7 +225,7 @@ impl PeerStatus {
 
 impl RunStatus {
     fn check(&self, wall_micros: i64) -> Result<(), Implausible> {
-        if !is_run_id(&self.run_id) {
+        if !is_name(&self.run_id) {
             return Err(Implausible::Epoch);
         }
         bound("renditions", self.inits.len(), INITS_MAX)?;
@@ -353,10 +352,4 @@ fn rising<T: PartialOrd>(
         last = Some(value);
     }
     Ok(())
-}
-
-/// Whether `name` can stand in a URL as a run's name: the rule of stream names.
-fn is_run_id(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    (1..=RUN_ID_MAX).contains(&name.len()) && name.bytes().all(allowed)
 }

@@ -13,17 +13,17 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use hls::{
     Lookup,
-    reload::{Decision, Directives, decide},
+    reload::{Decision, decide},
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 use service::http::{CacheControl, Content, Peer, Request, Response, preflight, text};
 use tokio::sync::watch;
+use urls::{Directives, Live, MediaFile};
 
 use crate::{
     metrics::Metrics,
     peer::PeerServer,
-    route::{Media, Route, route},
     segment_store::{MediaKey, SegmentStore},
     stream::Registry,
     stream::{Stream, View},
@@ -95,30 +95,30 @@ impl Http {
         {
             return ("peer", response);
         }
-        let Some(route) = route(request.uri().path()) else {
+        let Some(resource) = Live::parse(request.uri().path()) else {
             return ("other", not_found("no such page; streams are under /hls/"));
         };
-        match route {
-            Route::Index => ("facts", json_answer(request, &self.index())),
-            Route::Multivariant { stream, spatial } => {
+        match resource {
+            Live::Index => ("facts", json_answer(request, &self.index())),
+            Live::Multivariant { stream, spatial } => {
                 ("multivariant", self.multivariant(request, stream, spatial))
             }
-            Route::Info { stream } => ("facts", self.info(request, stream)),
-            Route::Playlist { stream, rendition } => {
+            Live::Info { stream } => ("facts", self.info(request, stream)),
+            Live::Playlist { stream, rendition } => {
                 ("playlist", self.playlist(request, stream, rendition).await)
             }
-            Route::Media {
+            Live::Media {
                 stream,
                 rendition,
                 run_id,
-                media,
+                file,
             } => {
                 let key = MediaKey {
                     stream,
                     rendition,
                     run_id,
                 };
-                (media.kind(), self.media(request, key, media).await)
+                (file.kind(), self.media(request, key, file).await)
             }
         }
     }
@@ -132,9 +132,9 @@ impl Http {
                 let name = stream.name();
                 json!({
                     "name": name,
-                    "url": format!("/hls/{name}.m3u8"),
+                    "url": Live::Multivariant { stream: name, spatial: false }.to_string(),
                     "started_at": stream.started_at(),
-                    "info": format!("/hls/{name}/info.json"),
+                    "info": Live::Info { stream: name }.to_string(),
                 })
             });
         live.collect()
@@ -195,7 +195,7 @@ impl Http {
         answer.unwrap_or_else(|| unavailable("the stream made no progress in time"))
     }
 
-    async fn media(&self, request: &Request, key: MediaKey<'_>, media: Media) -> Response {
+    async fn media(&self, request: &Request, key: MediaKey<'_>, media: MediaFile) -> Response {
         if let Some(content) = self.live(key, media).await {
             return content.respond(request.method(), request.headers());
         }
@@ -208,7 +208,7 @@ impl Http {
 
     /// What the stream still holds, waiting for it where it was announced. What was announced and does not come is as if
     /// it had never been (rfc8216bis, EXT-X-PRELOAD-HINT).
-    async fn live(&self, key: MediaKey<'_>, media: Media) -> Option<Content> {
+    async fn live(&self, key: MediaKey<'_>, media: MediaFile) -> Option<Content> {
         let (_stream, mut views) = self.view(key.stream, key.rendition)?;
         let limit = views.borrow().media().constants().block_limit();
         let look = |view: &View| {
@@ -264,26 +264,26 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn find(snapshot: &hls::MediaSnapshot, run_id: &str, media: Media) -> Lookup<Content> {
+fn find(snapshot: &hls::MediaSnapshot, run_id: &str, media: MediaFile) -> Lookup<Content> {
     let content = |chunks| content(chunks, snapshot.kind(), run_id, media);
     let known = match media {
-        Media::Init(_) => snapshot.knows(run_id),
-        Media::Segment(msn) | Media::Part(msn, _) => snapshot.run_id_of(msn) == run_id,
+        MediaFile::Init(_) => snapshot.knows(run_id),
+        MediaFile::Segment(msn) | MediaFile::Part(msn, _) => snapshot.run_id_of(msn) == run_id,
     };
     if !known {
         return Lookup::Missing;
     }
     match media {
-        Media::Init(index) => match snapshot.init(index) {
+        MediaFile::Init(index) => match snapshot.init(index) {
             Some(init) => Lookup::Found(content(vec![init.bytes.clone()])),
             None => Lookup::Missing,
         },
-        Media::Segment(msn) => match snapshot.segment(msn) {
+        MediaFile::Segment(msn) => match snapshot.segment(msn) {
             Lookup::Found(segment) => Lookup::Found(content(segment.pieces().cloned().collect())),
             Lookup::Pending => Lookup::Pending,
             Lookup::Missing => Lookup::Missing,
         },
-        Media::Part(msn, part) => match snapshot.part(msn, part) {
+        MediaFile::Part(msn, part) => match snapshot.part(msn, part) {
             Lookup::Found(bytes) => Lookup::Found(content(vec![bytes])),
             Lookup::Pending => Lookup::Pending,
             Lookup::Missing => Lookup::Missing,
@@ -291,14 +291,25 @@ fn find(snapshot: &hls::MediaSnapshot, run_id: &str, media: Media) -> Lookup<Con
     }
 }
 
+/// An entity tag: the URL names the bytes for ever, so its own words do. The format version is in it
+/// because the same media packaged by a newer program has other bytes.
+fn entity_tag(run_id: &str, media: MediaFile) -> String {
+    let version = cmaf::FORMAT_VERSION;
+    match media {
+        MediaFile::Init(index) => format!("{version}-{run_id}-i{index:x}"),
+        MediaFile::Segment(msn) => format!("{version}-{run_id}-{msn}"),
+        MediaFile::Part(msn, part) => format!("{version}-{run_id}-{msn}.{part}"),
+    }
+}
+
 /// Media under a URL that names it for ever.
-fn content(chunks: Vec<Bytes>, kind: media::MediaKind, run_id: &str, media: Media) -> Content {
+fn content(chunks: Vec<Bytes>, kind: media::MediaKind, run_id: &str, media: MediaFile) -> Content {
     let kind = match kind {
         media::MediaKind::Video => "video/mp4",
         media::MediaKind::Audio => "audio/mp4",
     };
     Content::new(chunks, kind)
-        .with_etag(&media.tag(run_id))
+        .with_etag(&entity_tag(run_id, media))
         .with_header(header::CACHE_CONTROL, CacheControl::immutable().to_header())
 }
 

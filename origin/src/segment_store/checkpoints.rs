@@ -22,7 +22,7 @@ use hls::{
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use crate::route::is_stream_name;
+use urls::is_name;
 
 /// Players are gone after this; then numbers start by the clock again.
 const AGE_MAX: Duration = Duration::from_secs(600);
@@ -200,8 +200,7 @@ impl CheckpointFiles {
 }
 
 fn stream_of(name: &str) -> Option<&str> {
-    name.strip_suffix(SUFFIX)
-        .filter(|stream| is_stream_name(stream))
+    name.strip_suffix(SUFFIX).filter(|stream| is_name(stream))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::route::Media;
+use urls::MediaFile;
 
 /// Whose media.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,7 @@ impl Files {
     pub fn fill(
         &self,
         key: MediaKey<'_>,
-        media: Media,
+        media: MediaFile,
         kind: media::MediaKind,
         pieces: &[&Bytes],
         grows: bool,
@@ -98,7 +98,7 @@ impl Files {
     pub fn take_over(
         &self,
         key: MediaKey<'_>,
-        media: Media,
+        media: MediaFile,
         kind: media::MediaKind,
         bytes: u64,
     ) -> io::Result<()> {
@@ -118,13 +118,13 @@ impl Files {
     }
 
     /// The bytes of a file that an earlier process left.
-    pub fn read(&self, key: MediaKey<'_>, media: Media) -> Option<Bytes> {
+    pub fn read(&self, key: MediaKey<'_>, media: MediaFile) -> Option<Bytes> {
         let bytes = fs::read(self.folder.join(file_name(key, media))).ok()?;
         Some(bytes.into())
     }
 
     /// Where the bytes of `media` are, and whether they are pictures or audio.
-    pub fn find(&self, key: MediaKey<'_>, media: Media) -> Option<(media::MediaKind, PathBuf)> {
+    pub fn find(&self, key: MediaKey<'_>, media: MediaFile) -> Option<(media::MediaKind, PathBuf)> {
         let name = file_name(key, media);
         let kind = self.lock().get(&name)?.kind;
         Some((kind, self.folder.join(name)))
@@ -213,17 +213,17 @@ fn cut(file: &File, length: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Names of streams, renditions and runs are safe in a file name and hold no dot: see [`crate::route`].
-fn file_name(key: MediaKey<'_>, media: Media) -> String {
+/// Names of streams, renditions and runs are safe in a file name and hold no dot: see [`urls::is_name`].
+fn file_name(key: MediaKey<'_>, media: MediaFile) -> String {
     let MediaKey {
         stream,
         rendition,
         run_id,
     } = key;
     let file = match media {
-        Media::Init(index) => format!("init-{index}"),
-        Media::Segment(msn) => msn.to_string(),
-        Media::Part(msn, part) => format!("{msn}-{part}"),
+        MediaFile::Init(index) => format!("init-{index}"),
+        MediaFile::Segment(msn) => msn.to_string(),
+        MediaFile::Part(msn, part) => format!("{msn}-{part}"),
     };
     format!("{stream}.{rendition}.{run_id}.{file}")
 }

@@ -35,11 +35,11 @@ use bytes::Bytes;
 use hls::{MediaSnapshot, Segment, Snapshot, checkpoint::ObjectRef};
 use service::Clock;
 use tracing::{info, warn};
+use urls::MediaFile;
 
 use crate::{
     config::Config,
     metrics::Metrics,
-    route::Media,
     stream::{Registry, SEQUENCE_MAX, new_run_id},
 };
 
@@ -161,7 +161,11 @@ impl SegmentStore {
 
     /// The bytes of what is on disk; `None` when it is not there. Parts never are: playlists list them for three target
     /// durations only (rfc8216bis §6.2.2).
-    pub async fn find(&self, key: MediaKey<'_>, media: Media) -> Option<(media::MediaKind, Bytes)> {
+    pub async fn find(
+        &self,
+        key: MediaKey<'_>,
+        media: MediaFile,
+    ) -> Option<(media::MediaKind, Bytes)> {
         let (kind, path) = self.files.find(key, media)?;
         match tokio::fs::read(&path).await {
             Ok(bytes) => Some((kind, bytes.into())),
@@ -310,19 +314,19 @@ fn each<'a>(
 }
 
 /// The files of a segment.
-fn pieces_of(segment: &Segment) -> impl Iterator<Item = (Media, Vec<&Bytes>)> {
+fn pieces_of(segment: &Segment) -> impl Iterator<Item = (MediaFile, Vec<&Bytes>)> {
     let init = segment
         .init
         .iter()
-        .map(|init| (Media::Init(init.index), vec![&init.bytes]));
-    let own = (!segment.gap).then(|| (Media::Segment(segment.msn), segment.pieces().collect()));
+        .map(|init| (MediaFile::Init(init.index), vec![&init.bytes]));
+    let own = (!segment.gap).then(|| (MediaFile::Segment(segment.msn), segment.pieces().collect()));
     init.chain(own)
 }
 
-fn media_of(object: ObjectRef) -> Media {
+fn media_of(object: ObjectRef) -> MediaFile {
     match object {
-        ObjectRef::Init(index) => Media::Init(index),
-        ObjectRef::Segment(msn) => Media::Segment(msn),
+        ObjectRef::Init(index) => MediaFile::Init(index),
+        ObjectRef::Segment(msn) => MediaFile::Segment(msn),
     }
 }
 

@@ -136,7 +136,7 @@ impl Bench {
         Arc::clone(view.borrow().media())
     }
 
-    async fn find(&self, run_id: &str, media: Media) -> Option<Bytes> {
+    async fn find(&self, run_id: &str, media: MediaFile) -> Option<Bytes> {
         let key = MediaKey {
             stream: self.name,
             rendition: "source",
@@ -177,18 +177,18 @@ async fn memory_holds_the_window_and_disk_what_left_it() {
     assert!(media.retained().len() <= media.listed().len() + IN_MEMORY + 1);
     assert_eq!(media.segment(early.msn), Lookup::Missing, "not in memory");
     let run_id = media.run_id();
-    let found = bench.find(run_id, Media::Segment(early.msn)).await;
+    let found = bench.find(run_id, MediaFile::Segment(early.msn)).await;
     assert_eq!(found.as_deref(), Some(whole.as_slice()));
     let init = early.init.as_ref().expect("pictures have one");
-    let found = bench.find(run_id, Media::Init(init.index)).await;
+    let found = bench.find(run_id, MediaFile::Init(init.index)).await;
     assert_eq!(found.as_ref(), Some(&init.bytes));
     assert_eq!(
-        bench.find("elsewhere", Media::Segment(early.msn)).await,
+        bench.find("elsewhere", MediaFile::Segment(early.msn)).await,
         None
     );
 
     bench.run(Duration::from_secs(20));
-    let found = bench.find(run_id, Media::Segment(early.msn)).await;
+    let found = bench.find(run_id, MediaFile::Segment(early.msn)).await;
     assert_eq!(found, None, "its time is over");
     let files = fs::read_dir(bench.segment_store.files.folder()).expect("a folder");
     assert!(files.count() < 60, "gone from disk too");
@@ -210,7 +210,7 @@ async fn a_run_that_ended_stays_fetchable_when_another_takes_its_place() {
     bench.encoder.reconnect(bench.clock.now());
     bench.run(Duration::from_secs(15));
     assert_ne!(bench.media().run_id(), old.run_id(), "another run");
-    let found = bench.find(old.run_id(), Media::Segment(newest)).await;
+    let found = bench.find(old.run_id(), MediaFile::Segment(newest)).await;
     assert!(
         found.is_some(),
         "viewers may still play what they were told of"
@@ -234,7 +234,12 @@ async fn a_disk_that_fails_costs_memory_only() {
     bench.run(Duration::from_secs(3));
     assert_eq!(bench.media().segment(early), Lookup::Missing);
     let run_id = bench.media().run_id().to_owned();
-    assert!(bench.find(&run_id, Media::Segment(early)).await.is_some());
+    assert!(
+        bench
+            .find(&run_id, MediaFile::Segment(early))
+            .await
+            .is_some()
+    );
 }
 
 #[tokio::test]
@@ -260,7 +265,9 @@ async fn a_killed_process_is_followed_by_one_that_shows_the_same() {
     for (old, new) in known.iter().zip(shown.listed()) {
         assert_eq!(new.to_bytes(), old.to_bytes());
         assert!(
-            next.find(&run_id, Media::Segment(old.msn)).await.is_some(),
+            next.find(&run_id, MediaFile::Segment(old.msn))
+                .await
+                .is_some(),
             "on disk too"
         );
     }

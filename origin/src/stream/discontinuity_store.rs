@@ -66,7 +66,7 @@ impl DiscontinuityStore {
         }
     }
 
-    /// Stream names are safe as file names: see [`crate::route::is_stream_name`].
+    /// Stream names are safe as file names: see [`urls::is_name`].
     fn file(&self, stream: &str) -> PathBuf {
         self.folder.join(format!("{stream}.discontinuities"))
     }

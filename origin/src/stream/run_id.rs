@@ -36,6 +36,6 @@ mod tests {
         let at = |seconds| generate(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
         let (earlier, later) = (at(1_793_620_799), at(1_793_620_800));
         assert!(earlier < later && later.len() == 10, "{earlier} {later}");
-        assert!(crate::route::is_stream_name(&later));
+        assert!(urls::is_name(&later));
     }
 }
