@@ -144,7 +144,7 @@ impl RenditionWriter {
 
     fn strange(&self, error: &cmaf::Error) -> Error {
         Error::Work {
-            what: self.key(""),
+            what: format!("{}/{}", self.asset, self.name),
             reason: error.to_string(),
         }
     }
