@@ -10,7 +10,7 @@ use std::{path::PathBuf, time::Duration};
 use common::{Broadcast, Source, WALL, config, rung};
 use hls::{
     Delivery, Flavour, Hint, Lookup, MediaSnapshot, Snapshot,
-    reload::{BadRequest, Decision, Directives, Skip, decide},
+    reload::{BadRequest, Decision, Directives, Skip, decide, ends_as_asked},
     render_media, render_multivariant,
 };
 use media::{Immersive, Projection, StereoLayout};
@@ -262,6 +262,29 @@ fn blocking_reload_answers_as_the_draft_says() {
     assert_eq!(ask(9, Some(400)), Decision::Now);
     assert_eq!(ask(5, Some(400)), Decision::Now);
     assert_eq!(media.constants().block_limit(), Duration::from_secs(6));
+}
+
+#[test]
+fn an_answer_satisfies_for_long_only_where_it_ends_with_what_was_asked_for() {
+    let media = at_the_live_edge();
+    let asked = |msn: u64, part| ends_as_asked(&directives(Some(WALL + msn), part), &media);
+    assert!(asked(10, Some(1)), "the newest part");
+    let others = [(10, Some(0)), (10, Some(2)), (9, Some(3)), (9, Some(4))];
+    assert!(others.iter().all(|(msn, part)| !asked(*msn, *part)));
+    assert!(
+        !asked(10, None) && !asked(9, None),
+        "a part is open behind it"
+    );
+    assert!(!asked(10, Some(u64::MAX)));
+    assert!(!ends_as_asked(&directives(None, None), &media));
+
+    let mut broadcast = broadcast();
+    broadcast.run(30 * 20 + 1);
+    let snapshot = broadcast.packager.snapshot();
+    let media = snapshot.media("source").unwrap();
+    let asked = |msn: u64, part| ends_as_asked(&directives(Some(WALL + msn), part), media);
+    assert!(asked(9, None) && asked(9, Some(3)));
+    assert!(!asked(8, None) && !asked(9, Some(2)) && !asked(9, Some(4)));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use hls::{
     Lookup,
-    reload::{Decision, decide},
+    reload::{Decision, decide, ends_as_asked},
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
@@ -177,15 +177,19 @@ impl Http {
             return not_found("no such rendition, or it is not ready yet");
         };
         let limit = views.borrow().media().constants().block_limit();
-        let blocking = directives.msn.is_some();
+        let mut held = false;
         let answer = self
             .watch(&mut views, limit, |view| {
                 match decide(&directives, view.media()) {
                     Decision::Now => {
-                        let content = view.playlist(directives.skip, blocking);
+                        let lasts = held && ends_as_asked(&directives, view.media());
+                        let content = view.playlist(directives.skip, lasts);
                         Some(content.respond(request.method(), request.headers()))
                     }
-                    Decision::Wait { .. } => None,
+                    Decision::Wait { .. } => {
+                        held = true;
+                        None
+                    }
                     Decision::BadRequest(error) => {
                         Some(text(StatusCode::BAD_REQUEST, error.to_string()))
                     }

@@ -9,6 +9,9 @@ use bytes::Bytes;
 use hls::{Delivery, MediaSnapshot, reload::Skip, render_media};
 use service::http::{CacheControl, Content, PLAYLIST_TYPE, gzip};
 
+/// How long a browser keeps a media playlist, in seconds: the least there is.
+const BROWSER_SECONDS: u32 = 1;
+
 /// A rendition at one instant.
 #[derive(Debug)]
 pub struct View {
@@ -17,10 +20,10 @@ pub struct View {
     delta: Texts,
 }
 
-/// The same text for requests that blocked (or could have) and for plain ones: they differ in lifetime only.
+/// The same text with two lifetimes.
 #[derive(Debug, Default)]
 struct Texts {
-    blocking: OnceLock<Content>,
+    held: OnceLock<Content>,
     plain: OnceLock<Content>,
 }
 
@@ -39,23 +42,20 @@ impl View {
         &self.media
     }
 
-    /// The playlist for a request: `skip` as asked for, `blocking` when it named a media sequence number.
-    pub fn playlist(&self, skip: Option<Skip>, blocking: bool) -> &Content {
+    /// The playlist for a request: `skip` as asked for, `held` when the request was held until the
+    /// playlist ended as asked.
+    pub fn playlist(&self, skip: Option<Skip>, held: bool) -> &Content {
         let texts = if skip.is_some() {
             &self.delta
         } else {
             &self.full
         };
-        let place = if blocking {
-            &texts.blocking
-        } else {
-            &texts.plain
-        };
+        let place = if held { &texts.held } else { &texts.plain };
         place.get_or_init(|| {
             let delivery = Delivery { skip };
             let text = Bytes::from(render_media(&self.media, &delivery));
             let target = u32::try_from(self.media.constants().target_duration).unwrap_or(u32::MAX);
-            playlist_content(text, playlist_lifetime(target, blocking))
+            playlist_content(text, playlist_lifetime(target, held))
         })
     }
 
@@ -74,12 +74,21 @@ impl View {
     }
 }
 
-/// How long caches may keep a media playlist (rfc8216bis, "caching"): an answer to a blocking request satisfies it for
-/// ever and is kept six target durations; a plain one goes stale after half a target duration.
-fn playlist_lifetime(target_duration_s: u32, blocking: bool) -> CacheControl {
-    match blocking {
-        true => CacheControl::max_age(target_duration_s.saturating_mul(6)).stale_if_error(0),
-        false => CacheControl::max_age((target_duration_s / 2).max(1)).stale_if_error(0),
+/// How long caches may keep a media playlist (rfc8216bis, "caching").
+///
+/// Browsers keep it for a second: a player that asks the same again wants news, and video.js asks
+/// for what it has until more is there. Shared caches keep an answer that a request was held for,
+/// and that ends as asked, for six target durations; any other goes stale after half a target
+/// duration.
+fn playlist_lifetime(target_duration_s: u32, held: bool) -> CacheControl {
+    let shared = match held {
+        true => target_duration_s.saturating_mul(6),
+        false => (target_duration_s / 2).max(1),
+    };
+    let lifetime = CacheControl::max_age(BROWSER_SECONDS).stale_if_error(0);
+    match shared > BROWSER_SECONDS {
+        true => lifetime.shared(shared),
+        false => lifetime,
     }
 }
 
@@ -91,4 +100,19 @@ pub fn playlist_content(text: Bytes, lifetime: CacheControl) -> Content {
         .with_gzip(packed)
         .with_etag(&tag)
         .with_header(http::header::CACHE_CONTROL, lifetime.to_header())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_keep_a_playlist_for_a_second_and_shared_caches_what_was_waited_for() {
+        let said = |target, held| playlist_lifetime(target, held).to_header();
+        let held = "public, max-age=1, s-maxage=12, stale-if-error=0";
+        assert_eq!(said(2, true), held);
+        assert_eq!(said(2, false), "public, max-age=1, stale-if-error=0");
+        let plain = "public, max-age=1, s-maxage=3, stale-if-error=0";
+        assert_eq!(said(6, false), plain);
+    }
 }
