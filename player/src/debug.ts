@@ -5,9 +5,9 @@
 
 import type { Vector3 } from 'three';
 import type { Playback, Snapshot } from './media/playback.ts';
-import { direction } from './scene/angles.ts';
+import { direction } from './scene/orientation.ts';
 import { type Readback, readback } from './scene/readback.ts';
-import type { Stage } from './scene/scene.ts';
+import type { SceneContext } from './scene/scene.ts';
 
 export type Colour = [red: number, green: number, blue: number, alpha: number];
 
@@ -52,7 +52,7 @@ declare global {
   }
 }
 
-export function expose(playback: Playback, stage: () => Stage | undefined): void {
+export function expose(playback: Playback, stage: () => SceneContext | undefined): void {
   const frame = (): Readback | undefined => {
     const s = stage();
     return s && readback(s);

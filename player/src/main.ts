@@ -5,13 +5,13 @@ import { route } from './route.ts';
 import { fetchAframe } from './scene/scene.ts';
 
 const app = document.querySelector('#app') as HTMLElement;
-const wish = route(location.href);
+const target = route(location.href);
 
-if (wish.page === 'watch') {
-  document.title = `${wish.name} · Panocast`;
+if (target.page === 'watch') {
+  document.title = `${target.name} · Panocast`;
   fetchAframe();
   const { watchPage } = await import('./page/watch.ts');
-  watchPage(app, wish);
+  watchPage(app, target);
 } else {
-  startPage(app, wish.page === 'wrong' ? wish.reason : undefined);
+  startPage(app, target.page === 'wrong' ? target.reason : undefined);
 }

@@ -59,11 +59,11 @@ function nameOf(base: string): string {
   }
 }
 
-/** Reads `#yaw=30&pitch=-10&fov=70`; absent or unreadable numbers mean no wish. */
+/** Reads `#yaw=30&pitch=-10&fov=70`; absent or unreadable numbers mean: as the stream says. */
 export function viewOf(hash: string): View | undefined {
-  const wish = new URLSearchParams(hash.replace(/^#/, ''));
+  const wanted = new URLSearchParams(hash.replace(/^#/, ''));
   const number = (key: string): number | undefined => {
-    const text = wish.get(key);
+    const text = wanted.get(key);
     if (text === null || text.trim() === '') return undefined;
     const value = Number(text);
     return Number.isFinite(value) ? value : undefined;

@@ -5,7 +5,7 @@ import { asksAgain } from '../media/state.ts';
 import { clock } from '../media/timing.ts';
 import { h, iconButton, relabel, say } from '../page/dom.ts';
 import type { Route } from '../route.ts';
-import type { Stage } from '../scene/scene.ts';
+import type { SceneContext } from '../scene/scene.ts';
 import { Idle } from './idle.ts';
 import { listenForKeys } from './keys.ts';
 import { SeekBar } from './seek.ts';
@@ -30,8 +30,8 @@ export class Bar {
   constructor(
     private page: HTMLElement,
     private playback: Playback,
-    wish: Watch,
-    stage: () => Stage | undefined,
+    route: Watch,
+    stage: () => SceneContext | undefined,
   ) {
     const { video } = playback;
     this.play = iconButton('pause', 'Pause', () => this.togglePlay());
@@ -55,8 +55,8 @@ export class Bar {
       'Live',
     );
     this.full = iconButton('full', 'Full screen', () => this.toggleFull());
-    this.seek = new SeekBar(playback, wish);
-    this.tools = new Tools(playback, wish.name, stage);
+    this.seek = new SeekBar(playback, route);
+    this.tools = new Tools(playback, route.name, stage);
     this.element = h(
       'footer',
       { class: 'bar' },
@@ -84,7 +84,7 @@ export class Bar {
     this.showSound();
   }
 
-  ready(stage: Stage): void {
+  ready(stage: SceneContext): void {
     this.tools.ready(stage);
     this.idle.wake();
   }

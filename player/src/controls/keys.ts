@@ -1,7 +1,7 @@
 /** The keyboard: everything the page can do, one key each; the list is also the help. */
 
 import type { Playback } from '../media/playback.ts';
-import type { Stage } from '../scene/scene.ts';
+import type { SceneContext } from '../scene/scene.ts';
 
 export const KEYS = [
   ['Space or K', 'play or pause'],
@@ -38,7 +38,7 @@ export function listenForKeys(
   page: HTMLElement,
   actions: Actions,
   playback: Playback,
-  stage: () => Stage | undefined,
+  stage: () => SceneContext | undefined,
 ): void {
   document.addEventListener('keydown', (e) => {
     if (e.ctrlKey || e.metaKey || e.altKey || page.querySelector('dialog[open]')) return;
@@ -62,7 +62,7 @@ function press(
   key: string,
   actions: Actions,
   playback: Playback,
-  stage: Stage | undefined,
+  stage: SceneContext | undefined,
 ): boolean {
   const by = (seconds: number): void => playback.seek(playback.video.currentTime + seconds);
   const table: Record<string, () => void> = {

@@ -31,7 +31,7 @@ export class SeekBar {
 
   constructor(
     playback: Playback,
-    private wish: Watch,
+    private route: Watch,
   ) {
     this.input = h('input', {
       type: 'range',
@@ -113,7 +113,7 @@ export class SeekBar {
   }
 
   private async fetchThumbnails(): Promise<void> {
-    const url = new URL('thumbnails.vtt', this.wish.base).href;
+    const url = new URL('thumbnails.vtt', this.route.base).href;
     const response = await fetch(url).catch(() => undefined);
     if (response?.ok) this.thumbnails = parseThumbnails(await response.text(), url);
   }

@@ -4,7 +4,7 @@ import Hls from 'hls.js';
 import { infoFor } from '../media/info.ts';
 import type { Snapshot } from '../media/playback.ts';
 import { h, iconButton, say } from '../page/dom.ts';
-import type { Stage } from '../scene/scene.ts';
+import type { SceneContext } from '../scene/scene.ts';
 import { Plot } from './plot.ts';
 
 const LINES = [
@@ -22,7 +22,7 @@ export class Stats {
   private cells = new Map<string, HTMLElement>();
   private before = { dropped: 0, at: 0 };
 
-  constructor(private stage: () => Stage | undefined) {
+  constructor(private stage: () => SceneContext | undefined) {
     const rows = LINES.map(([name, colour, least]) => {
       const plot = new Plot(colour, least);
       const value = h('span', { class: 'value' });

@@ -3,7 +3,7 @@
 import type { Playback, Snapshot } from '../media/playback.ts';
 import { h, iconButton, relabel } from '../page/dom.ts';
 import { headsetPresent, keepHeading, toggleHeadset } from '../scene/headset.ts';
-import type { Stage } from '../scene/scene.ts';
+import type { SceneContext } from '../scene/scene.ts';
 import { Captions } from './captions.ts';
 import { Help } from './help.ts';
 import { Menu } from './menu.ts';
@@ -24,7 +24,7 @@ export class Tools {
   constructor(
     playback: Playback,
     private name: string,
-    private stage: () => Stage | undefined,
+    private stage: () => SceneContext | undefined,
   ) {
     this.captions = new Captions(playback.video);
     this.stats = new Stats(stage);
@@ -52,7 +52,7 @@ export class Tools {
     this.layers = [this.captions.element, this.stats.panel, this.share.message, this.help.dialog];
   }
 
-  ready(stage: Stage): void {
+  ready(stage: SceneContext): void {
     keepHeading(stage);
     const label = (): void => {
       const inside = stage.scene.is('vr-mode');

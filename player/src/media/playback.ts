@@ -2,16 +2,16 @@
  * One stream or recording on one video element, kept playing: opens, waits, repairs, starts over.
  *
  * The only owner of hls.js and of the video's source. What to do is decided by the pure machines next door (`state`,
- * `watchdog`, `quality`, `verdict`); this file carries it out and publishes one snapshot that everything else reads.
+ * `watchdog`, `live-latency`, `quality`); this file carries it out and publishes one snapshot that everything else reads.
  */
 
 import Hls, { type ErrorData, type LevelDetails } from 'hls.js';
-import { Closeness } from './closeness.ts';
 import { rememberBandwidth, settings, verdict } from './engine.ts';
 import { type Info, PLAIN, parseInfo } from './info.ts';
+import { LiveLatency } from './live-latency.ts';
 import { json, probe, probeMedia } from './probe.ts';
 import { fitting, type Rung } from './quality.ts';
-import { asksAgain, type Happening, next, type Phase, patience } from './state.ts';
+import { asksAgain, next, type Phase, type PlayerEvent, retryDelay } from './state.ts';
 import { bufferedAhead, latencyOf, nextBuffered, type Span, spanOf } from './timing.ts';
 import { Watchdog } from './watchdog.ts';
 
@@ -71,7 +71,7 @@ export class Playback {
   private goesOn: () => void = () => undefined;
   private reason: string | undefined;
   private watchdog = new Watchdog();
-  private closeness = new Closeness();
+  private liveLatency = new LiveLatency();
   private asking: ReturnType<typeof setTimeout> | undefined;
   private asked = 0;
   private recoveredAt = 0;
@@ -95,11 +95,11 @@ export class Playback {
       this.goesOn = resolve;
       setTimeout(resolve, UNDER_WAY_MS);
     });
-    video.addEventListener('playing', () => this.happens({ kind: 'playing' }));
-    video.addEventListener('waiting', () => this.happens({ kind: 'starved' }));
+    video.addEventListener('playing', () => this.on({ kind: 'playing' }));
+    video.addEventListener('waiting', () => this.on({ kind: 'starved' }));
     video.addEventListener('timeupdate', () => this.moved());
     video.addEventListener('pause', () => {
-      if (this.wantsPaused) this.happens({ kind: 'paused' });
+      if (this.wantsPaused) this.on({ kind: 'paused' });
     });
     video.addEventListener('ended', () => this.over());
     video.addEventListener('error', () => {
@@ -113,7 +113,7 @@ export class Playback {
 
   open(): void {
     this.reason = undefined;
-    this.happens({ kind: 'open' });
+    this.on({ kind: 'open' });
     void this.readInfo();
     this.attach();
   }
@@ -199,7 +199,7 @@ export class Playback {
   private attach(): void {
     this.detach();
     this.watchdog.reset(performance.now() / 1000);
-    this.closeness.reset(performance.now() / 1000);
+    this.liveLatency.reset(performance.now() / 1000);
     // Newer Chrome claims to play HLS by itself, and Safari's native path gives black textures: hls.js first,
     // through ManagedMediaSource on iPhones.
     if (Hls.isSupported()) {
@@ -207,11 +207,11 @@ export class Playback {
     } else if (this.video.canPlayType('application/vnd.apple.mpegurl')) {
       this.video.src = this.playlist;
       this.goesOn();
-      this.happens({ kind: 'media ready' });
+      this.on({ kind: 'media ready' });
       this.start();
     } else {
       this.reason = 'This browser has no Media Source Extensions. Please use a newer one.';
-      this.happens({ kind: 'broken' });
+      this.on({ kind: 'broken' });
     }
   }
 
@@ -226,7 +226,7 @@ export class Playback {
     hls.on(Events.MANIFEST_PARSED, () => {
       this.fit(hls);
       this.onlevels();
-      this.happens({ kind: 'media ready' });
+      this.on({ kind: 'media ready' });
       this.start();
     });
     hls.on(Events.LEVEL_UPDATED, (_, { details }) => {
@@ -262,13 +262,13 @@ export class Playback {
   private start(): void {
     this.video.play().catch((error: unknown) => {
       if (error instanceof DOMException && error.name === 'NotAllowedError') {
-        this.happens({ kind: 'blocked' });
+        this.on({ kind: 'blocked' });
       }
     });
   }
 
   private failed(data: ErrorData): void {
-    if (data.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR) this.happens({ kind: 'starved' });
+    if (data.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR) this.on({ kind: 'starved' });
     switch (verdict(data)) {
       case 'leave':
         return;
@@ -295,7 +295,7 @@ export class Playback {
     if (this.fruitless > MOST_REBUILDS) {
       this.reason = `The player gave up on “${cause}”. Trying again in a while.`;
       this.detach();
-      this.happens({ kind: 'broken' });
+      this.on({ kind: 'broken' });
       return this.askLater();
     }
     this.attach();
@@ -303,7 +303,7 @@ export class Playback {
 
   private over(): void {
     const live = this.live || this.info.state !== undefined;
-    this.happens({ kind: 'over', live });
+    this.on({ kind: 'over', live });
     if (!live) return;
     this.detach();
     this.askLater();
@@ -311,13 +311,13 @@ export class Playback {
 
   private lost(why: 'absent' | 'no answer'): void {
     this.detach();
-    this.happens({ kind: why });
+    this.on({ kind: why });
     this.askLater();
   }
 
   private askLater(): void {
     clearTimeout(this.asking);
-    const wait = this.phase === 'failed' ? 15_000 : patience(this.asked++, Math.random());
+    const wait = this.phase === 'failed' ? 15_000 : retryDelay(this.asked++, Math.random());
     this.asking = setTimeout(() => void this.ask(), wait);
   }
 
@@ -329,7 +329,7 @@ export class Playback {
       this.startedAt = performance.now();
       return this.open();
     }
-    if (answer !== 'ended') this.happens({ kind: answer });
+    if (answer !== 'ended') this.on({ kind: answer });
     this.askLater();
   }
 
@@ -355,7 +355,7 @@ export class Playback {
     if (!details?.live || target === null || this.phase !== 'playing') return;
     const least = details.partHoldBack || details.holdBack;
     const now = performance.now() / 1000;
-    const next = this.closeness.check(
+    const next = this.liveLatency.check(
       now,
       this.stalls,
       target,
@@ -395,7 +395,7 @@ export class Playback {
       case 'rebuild':
         return this.rebuild('playback stood still');
       case 'say quiet':
-        return this.happens({ kind: 'quiet' });
+        return this.on({ kind: 'quiet' });
       case 'finish':
         return this.over();
       case 'ask':
@@ -420,14 +420,14 @@ export class Playback {
   private moved(): void {
     const stood = this.phase === 'buffering' || this.phase === 'quiet';
     const ahead = this.video.currentTime - this.starvedAt;
-    if (stood && !this.video.seeking && ahead > 0.2 && ahead < 2) this.happens({ kind: 'playing' });
+    if (stood && !this.video.seeking && ahead > 0.2 && ahead < 2) this.on({ kind: 'playing' });
   }
 
-  private happens(happening: Happening): void {
+  private on(event: PlayerEvent): void {
     const before = this.phase;
-    this.phase = next(before, happening);
+    this.phase = next(before, event);
     if (asksAgain(this.phase)) this.goesOn();
-    if (happening.kind === 'playing') {
+    if (event.kind === 'playing') {
       this.joinMs ??= performance.now() - this.startedAt;
       this.fruitless = 0;
       this.reason = undefined;

@@ -1,7 +1,7 @@
 /**
  * The states a viewer can be in, what leads from one to the next, and the words for each.
  *
- * A pure machine: `next(phase, happening)`. Whoever drives it owns the video, the network and the timers.
+ * A pure machine: `next(phase, event)`. Whoever drives it owns the video, the network and the timers.
  */
 
 export type Phase =
@@ -26,7 +26,7 @@ export type Phase =
   /** Something the page cannot repair; trying again slowly. */
   | 'failed';
 
-export type Happening =
+export type PlayerEvent =
   | { kind: 'open' }
   | { kind: 'absent' }
   | { kind: 'no answer' }
@@ -39,8 +39,8 @@ export type Happening =
   | { kind: 'over'; live: boolean }
   | { kind: 'broken' };
 
-export function next(phase: Phase, happening: Happening): Phase {
-  switch (happening.kind) {
+export function next(phase: Phase, event: PlayerEvent): Phase {
+  switch (event.kind) {
     case 'open':
       return 'connecting';
     case 'absent':
@@ -61,7 +61,7 @@ export function next(phase: Phase, happening: Happening): Phase {
     case 'paused':
       return phase === 'playing' || phase === 'buffering' || phase === 'quiet' ? 'paused' : phase;
     case 'over':
-      return happening.live ? 'ended' : 'finished';
+      return event.live ? 'ended' : 'finished';
     case 'broken':
       return 'failed';
   }
@@ -127,6 +127,6 @@ export function words(phase: Phase, reason?: string): Words | undefined {
 }
 
 /** Milliseconds until the n-th question (from 0): quick at first, never slower than 5 s, spread by `chance` 0 to 1. */
-export function patience(n: number, chance: number): number {
+export function retryDelay(n: number, chance: number): number {
   return Math.min(5000, 1000 * 1.4 ** Math.min(n, 20) * (0.8 + 0.4 * chance));
 }

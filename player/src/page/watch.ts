@@ -6,10 +6,10 @@ import { expose } from '../debug.ts';
 import { Playback } from '../media/playback.ts';
 import { cap, wanted } from '../media/quality.ts';
 import { type Route, viewOf } from '../route.ts';
-import { coarse, verticalFov } from '../scene/angles.ts';
 import { viewed } from '../scene/headset.ts';
+import { coarse, verticalFov } from '../scene/orientation.ts';
 import { usualFov } from '../scene/projection.ts';
-import { stage as buildStage, loadAframe, type Stage } from '../scene/scene.ts';
+import { stage as buildStage, loadAframe, type SceneContext } from '../scene/scene.ts';
 import { h, iconButton } from './dom.ts';
 import { Notice, unmuteButton } from './notice.ts';
 
@@ -17,7 +17,7 @@ const SNAPSHOT_MS = 250;
 
 type Watch = Extract<Route, { page: 'watch' }>;
 
-export function watchPage(app: HTMLElement, wish: Watch): void {
+export function watchPage(app: HTMLElement, route: Watch): void {
   const video = h('video', {
     id: 'video',
     playsinline: true,
@@ -26,8 +26,8 @@ export function watchPage(app: HTMLElement, wish: Watch): void {
     tabindex: -1,
   });
   video.muted = true;
-  let stage: Stage | undefined;
-  const playback = new Playback(video, wish.playlist, wish.base, () => largestTexture(stage));
+  let stage: SceneContext | undefined;
+  const playback = new Playback(video, route.playlist, route.base, () => largestTexture(stage));
   const notice = new Notice(() =>
     playback.phase === 'failed' ? playback.open() : playback.play(),
   );
@@ -35,12 +35,12 @@ export function watchPage(app: HTMLElement, wish: Watch): void {
   const page = h(
     'main',
     { class: 'watch' },
-    h('h1', { class: 'visually-hidden' }, wish.name),
+    h('h1', { class: 'visually-hidden' }, route.name),
     video,
     picture,
     notice.element,
   );
-  const bar = new Bar(page, playback, wish, () => stage);
+  const bar = new Bar(page, playback, route, () => stage);
   const compass = new Compass(() => stage?.look.to({ yaw: 0, pitch: 0, fov: 80 }, true));
   const back = h('a', {
     class: 'icon back',
@@ -54,7 +54,7 @@ export function watchPage(app: HTMLElement, wish: Watch): void {
       'header',
       { class: 'top' },
       back,
-      h('p', { class: 'name' }, wish.name),
+      h('p', { class: 'name' }, route.name),
       bar.badge,
       compass.element,
     ),
@@ -68,7 +68,7 @@ export function watchPage(app: HTMLElement, wish: Watch): void {
   playback.oninfo = (info) => stage?.picture.setInfo(info);
   // Media is asked for before the sphere is there; it will open on the view that the address wants.
   playback.headingReport = () =>
-    coarse(stage ? viewed(stage) : (wish.view ?? { yaw: 0, pitch: 0 }));
+    coarse(stage ? viewed(stage) : (route.view ?? { yaw: 0, pitch: 0 }));
   playback.open();
 
   const update = (): void => {
@@ -86,7 +86,7 @@ export function watchPage(app: HTMLElement, wish: Watch): void {
     .then((ready) => buildStage(ready, picture))
     .then((built) => {
       stage = built;
-      dress(built, picture, wish);
+      dress(built, picture, route);
       built.look.onturn = () => compass.turn(built.look.yaw, built.look.fov);
       built.look.onturn();
       built.picture.setInfo(playback.info);
@@ -100,7 +100,7 @@ export function watchPage(app: HTMLElement, wish: Watch): void {
     });
 }
 
-function dress(stage: Stage, picture: HTMLElement, wish: Watch): void {
+function dress(stage: SceneContext, picture: HTMLElement, route: Watch): void {
   const { canvas } = stage.scene;
   canvas.tabIndex = 0;
   canvas.setAttribute('role', 'application');
@@ -109,7 +109,7 @@ function dress(stage: Stage, picture: HTMLElement, wish: Watch): void {
     'Picture all around you. Arrow keys look around, plus and minus zoom.',
   );
   stage.look.listen(canvas);
-  if (wish.view) stage.look.to(wish.view);
+  if (route.view) stage.look.to(route.view);
   addEventListener('hashchange', () => {
     const view = viewOf(location.hash);
     if (view) stage.look.to(view);
@@ -124,7 +124,7 @@ function askForMotion(bar: Bar): void {
   if (guarded) void bar.tools.toggleMotion();
 }
 
-function largestTexture(stage: Stage | undefined): number {
+function largestTexture(stage: SceneContext | undefined): number {
   if (stage) return stage.scene.renderer.capabilities.maxTextureSize;
   const gl = document.createElement('canvas').getContext('webgl2');
   const size = (gl?.getParameter(gl.MAX_TEXTURE_SIZE) as number | undefined) ?? 4096;
@@ -132,7 +132,7 @@ function largestTexture(stage: Stage | undefined): number {
   return size;
 }
 
-function usefulRung(stage: Stage, playback: Playback): number {
+function usefulRung(stage: SceneContext, playback: Playback): number {
   const { info } = playback;
   const { canvas } = stage.scene;
   // A headset shows its own field of view; three.js draws it at the size the device asks for.

@@ -6,8 +6,8 @@
 
 import type { Info } from '../media/info.ts';
 import type { Aframe, Entity, Scene } from './aframe.d.ts';
-import { multiply, type Quaternion, turn } from './angles.ts';
-import type { Picture } from './picture.ts';
+import { multiply, type Quaternion, turn } from './orientation.ts';
+import type { Picture } from './panorama.ts';
 
 const LAYOUTS: Partial<Record<Info['stereo'], XRLayerLayout>> = {
   mono: 'mono',

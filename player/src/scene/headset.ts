@@ -1,7 +1,7 @@
 /** Entering and leaving VR, and keeping the view's heading on the way. */
 
-import { heading, RADIANS } from './angles.ts';
-import type { Stage } from './scene.ts';
+import { heading, RADIANS } from './orientation.ts';
+import type { SceneContext } from './scene.ts';
 
 export async function headsetPresent(): Promise<boolean> {
   try {
@@ -12,7 +12,7 @@ export async function headsetPresent(): Promise<boolean> {
 }
 
 /** What lay ahead on the screen lies ahead in the headset. */
-export function keepHeading(stage: Stage): void {
+export function keepHeading(stage: SceneContext): void {
   stage.scene.addEventListener('enter-vr', () => {
     stage.rig.object3D.rotation.y = stage.look.yaw * RADIANS;
   });
@@ -23,14 +23,14 @@ export function keepHeading(stage: Stage): void {
 }
 
 /** Where the viewer looks, with the head in VR and with the hand elsewhere. */
-export function viewed({ scene, look, aframe }: Stage): { yaw: number; pitch: number } {
+export function viewed({ scene, look, aframe }: SceneContext): { yaw: number; pitch: number } {
   if (!scene.is('vr-mode')) return { yaw: look.yaw, pitch: look.pitch };
   const ahead = scene.camera.getWorldDirection(new aframe.THREE.Vector3());
   return heading([ahead.x, ahead.y, ahead.z]);
 }
 
 /** Enters or leaves; the reason when the device refuses. */
-export async function toggleHeadset(stage: Stage): Promise<string | undefined> {
+export async function toggleHeadset(stage: SceneContext): Promise<string | undefined> {
   try {
     if (stage.scene.is('vr-mode')) await stage.scene.exitVR();
     else await stage.scene.enterVR();

@@ -7,7 +7,7 @@
  */
 
 import type { Projection, StereoLayout } from '../media/info.ts';
-import { RADIANS, type Vector } from './angles.ts';
+import { RADIANS, type Vector } from './orientation.ts';
 
 /** A point of one eye's picture, 0 to 1 from its left and top; undefined where the picture has nothing. */
 export type Point = { u: number; v: number } | undefined;

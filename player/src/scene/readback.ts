@@ -1,7 +1,7 @@
 /** Reads back what the GPU has of the frame that is shown, for tests and measurements. */
 
-import { type Planes, rgb } from './planes.ts';
-import type { Stage } from './scene.ts';
+import type { SceneContext } from './scene.ts';
+import { type Planes, rgb } from './yuv-textures.ts';
 
 /** Columns from the left, rows from the top of the frame. */
 interface Region {
@@ -18,7 +18,7 @@ export interface Readback {
 }
 
 /** Undefined while the GPU has no frame of the size that the video has now. */
-export function readback(stage: Stage): Readback | undefined {
+export function readback(stage: SceneContext): Readback | undefined {
   const { planes, texture, source } = stage.picture;
   if (!source?.videoWidth) return undefined;
   const size = [source.videoWidth, source.videoHeight] as const;
@@ -28,7 +28,11 @@ export function readback(stage: Stage): Readback | undefined {
 
 type Read = (region: Region) => Uint8Array;
 
-function fromTexture(stage: Stage, texture: object, size: Readback['size']): Readback | undefined {
+function fromTexture(
+  stage: SceneContext,
+  texture: object,
+  size: Readback['size'],
+): Readback | undefined {
   const texel = texels(stage, texture);
   if (!texel) return undefined;
   const read: Read = ({ x, y, width, height }) => {
@@ -45,7 +49,7 @@ function fromTexture(stage: Stage, texture: object, size: Readback['size']): Rea
   return { size, read };
 }
 
-function fromPlanes(stage: Stage, planes: Planes): Readback | undefined {
+function fromPlanes(stage: SceneContext, planes: Planes): Readback | undefined {
   const { size, conversion } = planes;
   const [luma, first, second] = planes.textures.map((plane) => texels(stage, plane));
   if (!size || !conversion || !luma || !first) return undefined;
@@ -69,7 +73,7 @@ function fromPlanes(stage: Stage, planes: Planes): Readback | undefined {
 }
 
 /** Reads a texture as it lies in the GPU; undefined before its first upload. */
-function texels({ scene }: Stage, texture: object): Read | undefined {
+function texels({ scene }: SceneContext, texture: object): Read | undefined {
   const { renderer } = scene;
   const handle = renderer.properties.get(texture).__webglTexture;
   if (!handle) return undefined;

@@ -3,12 +3,12 @@
 import type { PerspectiveCamera } from 'three';
 import type { Aframe, Entity, Scene } from './aframe.d.ts';
 import { registerEquirectLayer } from './equirect-layer.ts';
-import { type Look, registerLook } from './look.ts';
-import { Pace } from './pace.ts';
-import { type Picture, registerPicture } from './picture.ts';
-import { runsInSoftware } from './planes.ts';
+import { Pace } from './frame-pacing.ts';
+import { type Look, registerLook } from './look-controls.ts';
+import { type Picture, registerPicture } from './panorama.ts';
+import { runsInSoftware } from './yuv-textures.ts';
 
-export interface Stage {
+export interface SceneContext {
   scene: Scene;
   look: Look;
   picture: Picture;
@@ -64,7 +64,7 @@ const SCENE = /* html */ `
 </a-scene>`;
 
 /** Puts the scene into `host` and waits until it runs. */
-export async function stage(aframe: Aframe, host: HTMLElement): Promise<Stage> {
+export async function stage(aframe: Aframe, host: HTMLElement): Promise<SceneContext> {
   registerLook(aframe);
   registerPicture(aframe);
   registerEquirectLayer(aframe);
@@ -98,7 +98,7 @@ function drawWhenNeeded(
   picture: Picture,
   look: Look,
   pace: Pace | undefined,
-): Pick<Stage, 'draw' | 'firstPictureMs'> {
+): Pick<SceneContext, 'draw' | 'firstPictureMs'> {
   const { renderer } = scene;
   const render = renderer.render.bind(renderer);
   const draw: typeof render = (object, camera) => {

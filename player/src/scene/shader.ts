@@ -6,7 +6,7 @@
  */
 
 import type { Projection } from '../media/info.ts';
-import { SAMPLE_PLANES } from './planes.ts';
+import { SAMPLE_PLANES } from './yuv-textures.ts';
 
 export const VERTEX = /* glsl */ `
 varying vec3 way;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CALM, Closeness } from '../../src/media/closeness.ts';
 import { infoFor, PLAIN, parseInfo } from '../../src/media/info.ts';
+import { CALM, LiveLatency } from '../../src/media/live-latency.ts';
 import { firstVariant, judge, lastNumber } from '../../src/media/probe.ts';
 import { cap, fitting, label, sharpness, wanted } from '../../src/media/quality.ts';
-import { asksAgain, next, type Phase, patience, words } from '../../src/media/state.ts';
+import { asksAgain, next, type Phase, retryDelay, words } from '../../src/media/state.ts';
 import { parseThumbnails, thumbnailAt } from '../../src/media/thumbnails.ts';
 import { bufferedAhead, clock, latencyOf, nextBuffered, spoken } from '../../src/media/timing.ts';
 import { AFTER, type Sample, Watchdog } from '../../src/media/watchdog.ts';
@@ -52,8 +52,8 @@ test('from every state a playing picture leads to playing, and an open to connec
 });
 
 test('questions come quickly at first and never slower than five seconds and a bit', () => {
-  assert.ok(patience(0, 0.5) <= 1001);
-  for (let n = 0; n < 100; n++) assert.ok(patience(n, 1) <= 5000 && patience(n, 0) >= 799);
+  assert.ok(retryDelay(0, 0.5) <= 1001);
+  for (let n = 0; n < 100; n++) assert.ok(retryDelay(n, 1) <= 5000 && retryDelay(n, 0) >= 799);
 });
 
 function dog(): { check(over: Partial<Sample>): string; at: number } {
@@ -242,14 +242,14 @@ test('thumbnails', () => {
 });
 
 test('after a stall the player comes closer to live again, and tries less often where that costs one', () => {
-  const closeness = new Closeness();
-  closeness.reset(0);
+  const liveLatency = new LiveLatency();
+  liveLatency.reset(0);
   let target = 1.5;
   let stalls = 0;
   const closer = (from: number, to: number): number[] => {
     const at: number[] = [];
     for (let now = from; now < to; now += 1) {
-      const next = closeness.check(now, stalls, target, 1.5, 0.5);
+      const next = liveLatency.check(now, stalls, target, 1.5, 0.5);
       if (next !== undefined) {
         target = next;
         at.push(now);

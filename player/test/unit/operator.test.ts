@@ -1,10 +1,10 @@
 // The pure parts of the operator's page, which lives with the origin.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { count, duration, rate, size } from '../../../origin/src/operator/page/format.js';
 import { between, directions } from '../../../origin/src/operator/page/map.js';
 import { ceiling, paths } from '../../../origin/src/operator/page/plot.js';
 import { Overview } from '../../../origin/src/operator/page/server.js';
-import { count, duration, rate, size } from '../../../origin/src/operator/page/words.js';
 
 const table = (cells: Record<string, number>): number[][] =>
   Array.from({ length: 7 }, (_, row) =>

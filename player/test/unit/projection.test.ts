@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { LAYOUTS, PROJECTIONS } from '../../src/media/info.ts';
-import { direction, type Vector } from '../../src/scene/angles.ts';
+import { direction, type Vector } from '../../src/scene/orientation.ts';
 import { eyes, grid, type Lens, locate } from '../../src/scene/projection.ts';
 
 const AHEAD: Vector = [0, 0, -1];

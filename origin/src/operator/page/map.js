@@ -6,7 +6,7 @@
  */
 
 import { attribute, h, say } from './dom.js';
-import { count } from './words.js';
+import { count } from './format.js';
 
 const [WIDTH, HEIGHT] = [640, 320];
 /** The heat is smooth: a coarse picture of it, scaled up, looks the same. */

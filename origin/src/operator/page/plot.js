@@ -1,7 +1,7 @@
 /** Ten minutes of one figure as a line, with the value now beside its name; the pointer asks for earlier ones. */
 
 import { attribute, h, say, svg } from './dom.js';
-import { duration } from './words.js';
+import { duration } from './format.js';
 
 /** As many seconds as the origin keeps. */
 export const SPAN = 600;

@@ -1,9 +1,9 @@
 /** What the overview says, as tables, cards and plots: each part is made once and updated every second. */
 
 import { attribute, byId, each, h, say } from './dom.js';
+import { count, duration, named, rate, size } from './format.js';
 import { map } from './map.js';
 import { plot } from './plot.js';
-import { count, duration, named, rate, size } from './words.js';
 
 /** @typedef {{ element: Element, update(item: any): void }} Part */
 

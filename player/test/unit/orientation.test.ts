@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PLAIN } from '../../src/media/info.ts';
+import { layerAttitude, layerFor } from '../../src/scene/equirect-layer.ts';
 import {
   apply,
   attitude,
@@ -15,8 +16,7 @@ import {
   type Vector,
   verticalFov,
   wrap,
-} from '../../src/scene/angles.ts';
-import { layerAttitude, layerFor } from '../../src/scene/equirect-layer.ts';
+} from '../../src/scene/orientation.ts';
 
 const near = (a: number, b: number, within = 1e-9): boolean => Math.abs(a - b) <= within;
 const same = (a: Vector, b: Vector): boolean => a.every((c, i) => near(c, b[i] ?? 9, 1e-6));

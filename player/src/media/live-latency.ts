@@ -12,7 +12,7 @@ export const CALM = 60;
 /** The longest wait between tries, seconds. */
 export const CALM_MAX = 960;
 
-export class Closeness {
+export class LiveLatency {
   private calm: number = CALM;
   private stalls = 0;
   private since = 0;

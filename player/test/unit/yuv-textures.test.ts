@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { Pace } from '../../src/scene/pace.ts';
-import { conversion, planesOf, rgb } from '../../src/scene/planes.ts';
+import { Pace } from '../../src/scene/frame-pacing.ts';
+import { conversion, planesOf, rgb } from '../../src/scene/yuv-textures.ts';
 
 function seen(matrix: string, fullRange: boolean, sample: number[]): number[] {
   const found = conversion(matrix, fullRange);

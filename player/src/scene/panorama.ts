@@ -10,10 +10,10 @@ import type * as Three from 'three';
 import type { Info, Projection } from '../media/info.ts';
 import { infoFor, PLAIN } from '../media/info.ts';
 import type { Aframe, Entity } from './aframe.d.ts';
-import { RADIANS, toPicture } from './angles.ts';
-import { Planes } from './planes.ts';
+import { RADIANS, toPicture } from './orientation.ts';
 import { eyes, margin, type Rectangle, usualFov } from './projection.ts';
 import { fragment, VERTEX } from './shader.ts';
+import { Planes } from './yuv-textures.ts';
 
 interface Uniforms extends Record<string, { value: unknown }> {
   map: { value: Three.Texture | null };

@@ -22,7 +22,7 @@ import {
   turn,
   verticalFov,
   wrap,
-} from './angles.ts';
+} from './orientation.ts';
 
 /** Degrees per second while an arrow key is held. */
 const KEY_SPEED = 70;
