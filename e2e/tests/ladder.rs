@@ -1,6 +1,8 @@
 //! The ladder beside the pass-through: every rung cuts where the source does, and the multivariant
 //! playlist tells the truth about each.
 
+use std::path::Path;
+
 use e2e::{
     Origin,
     peer::Ffmpeg,
@@ -95,6 +97,7 @@ async fn check(source: Ffmpeg, frame_rate: f64) {
             ],
         );
         assert_eq!(said.trim(), "", "{name} decodes without a warning");
+        shows_the_same(folder.path(), name);
     }
     origin.assert_healthy().await;
     let numbers = |r: &Rendition| r.segments.iter().map(|s| s.msn).collect::<Vec<_>>();
@@ -105,7 +108,7 @@ async fn check(source: Ffmpeg, frame_rate: f64) {
     );
 }
 
-/// Same numbers, same first decode time, same end, and every decode time of the source.
+/// Same numbers, same first decode time, same end, and every presentation time of the source.
 fn cuts_alike(name: &str, rung: &Rendition, reference: &Rendition) {
     let shape = |r: &Rendition| {
         let segment = |segment: &viewer::Segment| {
@@ -125,11 +128,19 @@ fn cuts_alike(name: &str, rung: &Rendition, reference: &Rendition) {
         shape(reference),
         "{name} is cut as the source is"
     );
-    let times = |r: &Rendition| r.units().map(|unit| unit.dts).collect::<Vec<_>>();
+    let times = |r: &Rendition| {
+        let mut times: Vec<_> = r.units().map(|unit| unit.pts).collect();
+        times.sort_unstable();
+        times
+    };
     assert_eq!(
         times(rung),
         times(reference),
-        "{name} has the source's decode times"
+        "{name} has the source's presentation times"
+    );
+    assert!(
+        rung.units().all(|unit| unit.dts <= unit.pts),
+        "{name} is never decoded late"
     );
     let syncs = rung
         .segments
@@ -140,6 +151,30 @@ fn cuts_alike(name: &str, rung: &Rendition, reference: &Rendition) {
         name == "source" || syncs.count() == 0,
         "{name} has keyframes where segments start only"
     );
+}
+
+/// What FFmpeg shows of the rung at any time is what it shows of the source at that time: next to
+/// each other, neighbouring pictures of this source are 30 dB at most alike.
+fn shows_the_same(folder: &Path, name: &str) {
+    let file = |name: &str| folder.join(format!("{name}.mp4")).display().to_string();
+    let log = folder.join(format!("{name}.psnr")).display().to_string();
+    let compare = format!(
+        "[0:v]scale=160:80:flags=area[a];[1:v]scale=160:80:flags=area[b];[a][b]psnr=stats_file={log}"
+    );
+    let (source, rung) = (file("source"), file(name));
+    let inputs = ["-v", "error", "-copyts", "-i", &rung, "-i", &source];
+    let outputs = ["-lavfi", &compare, "-f", "null", "-"];
+    run("ffmpeg", &[&inputs[..], &outputs[..]].concat());
+    let text = std::fs::read_to_string(&log).expect("ffmpeg wrote what it compared");
+    let luma = |line: &str| {
+        let value = line.split("psnr_y:").nth(1)?.split(' ').next()?;
+        // Equal pictures are "inf".
+        value.parse::<f64>().ok()
+    };
+    let alike: Vec<f64> = text.lines().filter_map(luma).collect();
+    assert!(alike.len() > 100, "{name}: {} compared", alike.len());
+    let worst = alike.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(worst > 32.0, "{name} shows another picture: {worst} dB");
 }
 
 /// BANDWIDTH is no less than what was sent and not twice as much.

@@ -1,4 +1,5 @@
-//! Time in large black and white blocks, for programs: which moment does this picture show?
+//! Paints the time as large black and white blocks, so that a program can tell which moment a
+//! picture shows.
 //!
 //! Sixty-four blocks in 4 rows of 16, each 3° by 3° of the sphere, lie straight ahead below the
 //! horizon: longitude -24° to 24°, latitude -4.5° to -16.5°. In a mono equirectangular picture that

@@ -1,4 +1,4 @@
-//! Unix time as people write it.
+//! Formats Unix time as a calendar date and time of day.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The `[test-source]` section.
+//! Reads and checks the `[test-source]` section of the configuration.
 
 use std::{fmt, str::FromStr};
 

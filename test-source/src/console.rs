@@ -1,4 +1,4 @@
-//! The part that changes with every picture: blocks, timecode, a sweep of one second, the flash.
+//! Draws what changes with every picture: blocks, timecode, a sweep of one second, the flash.
 //!
 //! It is grey throughout, so that a new picture needs new luma only, and only here. The canvas is
 //! laid out in degrees and copied into each projection through a table made once.

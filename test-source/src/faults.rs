@@ -1,4 +1,4 @@
-//! What goes wrong on purpose, and when: for tests of whatever receives the stream.
+//! Schedules what goes wrong on purpose, for tests of whatever receives the stream.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Capital letters and digits as strokes, drawn sharp at any size and bent over any projection.
+//! Draws capital letters and digits as strokes, sharp at any size and in any projection.
 //!
 //! A glyph is a few polylines on a grid 4 wide and 6 high. A point is as dark as it is near to the
 //! nearest stroke, so the same few numbers serve 480 pixels and 8K.

@@ -1,4 +1,4 @@
-//! A 360° test stream: bars, grid, timecode and tone, published over RTMP.
+//! Publishes a 360° test stream over RTMP: bars, grid, timecode and tone.
 //!
 //! It is the first thing a newcomer sees and what every end-to-end test measures with: people read
 //! the timecode, programs read the [`blocks`], and the beep belongs to the flash.

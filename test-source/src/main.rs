@@ -1,4 +1,4 @@
-//! `panocast-test-source`: a 360° test stream to any RTMP server.
+//! Runs `panocast-test-source`: publishes a 360° test stream to any RTMP server.
 
 use std::{io::Read, path::PathBuf, process::ExitCode};
 

@@ -1,4 +1,4 @@
-//! A canvas around the viewer: an equirectangular picture in RGB that shapes are painted on once.
+//! Paints shapes on a canvas around the viewer, an equirectangular picture in RGB.
 
 use crate::glyphs::Text;
 use crate::sphere::Point;

@@ -1,4 +1,4 @@
-//! Scene and console to encoder pictures: the scene is projected once, the console with every one.
+//! Makes encoder pictures of scene and console: the scene is projected once, the console for each.
 
 use encode::Picture;
 use media::{Immersive, Projection};

@@ -1,4 +1,4 @@
-//! Encoded units to one RTMP server, for ever: connect, publish, and come back when it ends.
+//! Publishes encoded units to one RTMP server and reconnects whenever the connection ends.
 //!
 //! A connection's clock starts at its first keyframe, as OBS does it. A target that is down,
 //! refuses or is slow never disturbs the others.
@@ -170,6 +170,7 @@ impl Connection<'_> {
             let now = self.publisher.clock.now();
             self.faults(now)?;
             let wake = self.wake();
+            let until = wake.unwrap_or_default();
             let may_send = self.session.is_ready() && self.stalled_until.is_none();
             read.reserve(READ_BYTES);
             tokio::select! {
@@ -181,7 +182,7 @@ impl Connection<'_> {
                     self.session.push(&bytes, self.publisher.clock.now())?;
                 }
                 item = self.items.recv(), if may_send => self.item(item)?,
-                () = self.publisher.clock.sleep_until(wake.unwrap_or_default()), if wake.is_some() => {
+                () = self.publisher.clock.sleep_until(until), if wake.is_some() => {
                     self.session.handle_timeout(self.publisher.clock.now())?;
                 }
                 () = stopped(&mut stop) => {

@@ -1,5 +1,5 @@
-//! What stands around the viewer and never changes: sky and ground, grid with its degrees, colour
-//! bars, names of the directions.
+//! Paints what never changes: sky and ground, the grid with its degrees, colour bars, names of the
+//! directions.
 
 use media::Projection;
 

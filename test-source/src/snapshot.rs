@@ -1,5 +1,4 @@
-//! One picture as a file that image viewers open (binary PPM), to look at the scene without a
-//! stream.
+//! Writes one picture as a binary PPM file, to look at the scene without a stream.
 
 use std::{io::Write, time::Duration};
 

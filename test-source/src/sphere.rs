@@ -1,4 +1,4 @@
-//! Points on the sphere to places in a picture and back, for every projection.
+//! Converts points on the sphere to places in a picture and back, for every projection.
 //!
 //! Pictures are measured from 0 to 1 to the right and down. Axes as in FFmpeg's `v360`, so that a
 //! picture drawn here converts there without turning: x right, y down, z ahead.

@@ -1,4 +1,4 @@
-//! Sound to judge the picture by: a soft tone that shows gaps, and a beep with each flash.
+//! Makes the audio: a soft tone that lets gaps be heard, and a beep with each flash.
 
 use std::f32::consts::TAU;
 

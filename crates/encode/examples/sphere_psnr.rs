@@ -7,8 +7,8 @@
 //!
 //! WIDTH is that of an equirectangular rung; cubemaps get as many pixels around the equator. Every
 //! rung is decoded by `ffmpeg`, turned back into an equirectangular picture of the source's size
-//! and compared there by WS-PSNR: PSNR of the luma with each row weighted by its share of the sphere
-//! (Sun, Lu and Yu, 2017). One JSON object per rung is printed.
+//! and compared there by WS-PSNR: PSNR of the luma with each row weighted by its share of the
+//! sphere (Sun, Lu and Yu, 2017). One JSON object per rung is printed.
 
 use std::{
     fs::File,
@@ -29,7 +29,8 @@ type Failure = Box<dyn std::error::Error>;
 /// Pictures compared: every fourth is enough for a mean.
 const EVERY: u32 = 4;
 
-/// An equi-angular cubemap as `v360` wants it, with a margin of two pixels around each row of faces.
+/// An equi-angular cubemap as `v360` wants it, with a margin of two pixels around each row of
+/// faces.
 const EAC: &str = "split[a][b];[a]crop=iw:ih/2:0:0,pad=iw+4:ih+4:2:2,fillborders=2:2:2:2:smear[c];\
                    [b]crop=iw:ih/2:0:ih/2,pad=iw+4:ih+4:2:2,fillborders=2:2:2:2:smear[d];\
                    [c][d]vstack,v360=eac:e:interp=lanczos";

@@ -4,10 +4,10 @@
 //! sphere_source WIDTH FRAMES even|quiet | ffmpeg -f rawvideo -pixel_format gray -video_size … -i - …
 //! ```
 //!
-//! Each pixel is fractal noise taken at its direction in space, so no projection and no face edge is
-//! part of the content, and the detail per octave falls as it does in photographs. A third of the
-//! sphere, in blobs, turns at [`DEGREES_PER_FRAME`] about a tilted axis; the rest stands still, as
-//! before a camera on a tripod. `even` has the same detail everywhere; `quiet` has little of it
+//! Each pixel is fractal noise taken at its direction in space, so no projection and no face edge
+//! is part of the content, and the detail per octave falls as it does in photographs. A third of
+//! the sphere, in blobs, turns at [`DEGREES_PER_FRAME`] about a tilted axis; the rest stands still,
+//! as before a camera on a tripod. `even` has the same detail everywhere; `quiet` has little of it
 //! around the poles, as under a sky and above a floor. Equal arguments give equal bytes.
 
 use std::{io::Write, num::NonZeroUsize, process::ExitCode};

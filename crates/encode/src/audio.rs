@@ -1,4 +1,4 @@
-//! Planar float sound -> AAC-LC access units, and back.
+//! Encodes planar float samples as AAC-LC access units.
 //!
 //! An AAC encoder starts [`Encoder::priming_samples`] early: the first access units decode to that
 //! much silence, so the first one's time lies that much before the first sample's. What this does
@@ -16,7 +16,7 @@ use crate::{
 /// Channels an encoder here takes at most (7.1).
 pub const CHANNELS_MAX: u8 = 8;
 
-/// What to make of the sound.
+/// Settings of an [`Encoder`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Samples per second, one of AAC's rates.
@@ -125,7 +125,7 @@ impl Encoder {
         self.priming
     }
 
-    /// Takes sound, one slice per channel of equal length, -1 to 1, and gives what is ready.
+    /// Takes samples, one slice per channel of equal length, -1 to 1, and gives what is ready.
     pub fn encode(&mut self, channels: &[&[f32]]) -> Result<Vec<AccessUnit>, Error> {
         let lengths_differ = channels.windows(2).any(|w| w[0].len() != w[1].len());
         if channels.len() != self.pending.len() || lengths_differ {

@@ -1,4 +1,4 @@
-//! Length-prefixed H.264 access units -> pictures.
+//! Decodes length-prefixed H.264 access units.
 //!
 //! Units are numbered by the caller and a picture comes with its unit's number; times are not the
 //! decoder's business.
@@ -14,7 +14,7 @@ use crate::{
     error::{Attempt, is_again},
 };
 
-/// An open decoder.
+/// Decodes one track; see the module.
 pub(crate) struct Decoder {
     decoder: decoder::Opened,
 }

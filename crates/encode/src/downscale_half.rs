@@ -1,4 +1,4 @@
-//! Pictures at half their size: the step every default rung is from the next larger one.
+//! Scales pictures to half their size: the step from each default rung to the next smaller one.
 //!
 //! The filter is the cubic that swscale takes for the same step, its 8 taps rounded to 1/128, but
 //! without general tables it costs a third of swscale's time; scaling is a sixth of what a ladder

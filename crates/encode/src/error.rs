@@ -1,4 +1,4 @@
-//! Why something could not be decoded, scaled or encoded.
+//! Says why something could not be decoded, scaled or encoded.
 
 use ffmpeg_next as ffmpeg;
 

@@ -1,4 +1,4 @@
-//! Pictures -> H.264 samples, with any of FFmpeg's encoders and a keyframe exactly where asked.
+//! Encodes pictures as H.264 samples with any of FFmpeg's encoders, keyframes exactly where asked.
 //!
 //! Time is none of an encoder's business here: pictures are numbered, the encoder sees a constant
 //! rate, and whoever numbered them knows their times. That keeps rate control and parameter sets
@@ -35,10 +35,10 @@ pub const ENCODERS: &[&str] = &[
     "libopenh264",
 ];
 
-/// A preset of ours for libx264: veryfast, in large pictures with one B-picture less in a row, which
-/// costs no quality and saves a little time (docs/design/ladder.md). Beyond full HD, where time is
-/// dearest and bits are many, it is ultrafast with the entropy coding, deblocking and B-pictures of
-/// superfast: half of the time for 0.4 dB.
+/// A preset of ours for libx264: veryfast, in large pictures with one B-picture less in a row,
+/// which costs no quality and saves a little time (docs/design/ladder.md). Beyond full HD, where
+/// time is dearest and bits are many, it is ultrafast with the entropy coding, deblocking and
+/// B-pictures of superfast: half of the time for 0.4 dB.
 pub const PRESET_LIVE: &str = "live";
 
 /// Pixels from which on [`PRESET_LIVE`] takes a picture for large.
@@ -95,7 +95,7 @@ fn find(name: &str) -> Result<Codec, Error> {
     })
 }
 
-/// What to make of the pictures.
+/// Settings of an [`H264Encoder`].
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     pub encoder: String,

@@ -1,4 +1,4 @@
-//! FFmpeg's log lines as tracing events, never on stderr.
+//! Sends FFmpeg's log lines to tracing, never to stderr.
 //!
 //! A damaged publish makes a decoder write thousands of lines a second, so they pass at
 //! [`LINES_PER_SECOND_MAX`] and stay at low levels: what an operator must know comes as an error or

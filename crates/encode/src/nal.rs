@@ -1,4 +1,4 @@
-//! Annex B byte streams from encoders -> length-prefixed NAL units and configuration records.
+//! Turns Annex B byte streams into length-prefixed NAL units and configuration records.
 //!
 //! Encoders write start codes (H.264 Annex B); samples and records hold lengths (ISO/IEC 14496-15).
 //! Parameter sets, access unit delimiters, filler and the encoder's own signature are left out of

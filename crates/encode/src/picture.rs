@@ -1,5 +1,5 @@
-//! One uncompressed picture in planar 4:2:0, 8 bits: what decoders fill, scalers resize and
-//! encoders take.
+//! Holds one uncompressed picture in planar 4:2:0 with 8 bits: what decoders fill, scalers resize
+//! and encoders take.
 //!
 //! A picture is a counted reference to FFmpeg's buffer, so that handing one to several threads
 //! copies no samples.
@@ -93,6 +93,12 @@ impl Picture {
         unsafe {
             (*self.frame.as_mut_ptr()).sample_aspect_ratio = ffi::AVRational { num, den };
         }
+    }
+
+    /// Names the colours that players assume where the source names none.
+    pub(crate) fn assume_color(&mut self) {
+        let color = self.color().or_assumed(self.height());
+        self.set_color(color);
     }
 
     /// Width in pixels.

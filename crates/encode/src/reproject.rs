@@ -1,4 +1,4 @@
-//! One projection of the sphere -> another, by FFmpeg's `v360` filter.
+//! Turns one projection of the sphere into another with FFmpeg's `v360` filter.
 //!
 //! The result has about as many pixels per degree as the source, so that scaling afterwards stays
 //! the only place where detail is given up on purpose. It is costly at 4K: a stage for cameras that

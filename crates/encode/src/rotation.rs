@@ -1,4 +1,4 @@
-//! Pictures stored lying on a side or mirrored -> upright.
+//! Turns pictures upright that are stored lying on a side or mirrored.
 //!
 //! A phone stores what its sensor gives and says in the container how to hold it. Whoever encodes
 //! the pictures anew has to turn them, because what delivers them says nothing of the kind.
@@ -30,8 +30,8 @@ impl Rotation {
         flips_y: false,
     };
 
-    /// From the four numbers of a display matrix (ISO 14496-12 §8.3.2) that turn: a stored sample at
-    /// `(p, q)` is shown at `(a·p + c·q, b·p + d·q)`. `None` where that is not by quarters.
+    /// From the four numbers of a display matrix (ISO 14496-12 §8.3.2) that turn: a stored sample
+    /// at `(p, q)` is shown at `(a·p + c·q, b·p + d·q)`. `None` where that is not by quarters.
     pub fn from_matrix(a: i32, b: i32, c: i32, d: i32) -> Option<Self> {
         match (a, b, c, d) {
             (_, 0, 0, _) if a != 0 && d != 0 => Some(Self {

@@ -1,4 +1,4 @@
-//! Pictures of one size or layout -> another.
+//! Scales pictures and converts their sample layout.
 
 use ffmpeg_next::{
     color::Range,

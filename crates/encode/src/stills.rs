@@ -1,4 +1,4 @@
-//! Keyframes -> small pictures -> JPEG: posters and thumbnails.
+//! Makes posters and thumbnails: decodes keyframes, scales them and writes JPEG.
 //!
 //! A keyframe needs nothing before it, so each is decoded on its own and nothing else is.
 //! What this does not do: choose keyframes, or name the pictures.

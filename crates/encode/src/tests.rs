@@ -1,4 +1,4 @@
-//! Tests of the parts together, on small pictures that need no file.
+//! Tests the parts together, on small pictures that need no file.
 
 pub(crate) mod blocks;
 mod files;

@@ -1,4 +1,5 @@
-//! Pictures at a constant rate, BT.709 in limited range -> an H.264 track, for sources of ours.
+//! Encodes pictures of a constant rate, BT.709 in limited range, as an H.264 track: for sources of
+//! our own.
 //!
 //! What this does not do: scale, or follow a source's uneven times; the ladder does both.
 
@@ -13,7 +14,7 @@ use crate::{
     h264::{self, H264Encoder},
 };
 
-/// What to make of the pictures.
+/// Settings of an [`Encoder`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Width in pixels, even.

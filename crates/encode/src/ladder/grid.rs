@@ -1,5 +1,5 @@
-//! Which decode time each decoded picture's rung samples get, so that every rung has exactly the
-//! source's grid.
+//! Gives each decoded picture its place among the source's decode times, so that every rung opens
+//! its segments where the source does.
 //!
 //! A decoder takes units in decoding order and gives pictures in presentation order, and may lose
 //! some. Within one segment the k-th picture out gets the k-th of the segment's decode times; the

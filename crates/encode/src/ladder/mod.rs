@@ -1,23 +1,25 @@
-//! One decoded source -> several smaller encodings that cut exactly where the source does.
+//! Encodes one decoded source in several sizes that cut exactly where the source does.
 //!
 //! ```text
 //! push --queue--> decode --queue--> scale in cascade --queue per rung--> encode --> sink(Event)
 //! ```
 //!
-//! Every rung has the source's decode times, each or every n-th of them, and a keyframe exactly
-//! where the caller says a segment opens and nowhere else; so segment n of every rung covers the
-//! same media time (see `grid`). The configuration record depends on the rung and the source's
-//! record alone: two origins write the same.
+//! Every rung presents each picture, or every n-th, at the source's own time, and has a keyframe
+//! exactly where the caller says a segment opens and nowhere else; that keyframe's decode time is
+//! the source's too, so segment n of every rung covers the same media time (see `grid` and
+//! `decode_times`). The configuration record depends on the rung and the source's record alone: two
+//! origins write the same.
 //!
 //! A live ladder never makes its caller wait. When the machine cannot keep up, coded units wait in
 //! the input queue; then rungs are dropped, the costliest first, and come back where a segment
-//! opens (see `load_shedding`); if that does not help, decoding jumps to the next segment. A damaged
-//! unit costs its pictures, never the ladder.
+//! opens (see `load_shedding`); if that does not help, decoding jumps to the next segment. A
+//! damaged unit costs its pictures, never the ladder.
 //!
 //! What this does not do: decide where segments open, or follow a changed configuration: that is a
 //! new ladder.
 
 mod cascade;
+mod decode_times;
 mod grid;
 mod load_shedding;
 mod plan;
@@ -39,7 +41,7 @@ use media::{AccessUnit, Track};
 pub use load_shedding::Overload;
 pub use plan::{
     BITRATE_MAX_PERCENT, BUFFER_MS, PRESET_DEFAULT, RUNGS_MAX, Rung, RungConfig, default_rungs,
-    plan, plan_all,
+    plan, plan_all, source_size,
 };
 
 use crate::{

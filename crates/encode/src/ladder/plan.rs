@@ -1,4 +1,4 @@
-//! A source's size and rate, and what the operator asked for -> the rungs to encode.
+//! Plans the rungs to encode from a source's size and rate and what the operator asked for.
 //!
 //! Pure but for the question whether this FFmpeg has the encoder.
 
@@ -153,6 +153,43 @@ pub fn plan_all(
     Ok(rungs)
 }
 
+/// What a core decodes, and what it encodes with the default preset, in pixels per second.
+const DECODED_PER_CORE: u64 = 150_000_000;
+const ENCODED_PER_CORE: u64 = 80_000_000;
+
+/// Percent of the cores that a rung nobody asked for may take: the rest is for everything else.
+const UNASKED_CORES_PERCENT: u64 = 75;
+
+/// Bits per pixel of such a rung where the source's own rate is not known: enough for camera
+/// pictures with the default preset.
+const UNASKED_BITS_PER_PIXEL: f64 = 0.1;
+
+/// One rung of the source's own size, for a source that players cannot start in (its keyframes are
+/// not IDR pictures) where no ladder is configured. `None` where `cores` cannot carry it.
+///
+/// `bitrate` is the source's, where it is known.
+pub fn source_size(
+    source: (u32, u32),
+    source_rate: Option<(u32, u32)>,
+    bitrate: Option<u32>,
+    cores: usize,
+) -> Result<Option<Rung>, Error> {
+    let (pictures, seconds) = source_rate
+        .filter(|(n, d)| *n > 0 && *d > 0)
+        .unwrap_or(FRAME_RATE_UNKNOWN);
+    let pixels = u64::from(source.0) * u64::from(source.1);
+    let rate = pixels * u64::from(pictures) / u64::from(seconds);
+    let hundredths = rate * 100 / DECODED_PER_CORE + rate * 100 / ENCODED_PER_CORE;
+    if hundredths > cores as u64 * UNASKED_CORES_PERCENT {
+        return Ok(None);
+    }
+    let guessed = (rate as f64 * UNASKED_BITS_PER_PIXEL) as u32;
+    let most = h264::BITRATE_MAX / BITRATE_MAX_PERCENT * 100;
+    let bitrate = bitrate.filter(|bits| *bits > 0).unwrap_or(guessed);
+    let config = RungConfig::new(source.0, bitrate.clamp(1000, most));
+    Ok(plan_all(source, source_rate, &[config])?.pop())
+}
+
 fn check_count(configs: &[RungConfig]) -> Result<(), Error> {
     if configs.len() > RUNGS_MAX {
         let reason = format!("a ladder has at most {RUNGS_MAX} rungs; leave some out");
@@ -282,6 +319,19 @@ mod tests {
         ] {
             assert_eq!(keep_every(rate, Some(most)), every, "{rate:?} {most}");
         }
+    }
+
+    #[test]
+    fn a_rung_of_the_sources_size_is_planned_where_the_cores_carry_it() {
+        let full_hd = source_size((1920, 1080), Some((30, 1)), Some(6_000_000), 2);
+        let rung = full_hd.unwrap().unwrap();
+        assert_eq!((rung.width, rung.height), (1920, 1080));
+        assert_eq!((rung.name.as_str(), rung.bitrate), ("1080p", 6_000_000));
+        let large = |cores| source_size((3840, 1920), Some((30, 1)), None, cores).unwrap();
+        assert_eq!(large(2), None);
+        assert_eq!(large(8).map(|rung| rung.bitrate), Some(22_118_400));
+        let odd = source_size((641, 361), None, None, 1).unwrap().unwrap();
+        assert_eq!((odd.width, odd.height), (640, 360));
     }
 
     #[test]

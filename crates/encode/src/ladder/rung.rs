@@ -1,4 +1,4 @@
-//! One rung's encoding thread, and the queue in front of it.
+//! Encodes one rung on a thread of its own, behind a queue.
 //!
 //! A run is the time between two gaps; each run has an encoder of its own, and its first picture
 //! opens a segment. A coded picture is held until the next one's decode time is known, so that
@@ -16,7 +16,10 @@ use std::{
 
 use media::{AccessUnit, MediaKind, Track};
 
-use super::{Event, OpenEncoder, Options, Rung, Shared, ShedReason, cores, grid::Slot};
+use super::{
+    Event, OpenEncoder, Options, Rung, Shared, ShedReason, cores, decode_times::DecodeTimes,
+    grid::Slot,
+};
 use crate::{
     Error, Picture,
     h264::{CodedPicture, H264Encoder},
@@ -34,6 +37,8 @@ const ENCODED_PIXELS_PER_SECOND: u64 = 80_000_000;
 pub(crate) trait VideoEncoder: Send {
     /// The configuration record of what comes out.
     fn config(&self) -> &media::avc::Config;
+    /// Places by which a picture may come out later than it is presented.
+    fn reorder_depth(&self) -> u32;
     /// Takes a picture; `number` is above all earlier ones.
     fn send(&mut self, picture: &Picture, number: i64, keyframe: bool) -> Result<(), Error>;
     /// The next coded picture in decoding order, if any is ready.
@@ -45,6 +50,9 @@ pub(crate) trait VideoEncoder: Send {
 impl VideoEncoder for H264Encoder {
     fn config(&self) -> &media::avc::Config {
         H264Encoder::config(self)
+    }
+    fn reorder_depth(&self) -> u32 {
+        H264Encoder::reorder_depth(self)
     }
     fn send(&mut self, picture: &Picture, number: i64, keyframe: bool) -> Result<(), Error> {
         H264Encoder::send(self, picture, number, keyframe)
@@ -222,12 +230,15 @@ impl RungQueue {
 struct Submitted {
     number: i64,
     slot: Slot,
+    /// The decode time of this place in decoding order.
+    decode: i64,
 }
 
 /// A run's encoder and what is in it.
 struct Active {
     run: u64,
     encoder: Box<dyn VideoEncoder>,
+    decode_times: DecodeTimes,
     next_number: i64,
     /// In the order submitted: their decode times go to the coded pictures in the order these come
     /// out.
@@ -306,6 +317,7 @@ impl Worker {
         self.last_run = run;
         self.active = Some(Active {
             run,
+            decode_times: DecodeTimes::new(encoder.reorder_depth()),
             encoder,
             next_number: 0,
             times: VecDeque::new(),
@@ -321,12 +333,16 @@ impl Worker {
         };
         let number = active.next_number;
         active.next_number += 1;
-        let submitted = Submitted { number, slot };
+        let submitted = Submitted {
+            number,
+            slot,
+            decode: active.decode_times.next(&slot),
+        };
         active.times.push_back(submitted);
         active.shown.push_back(submitted);
         // What was held waited for this picture's decode time.
         if active.times.len() == 1 {
-            self.release(slot);
+            self.release();
         }
         let Some(active) = &mut self.active else {
             return Ok(());
@@ -341,26 +357,25 @@ impl Worker {
                 return Ok(());
             };
             let unit = active.place(&self.rung.encoder, coded)?;
-            let next = active.times.front().map(|submitted| submitted.slot);
             active.held = Some(unit);
-            if let Some(next) = next {
-                self.release(next);
-            }
+            self.release();
         }
         Ok(())
     }
 
-    /// Gives out the held unit, which lasts until `next`.
-    fn release(&mut self, next: Slot) {
+    /// Gives out the held unit where the next one's decode time is known, which it lasts until.
+    fn release(&mut self) {
         let Some(active) = &mut self.active else {
             return;
         };
         let rung = self.index;
-        let end = next.hole_from.unwrap_or(next.dts);
+        let Some((next, decode)) = active.next_decode() else {
+            return;
+        };
         let Some(held) = active.held.take() else {
             return;
         };
-        let unit = lasting_until(held, end);
+        let unit = lasting_until(held, next.hole_from.unwrap_or(decode));
         self.shared.tell(Event::AccessUnit { rung, unit });
         if let Some(from) = next.hole_from {
             let reason = ShedReason::NothingDecoded;
@@ -414,7 +429,7 @@ impl Worker {
             from = active
                 .times
                 .front()
-                .map_or(dts, |submitted| submitted.slot.dts);
+                .map_or(dts, |submitted| submitted.decode);
             if let Some(held) = active.held {
                 let unit = lasting_until(held, from);
                 self.shared.tell(Event::AccessUnit { rung, unit });
@@ -428,6 +443,21 @@ impl Worker {
 }
 
 impl Active {
+    /// The next place in decoding order and its decode time, which stays as it is from now on.
+    ///
+    /// A segment's last place is taken by the one picture of it that has not come out. It may be
+    /// decoded as late as it is presented, so that the last unit is no longer than it must be.
+    fn next_decode(&mut self) -> Option<(Slot, i64)> {
+        let after = self.times.get(1);
+        let is_last = after.is_some_and(|after| after.slot.opens_segment);
+        let left = self.shown.front().map(|submitted| submitted.slot.pts);
+        let next = self.times.front_mut()?;
+        if let (true, false, Some(left)) = (is_last, next.slot.opens_segment, left) {
+            next.decode = next.decode.max(left.min(next.slot.dts));
+        }
+        Some((next.slot, next.decode))
+    }
+
     /// Gives a coded picture its times.
     fn place(&mut self, encoder: &str, coded: CodedPicture) -> Result<AccessUnit, Error> {
         let wrong = |reason: &str| Error::Configuration {
@@ -447,7 +477,7 @@ impl Active {
         }
         Ok(AccessUnit {
             kind: MediaKind::Video,
-            dts: due.slot.dts,
+            dts: due.decode,
             pts: own.slot.pts,
             duration: 1,
             is_sync: coded.is_sync,

@@ -1,4 +1,4 @@
-//! The decoding thread: coded units -> pictures with their place in the grid.
+//! Decodes the source on a thread of its own and gives each picture its place in the grid.
 
 use std::{
     sync::{Arc, atomic::Ordering, mpsc},
@@ -255,7 +255,8 @@ impl Source {
         }
     }
 
-    fn hand_on(&mut self, picture: Picture, slot: Slot) -> Result<(), Gone> {
+    fn hand_on(&mut self, mut picture: Picture, slot: Slot) -> Result<(), Gone> {
+        picture.assume_color();
         let upright = match &mut self.rotator {
             Some(rotator) => rotator.run(&picture),
             None => Ok(picture),

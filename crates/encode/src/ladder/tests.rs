@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use media::{AccessUnit, Track};
 
 use super::*;
+
+mod pictures;
+
 use crate::{Error, Picture, h264::CodedPicture, tests::blocks::picture, video};
 
 /// A source of `pictures`, a keyframe each `every`, and its track.
@@ -93,31 +96,34 @@ fn transcode(source: &Source, rungs: Vec<Rung>, options: Options) -> Output {
     collect(events, count)
 }
 
-/// Decode times, durations and keyframes of a rung are the source's own.
-fn assert_grid(source: &Source, units: &[AccessUnit]) {
-    let grid = |units: &[AccessUnit]| -> Vec<_> {
-        units
-            .iter()
-            .map(|u| (u.dts, u.duration, u.is_sync))
-            .collect()
+/// Presentation times are the source's, decode times too where segments open; between, they follow
+/// one another without a gap and never pass the presentation.
+fn assert_times(source: &Source, units: &[AccessUnit]) {
+    let openers = |units: &[AccessUnit]| -> Vec<_> {
+        let openers = units.iter().enumerate().filter(|(_, unit)| unit.is_sync);
+        openers.map(|(n, unit)| (n, unit.dts, unit.pts)).collect()
     };
-    assert_eq!(grid(units), grid(&source.units));
+    assert_eq!(openers(units), openers(&source.units));
     let shown = |units: &[AccessUnit]| {
         let mut times: Vec<_> = units.iter().map(|unit| unit.pts).collect();
         times.sort_unstable();
         times
     };
     assert_eq!(shown(units), shown(&source.units));
+    let end = |unit: &AccessUnit| unit.dts + i64::from(unit.duration);
+    assert!(units.windows(2).all(|pair| end(&pair[0]) == pair[1].dts));
+    assert_eq!(units.last().map(end), source.units.last().map(end));
+    assert!(units.iter().all(|unit| unit.dts <= unit.pts));
 }
 
 #[test]
-fn rungs_have_the_sources_grid_and_keyframes() {
+fn rungs_have_the_sources_times_and_keyframes() {
     for (rate, b_pictures) in [((30, 1), 0), ((30_000, 1001), 2), ((25, 1), 3)] {
         let source = source(45, 15, rate, b_pictures);
         let output = transcode(&source, rungs(&source, &[64, 32], None), STORED);
         assert!(output.others.is_empty(), "{:?}", output.others);
         for units in &output.units {
-            assert_grid(&source, units);
+            assert_times(&source, units);
         }
     }
 }
@@ -133,16 +139,21 @@ fn keyframes_only_where_segments_open_not_where_the_source_has_them() {
 }
 
 #[test]
-fn max_fps_keeps_every_second_unit_of_the_grid() {
+fn max_fps_keeps_every_second_picture() {
     let source = source(42, 14, (30_000, 1001), 2);
     let output = transcode(&source, rungs(&source, &[64], Some(15.0)), STORED);
     let units = &output.units[0];
     assert_eq!(units.len(), 21);
-    for (unit, of_source) in units.iter().zip(source.units.iter().step_by(2)) {
-        assert_eq!(unit.dts, of_source.dts);
-        assert_eq!(unit.duration, 2 * of_source.duration);
-        assert_eq!(unit.is_sync, of_source.is_sync);
-    }
+    let mut shown: Vec<_> = source.units.iter().map(|unit| unit.pts).collect();
+    shown.sort_unstable();
+    let mut kept: Vec<_> = units.iter().map(|unit| unit.pts).collect();
+    kept.sort_unstable();
+    assert!(kept.iter().eq(shown.iter().step_by(2)));
+    let syncs = |units: &[AccessUnit]| -> Vec<_> {
+        let syncs = units.iter().filter(|unit| unit.is_sync);
+        syncs.map(|unit| (unit.dts, unit.pts)).collect()
+    };
+    assert_eq!(syncs(units), syncs(&source.units));
 }
 
 #[test]
@@ -244,7 +255,7 @@ fn garbage_and_empty_units_never_end_it() {
     assert!(
         output.units[0]
             .iter()
-            .any(|unit| unit.dts == source.units[44].dts)
+            .any(|unit| unit.pts == source.units[44].pts)
     );
 }
 
@@ -257,6 +268,9 @@ struct Gated {
 impl rung::VideoEncoder for Gated {
     fn config(&self) -> &media::avc::Config {
         self.inner.config()
+    }
+    fn reorder_depth(&self) -> u32 {
+        self.inner.reorder_depth()
     }
     fn send(&mut self, picture: &Picture, number: i64, keyframe: bool) -> Result<(), Error> {
         // When the test drops its end, there are permits for all.
@@ -347,7 +361,7 @@ fn a_stuck_encoder_is_dropped_and_comes_back_where_a_segment_opens() {
     let at = at.unwrap();
     assert_eq!(at % (10 * 12_000), 0);
     let output = collect(seen, 2);
-    assert_grid(&source, &output.units[0]);
+    assert_times(&source, &output.units[0]);
     let before: Vec<_> = output.units[1].iter().filter(|u| u.dts < from).collect();
     let last = before.last().unwrap();
     assert_eq!(last.dts + i64::from(last.duration), from);
@@ -371,6 +385,9 @@ fn an_encoder_that_fails_is_told_and_tried_again_where_a_segment_opens() {
     impl rung::VideoEncoder for Failing {
         fn config(&self) -> &media::avc::Config {
             self.0.config()
+        }
+        fn reorder_depth(&self) -> u32 {
+            self.0.reorder_depth()
         }
         fn send(&mut self, picture: &Picture, number: i64, keyframe: bool) -> Result<(), Error> {
             match number {
