@@ -117,6 +117,20 @@ impl Counter {
         Some(dts)
     }
 
+    /// The track comes back after filling up to `end`: a unit sent at `sent` goes as many whole units
+    /// after that as fit best. `None` where that would be before it.
+    pub(super) fn rejoin(&mut self, sent: i64, end: i64) -> Option<i64> {
+        let distance = VIDEO_TIMESCALE.rescale(sent, self.scale) - end;
+        let units = (distance + self.frame / 2).div_euclid(self.frame);
+        if units < 0 {
+            return None;
+        }
+        let dts = end + units * self.frame;
+        self.settle((distance - units * self.frame) as f64);
+        self.next = Some(dts + self.frame);
+        Some(dts)
+    }
+
     /// Whether the video's place speaks for the stamp rather than for the count.
     fn confirms(&self, sent: i64, next: i64, sibling: i64) -> bool {
         let counted = self.scale.rescale(next, VIDEO_TIMESCALE);

@@ -32,6 +32,7 @@
 //! [`Timeline::flush`].
 
 mod audio;
+mod fill;
 mod rate;
 mod start;
 mod stats;
@@ -43,6 +44,7 @@ mod video;
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{AccessUnit, IngestUnit, MediaKind, VIDEO_TIMESCALE, aac, avc};
+use fill::{Heard, VIDEO_QUIET_MAX_MS};
 use start::State;
 use track_state::{Clock, TrackState, Verdict};
 
@@ -60,6 +62,9 @@ pub const OUTLIERS_MAX: u32 = 3;
 /// Start waits this long for the second configured track, so that the earlier of both gets the
 /// zero.
 pub const START_WAIT: Duration = Duration::from_secs(1);
+/// Start waits this long for video that is announced while audio comes: audio alone is played until
+/// then, and the picture joins it behind a discontinuity.
+pub const START_WAIT_VIDEO: Duration = Duration::from_secs(3);
 /// Start waits this long for a second track's configuration: headers follow each other within a
 /// round trip.
 pub const START_WAIT_SINGLE: Duration = Duration::from_millis(300);
@@ -82,8 +87,20 @@ pub enum Event {
     /// What follows does not continue what came before, in every track: cut here, and read the
     /// tracks anew.
     Discontinuity {
-        /// Why.
+        /// What broke it.
         reason: Reason,
+    },
+    /// A track has stopped while the other one goes on; what follows of it is filling.
+    Stopped {
+        /// The track.
+        kind: MediaKind,
+    },
+    /// The track is back.
+    Returned {
+        /// The track.
+        kind: MediaKind,
+        /// How long it was filled.
+        filled: Duration,
     },
 }
 
@@ -97,10 +114,10 @@ pub enum Reason {
     ClockJump,
     /// A track has a new configuration, or a track came.
     ConfigChanged,
-    /// One track came back after a pause longer than [`STEP_MAX_MS`].
+    /// One track came back after a pause longer than [`STEP_MAX_MS`], and nothing could fill it.
     Gap,
-    /// The zero was moved to a peer's ([`Timeline::anchor`]).
-    Anchored,
+    /// Video came when audio had begun without it.
+    TrackJoined,
 }
 
 impl Reason {
@@ -111,18 +128,9 @@ impl Reason {
             Reason::ClockJump => "clock-jump",
             Reason::ConfigChanged => "config-changed",
             Reason::Gap => "gap",
-            Reason::Anchored => "anchored",
+            Reason::TrackJoined => "track-joined",
         }
     }
-}
-
-/// Where one video and one audio access unit lie, for agreeing on a zero: see [`Timeline::anchor`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Anchor {
-    /// Decode time of a video access unit (a keyframe both sides know by its bytes).
-    pub video: Option<i64>,
-    /// Decode time of an audio access unit both sides know.
-    pub audio: Option<i64>,
 }
 
 /// The machine; see the module's text.
@@ -133,7 +141,6 @@ pub struct Timeline {
     state: State,
     generation: u32,
     events: VecDeque<Event>,
-    delivered: bool,
     discontinuities: u64,
     /// Where zero lies, in steps of which there are [`STEPS_PER_SECOND`].
     start: i64,
@@ -165,7 +172,10 @@ impl Timeline {
         if self.video.avc.as_ref() != Some(config) {
             self.config_changed(MediaKind::Video);
             self.video.avc = Some(config.clone());
+            // Coded with a configuration that no longer holds.
+            self.video.still = None;
         }
+        self.video.is_announced = true;
         self.video.set_video(rate);
     }
 
@@ -176,15 +186,36 @@ impl Timeline {
             self.audio.aac = Some(config.clone());
             self.audio.set_audio(config);
         }
+        self.audio.is_announced = true;
+        // From here on it is missed where nothing comes.
+        if self.audio.heard.is_none()
+            && let Some(position) = self.video.position()
+        {
+            self.audio.heard = Some(Heard {
+                own: position,
+                other: position,
+                units: self.video.stats.units,
+            });
+        }
+    }
+
+    /// Whether this track is part of what comes out: audio once it is announced (it is filled until
+    /// it comes), video once a decoder may start.
+    pub fn carries(&self, kind: MediaKind) -> bool {
+        let track = self.track(kind);
+        track.is_announced && (kind == MediaKind::Audio || track.has_begun)
     }
 
     /// Takes one access unit as sent; `now` is the time since any fixed start. Units of a track not
-    /// announced are counted and dropped. Take the results with [`Timeline::next`].
-    pub fn push(&mut self, input: IngestUnit, now: Duration) {
-        if self.track(input.kind).stamper.is_none() {
-            self.track_mut(input.kind).stats.dropped += 1;
+    /// announced are counted and dropped; audio without a byte is silence. Take the results with
+    /// [`Timeline::next`].
+    pub fn push(&mut self, mut input: IngestUnit, now: Duration) {
+        let track = self.track_mut(input.kind);
+        if !track.is_announced {
+            track.stats.dropped += 1;
             return;
         }
+        track.fill_empty(&mut input);
         match &mut self.state {
             State::Running => self.place(input, now),
             State::Starting { held, .. } => {
@@ -203,13 +234,11 @@ impl Timeline {
     )]
     pub fn next(&mut self) -> Option<Event> {
         let mut event = self.events.pop_front()?;
-        self.delivered = true;
         if let Event::AccessUnit(unit) = &mut event {
             let track = self.track(unit.kind);
             let start = self.start * (i64::from(track.timescale().rate()) / STEPS_PER_SECOND);
-            let shift = track.shift.saturating_add(start);
-            unit.dts = unit.dts.saturating_add(shift);
-            unit.pts = unit.pts.saturating_add(shift);
+            unit.dts = unit.dts.saturating_add(start);
+            unit.pts = unit.pts.saturating_add(start);
         }
         Some(event)
     }
@@ -221,7 +250,7 @@ impl Timeline {
         self.flush();
         let resumed = self.video.end.is_some() || self.audio.end.is_some();
         for track in [&mut self.video, &mut self.audio] {
-            track.forget_clock();
+            track.forget_publisher();
         }
         self.state = State::Starting {
             held: Vec::new(),
@@ -235,35 +264,10 @@ impl Timeline {
         if matches!(&self.state, State::Starting { held, .. } if !held.is_empty()) {
             self.start();
         }
+        self.level(MediaKind::Video);
+        self.level(MediaKind::Audio);
         self.release(MediaKind::Video);
         self.release(MediaKind::Audio);
-    }
-
-    /// Moves the zero of each track so that what lies at `ours` lies at `theirs` from the next
-    /// [`Timeline::next`] on: paired origins adopt each other's ticks at a keyframe both received.
-    /// Differences between units stay exact.
-    ///
-    /// Where only one track is known on both sides, the other moves by the same time. Before
-    /// anything was taken from this timeline it is silent; later it puts [`Reason::Anchored`]
-    /// first, and ticks may go back: a new run.
-    pub fn anchor(&mut self, ours: Anchor, theirs: Anchor) {
-        let difference = |a: Option<i64>, b: Option<i64>| Some(b?.saturating_sub(a?));
-        let video = difference(ours.video, theirs.video);
-        let audio = difference(ours.audio, theirs.audio);
-        let scale = self.audio.timescale();
-        let video = video.or_else(|| audio.map(|shift| scale.rescale(shift, VIDEO_TIMESCALE)));
-        let audio = audio.or_else(|| video.map(|shift| VIDEO_TIMESCALE.rescale(shift, scale)));
-        if video.unwrap_or(0) == 0 && audio.unwrap_or(0) == 0 {
-            return;
-        }
-        self.video.shift = self.video.shift.saturating_add(video.unwrap_or(0));
-        self.audio.shift = self.audio.shift.saturating_add(audio.unwrap_or(0));
-        if self.delivered {
-            self.discontinuities += 1;
-            self.events.push_front(Event::Discontinuity {
-                reason: Reason::Anchored,
-            });
-        }
     }
 
     /// What was met so far, for the operator.
@@ -282,34 +286,65 @@ impl Timeline {
 impl Timeline {
     fn place(&mut self, input: IngestUnit, now: Duration) {
         let kind = input.kind;
+        if kind == MediaKind::Video && !self.video.has_begun && !self.video_joins(&input) {
+            self.video.stats.dropped += 1;
+            return;
+        }
         let at = match self.judge(kind, input.timestamp_ms, now) {
             Verdict::At(ticks) => Some(ticks),
+            Verdict::Repeat => None,
             Verdict::Restamp => {
                 self.track_mut(kind).stats.restamped += 1;
                 None
             }
         };
+        self.track_mut(kind).seen = now;
+        if let Some((dts, pts)) = self.stamp(&input, at) {
+            self.fill_before_start(kind, dts);
+            if self.track(kind).leaves_hole(dts) {
+                self.break_timeline(Reason::Gap);
+            }
+            let lost = self.track_mut(kind).fill_lost(dts);
+            self.events.extend(lost.into_iter().map(Event::AccessUnit));
+            let unit = self.track_mut(kind).follow(input, dts, pts);
+            self.events.extend(unit.map(Event::AccessUnit));
+            self.note_heard(kind);
+        } else {
+            self.track_mut(kind).stats.dropped += 1;
+        }
+        self.fill_if_quiet(other(kind));
+    }
+
+    /// The first video unit that a decoder may start at, after audio has begun without video, is a
+    /// break: the tracks are others from there. False for units before it.
+    fn video_joins(&mut self, input: &IngestUnit) -> bool {
+        if !input.is_sync {
+            return false;
+        }
+        self.break_timeline(Reason::TrackJoined);
+        self.video.has_begun = true;
+        true
+    }
+
+    /// Exact decode and presentation time of a unit sent at `at`; `None` for one to drop.
+    fn stamp(&mut self, input: &IngestUnit, at: Option<i64>) -> Option<(i64, i64)> {
+        let kind = input.kind;
+        if self.track(kind).absence.is_some() {
+            let (dts, pts) = self.come_back(input, at)?;
+            self.end_absence(kind, dts, pts);
+            return Some((dts, pts));
+        }
         let sibling = self.track(other(kind)).position();
         let track = self.track_mut(kind);
-        track.seen = now;
-        let Some((dts, pts)) = track.stamp(at, input.composition_ms, sibling) else {
-            track.stats.dropped += 1;
-            return;
-        };
-        if track.leaves_hole(dts) {
-            self.break_timeline(Reason::Gap);
+        let (dts, pts) = track.stamp(at, input.composition_ms, sibling)?;
+        if track.outlasts(dts, VIDEO_QUIET_MAX_MS * TICKS_PER_MS) && track.can_be_filled() {
+            self.begin_absence(kind, None);
+            if !input.is_sync {
+                return None;
+            }
+            self.end_absence(kind, dts, pts);
         }
-        let fill = self.track_mut(kind).fill(dts);
-        self.events.extend(fill.into_iter().map(Event::AccessUnit));
-        let unit = self.track_mut(kind).follow(input, dts, pts);
-        self.events.extend(unit.map(Event::AccessUnit));
-        let position = self.track(kind).position();
-        let behind = self.track(other(kind)).position();
-        if let (Some(position), Some(behind)) = (position, behind)
-            && position - behind > STEP_MAX
-        {
-            self.release(other(kind));
-        }
+        Some((dts, pts))
     }
 
     /// Decides where on the shared timeline a unit lies.
@@ -329,10 +364,14 @@ impl Timeline {
                 return self.adopt(kind, other.clone(), timestamp_ms);
             }
             track.outliers = None;
-            let repeats = clock.advance(timestamp_ms) <= 0 && track.pending();
+            let step = clock.advance(timestamp_ms);
+            let repeats = step <= 0 && track.pending();
             track.stats.backward += u64::from(repeats);
             track.clock = Some(clock);
-            return Verdict::At(ticks);
+            return match step {
+                0 if repeats => Verdict::Repeat,
+                _ => Verdict::At(ticks),
+            };
         }
         // Far from its predecessor. A pause, if the other track's clock went the same way.
         let ticks = clock.ticks(timestamp_ms);
@@ -398,9 +437,11 @@ impl Timeline {
 
     /// Puts a track on `clock`. Where that would overlap what it has emitted, both tracks move up.
     fn adopt(&mut self, kind: MediaKind, mut clock: Clock, timestamp_ms: u32) -> Verdict {
-        let floor = self.track(kind).expected().unwrap_or(0);
+        let track = self.track(kind);
+        let floor = track.expected().unwrap_or(0);
         let early = floor - clock.ticks(timestamp_ms);
-        if early > JOIN_SLACK_MS * TICKS_PER_MS {
+        // What was filled gives way to nothing: a unit that comes too late for it is dropped.
+        if track.absence.is_none() && early > JOIN_SLACK_MS * TICKS_PER_MS {
             clock.raise(early);
             if let Some(sibling) = &mut self.track_mut(other(kind)).clock {
                 sibling.raise(early);
@@ -418,7 +459,9 @@ impl Timeline {
         let running = matches!(self.state, State::Running);
         let started = self.video.end.is_some() || self.audio.end.is_some();
         let placed = self.video.pending() || self.audio.pending();
-        if running && (started || placed) {
+        if kind == MediaKind::Video && running && !self.video.has_begun {
+            // It breaks the timeline when it comes.
+        } else if running && (started || placed) {
             self.break_timeline(Reason::ConfigChanged);
         } else if let State::Starting { held, .. } = &mut self.state {
             // Coded with a configuration that no longer holds; nothing was shown yet.
@@ -428,12 +471,29 @@ impl Timeline {
 
     /// Both tracks' held units leave, then the mark.
     fn break_timeline(&mut self, reason: Reason) {
+        for kind in [MediaKind::Video, MediaKind::Audio] {
+            if self.track(kind).absence.is_some() {
+                self.level(kind);
+            }
+        }
         self.release(MediaKind::Video);
         self.release(MediaKind::Audio);
         self.video.broken = true;
         self.audio.broken = true;
         self.discontinuities += 1;
         self.events.push_back(Event::Discontinuity { reason });
+    }
+
+    /// After a unit of `kind` was placed: from here on its silence is counted.
+    fn note_heard(&mut self, kind: MediaKind) {
+        let sibling = self.track(other(kind));
+        let units = sibling.stats.units;
+        let position = sibling.position();
+        let own = self.track(kind).expected();
+        let heard = own
+            .zip(position)
+            .map(|(own, other)| Heard { own, other, units });
+        self.track_mut(kind).heard = heard;
     }
 
     fn release(&mut self, kind: MediaKind) {

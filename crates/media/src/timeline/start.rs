@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use super::track_state::{self, Clock};
-use super::{Reason, START_WAIT, START_WAIT_SINGLE, STEP_MAX_MS, TICKS_PER_MS, Timeline};
+use super::{
+    Reason, START_WAIT, START_WAIT_SINGLE, START_WAIT_VIDEO, STEP_MAX_MS, TICKS_PER_MS, Timeline,
+    fill::Heard, other,
+};
 use crate::{IngestUnit, MediaKind, VIDEO_TIMESCALE};
 
 /// Arrivals held at the start: a second of 120 fps and of AAC at 96 kHz is 214.
@@ -41,12 +44,16 @@ impl Timeline {
         let (Some((first, from)), Some((last, to))) = (held.first(), held.last()) else {
             return false;
         };
-        let configured = |kind| self.track(kind).stamper.is_some();
+        let configured = |kind| self.track(kind).is_announced;
         let both = configured(MediaKind::Video) && configured(MediaKind::Audio);
         if both && held.iter().any(|(input, _)| input.kind != first.kind) {
             return true;
         }
-        let wait = if both { START_WAIT } else { START_WAIT_SINGLE };
+        let wait = match (both, first.kind) {
+            (false, _) => START_WAIT_SINGLE,
+            (true, MediaKind::Video) => START_WAIT,
+            (true, MediaKind::Audio) => START_WAIT_VIDEO,
+        };
         let media_ms = track_state::difference(last.timestamp_ms, first.timestamp_ms);
         held.len() >= START_HELD_MAX
             || to.saturating_sub(*from) >= wait
@@ -92,6 +99,17 @@ impl Timeline {
         }
         if resumed {
             self.break_timeline(Reason::Resumed);
+        }
+        let has = |kind| held.iter().any(|(input, _)| input.kind == kind);
+        self.video.has_begun = has(MediaKind::Video);
+        for kind in [MediaKind::Video, MediaKind::Audio] {
+            let units = self.track(other(kind)).stats.units;
+            let track = self.track_mut(kind);
+            track.heard = track.is_announced.then_some(Heard {
+                own: zero,
+                other: zero,
+                units,
+            });
         }
         for (input, now) in held {
             self.place(input, now);

@@ -26,8 +26,12 @@ pub struct TrackStats {
     pub gaps: u64,
     /// Length of all gaps, filled or not, in ticks of the track.
     pub gap_ticks: u64,
-    /// Units of silence put into gaps of audio.
+    /// Units put where media is missing: silence, or the last keyframe again.
     pub filled: u64,
+    /// Length of those, in ticks of the track.
+    pub filled_ticks: u64,
+    /// The track has stopped while the other one goes on, and is being filled.
+    pub is_filled: bool,
     /// Units dropped: more audio than time, or of a track not announced.
     pub dropped: u64,
     /// Smoothed distance between sent and exact times, in milliseconds.

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use super::{BACKWARD_MAX_MS, STEP_MAX_MS, TICKS_PER_MS, TrackStats, audio, video};
+use super::{
+    BACKWARD_MAX_MS, STEP_MAX_MS, TICKS_PER_MS, TrackStats, audio,
+    fill::{Absence, Heard, Still},
+    video,
+};
 use crate::{AccessUnit, IngestUnit, MediaKind, Timescale, VIDEO_TIMESCALE, aac, avc};
 
 /// Milliseconds from `from` to `to` by the nearest way round. Taken modulo 2^31, which fits clocks
@@ -70,6 +74,9 @@ fn is_step(ms: i64) -> bool {
     (-BACKWARD_MAX_MS..=STEP_MAX_MS).contains(&ms)
 }
 
+/// Between two presentation times at least: what a millisecond clock can tell apart.
+const STEP_MIN: i64 = TICKS_PER_MS;
+
 /// Where a unit as sent goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -77,6 +84,8 @@ pub(super) enum Verdict {
     At(i64),
     /// Its stamp is worthless: to where its predecessor ends.
     Restamp,
+    /// Its stamp repeats its predecessor's, so the clock stands still: to where that one ends.
+    Repeat,
 }
 
 /// Arrivals in a row that are far from the clock and near each other.
@@ -116,8 +125,18 @@ pub(super) struct TrackState {
     pub(super) end: Option<i64>,
     /// A discontinuity was announced since the last unit: the next one need not follow it.
     pub(super) broken: bool,
-    /// Added to what is handed out.
-    pub(super) shift: i64,
+    /// Its configuration was announced in this session.
+    pub(super) is_announced: bool,
+    /// A unit was placed since the start or a resume.
+    pub(super) has_begun: bool,
+    /// Where both tracks were at its last unit; `None` while the other one has none.
+    pub(super) heard: Option<Heard>,
+    /// It has stopped and is being filled.
+    pub(super) absence: Option<Absence>,
+    /// What a stopped video track goes on with.
+    pub(super) still: Option<Still>,
+    /// Nothing may be presented before this, in ticks of the track: the end of what is.
+    pub(super) presented: i64,
     pub(super) stats: TrackStats,
     pending: Option<Pending>,
 }
@@ -134,9 +153,8 @@ impl TrackState {
     pub(super) fn set_audio(&mut self, config: &aac::Config) {
         let scale = config.timescale();
         let rescaled = |ticks: i64| self.timescale().rescale(ticks, scale);
-        let (end, shift) = (self.end.map(rescaled), rescaled(self.shift));
+        let end = self.end.map(rescaled);
         self.end = end;
-        self.shift = shift;
         self.stamper = Some(Stamper::Audio(audio::Counter::new(config, end)));
     }
 
@@ -147,11 +165,16 @@ impl TrackState {
         }
     }
 
-    /// Forgets the publisher's clock and the rhythm it was smoothed to; the end of what left stays
-    /// the floor.
-    pub(super) fn forget_clock(&mut self) {
+    /// Forgets the publisher: its clock, the rhythm it was smoothed to, what it announced. The end of
+    /// what left stays the floor.
+    pub(super) fn forget_publisher(&mut self) {
         self.clock = None;
         self.outliers = None;
+        self.heard = None;
+        self.absence = None;
+        self.still = None;
+        self.is_announced = false;
+        self.has_begun = false;
         match &mut self.stamper {
             Some(Stamper::Video(grid)) => grid.restart(),
             Some(Stamper::Audio(counter)) => counter.restart(),
@@ -169,7 +192,7 @@ impl TrackState {
 
     /// Shared ticks where the next unit follows without a gap.
     pub(super) fn expected(&self) -> Option<i64> {
-        let usual = self.stamper.as_ref().map_or(0, Stamper::usual_duration);
+        let usual = self.usual_duration();
         let pending = self.pending.as_ref().map(|pending| pending.dts + usual);
         let ticks = pending.or(self.end)?;
         Some(self.timescale().rescale(ticks, VIDEO_TIMESCALE))
@@ -214,13 +237,130 @@ impl TrackState {
         }
     }
 
+    /// Where a unit that comes back after filling lies, sent at `sent` on the shared timeline;
+    /// before the end of what was filled where it is late.
+    pub(super) fn stamp_return(&mut self, sent: i64, composition_ms: i32) -> Option<(i64, i64)> {
+        let end = self.end?;
+        match self.stamper.as_mut()? {
+            Stamper::Video(grid) => {
+                let dts = grid.stamp(Some(sent), 0, &mut self.stats);
+                let pts = dts + grid.composition(composition_ms);
+                Some((dts, pts.max(0)))
+            }
+            Stamper::Audio(counter) => {
+                let dts = counter.rejoin(sent, end)?;
+                Some((dts, dts))
+            }
+        }
+    }
+
+    /// A unit of audio without a byte, as some encoders send while muted, becomes silence.
+    pub(super) fn fill_empty(&mut self, input: &mut IngestUnit) {
+        if let Some(Stamper::Audio(counter)) = &self.stamper
+            && input.payload.is_empty()
+        {
+            input.payload = counter.silence();
+            self.stats.filled += 1;
+            self.stats.filled_ticks += counter.usual_duration().unsigned_abs();
+        }
+    }
+
+    /// Whether there is something to fill this track with.
+    pub(super) fn can_be_filled(&self) -> bool {
+        let is_key = |pending: &Pending| pending.input.is_sync;
+        match &self.stamper {
+            Some(Stamper::Audio(_)) => self.is_announced,
+            Some(Stamper::Video(_)) => {
+                self.still.is_some() || self.pending.as_ref().is_some_and(is_key)
+            }
+            None => false,
+        }
+    }
+
+    /// The video unit that is held would last longer than one may, if the next lies at `dts`.
+    pub(super) fn outlasts(&self, dts: i64, longest: i64) -> bool {
+        let held = self.pending.as_ref();
+        held.is_some_and(|held| held.input.kind == MediaKind::Video && dts - held.dts > longest)
+    }
+
+    /// Where filling begins, in ticks of the track: where it ended, or at `own` on the shared
+    /// timeline where it has not begun.
+    pub(super) fn begin_fill(&mut self, own: i64) -> i64 {
+        let own = self.to_own(own);
+        let end = match self.end {
+            Some(end) if self.has_begun => end,
+            end => own.max(end.unwrap_or(0)),
+        };
+        self.end = Some(end);
+        end
+    }
+
+    /// How long one unit of filling is.
+    pub(super) fn fill_duration(&self, still: i64) -> i64 {
+        match &self.stamper {
+            Some(Stamper::Video(grid)) => match grid.frame() {
+                // On the grid of the frames around it.
+                Some(frame) => (still / frame).max(1) * frame,
+                None => still,
+            },
+            _ => self.usual_duration(),
+        }
+    }
+
+    /// A unit of filling at the end of what there is. `before` bounds its presentation time.
+    pub(super) fn fill_unit(
+        &mut self,
+        kind: MediaKind,
+        duration: i64,
+        before: Option<i64>,
+    ) -> Option<AccessUnit> {
+        let dts = self.end?;
+        let (payload, pts) = match (&self.stamper, &self.still) {
+            (Some(Stamper::Audio(counter)), _) => (counter.silence(), dts),
+            (Some(Stamper::Video(_)), Some(still)) => {
+                let pts = (dts + still.composition).max(self.presented);
+                let latest = before.map_or(i64::MAX, |next| next - STEP_MIN);
+                (still.payload.clone(), pts.min(latest).max(0))
+            }
+            _ => return None,
+        };
+        self.end = Some(dts + duration);
+        self.presented = pts + STEP_MIN;
+        self.broken = false;
+        self.stats.filled += 1;
+        self.stats.filled_ticks += duration.unsigned_abs();
+        Some(AccessUnit {
+            kind,
+            dts,
+            pts,
+            duration: u32::try_from(duration).unwrap_or(u32::MAX).max(1),
+            is_sync: true,
+            payload,
+        })
+    }
+
+    /// Shared ticks in ticks of the track.
+    pub(super) fn to_own(&self, ticks: i64) -> i64 {
+        VIDEO_TIMESCALE.rescale(ticks, self.timescale())
+    }
+
+    /// Ticks of the track on the shared timeline.
+    pub(super) fn to_shared(&self, ticks: i64) -> i64 {
+        self.timescale().rescale(ticks, VIDEO_TIMESCALE)
+    }
+
+    /// How long a unit usually lasts, in ticks of the track; never 0.
+    pub(super) fn usual_duration(&self) -> i64 {
+        self.stamper.as_ref().map_or(1, Stamper::usual_duration)
+    }
+
     /// Whether a unit at `dts` neither follows what left nor stands behind a discontinuity.
     pub(super) fn leaves_hole(&self, dts: i64) -> bool {
         self.pending.is_none() && !self.broken && self.end.is_some_and(|end| end != dts)
     }
 
     /// Audio is missing between the held unit and one at `dts`: the held unit and as much silence.
-    pub(super) fn fill(&mut self, dts: i64) -> Vec<AccessUnit> {
+    pub(super) fn fill_lost(&mut self, dts: i64) -> Vec<AccessUnit> {
         let Some(Stamper::Audio(counter)) = &self.stamper else {
             return Vec::new();
         };
@@ -239,6 +379,7 @@ impl TrackState {
                 input,
             });
             self.stats.filled += 1;
+            self.stats.filled_ticks += usual.unsigned_abs();
         }
         units
     }
@@ -247,6 +388,7 @@ impl TrackState {
     pub(super) fn follow(&mut self, input: IngestUnit, dts: i64, pts: i64) -> Option<AccessUnit> {
         self.broken = false;
         self.stats.units += 1;
+        self.presented = self.presented.max(pts + self.usual_duration());
         let held = self.pending.replace(Pending { dts, pts, input })?;
         Some(self.finish(held, dts))
     }
@@ -254,8 +396,7 @@ impl TrackState {
     /// The held unit with its usual duration.
     pub(super) fn release(&mut self) -> Option<AccessUnit> {
         let held = self.pending.take()?;
-        let usual = self.stamper.as_ref().map_or(1, Stamper::usual_duration);
-        let end = held.dts + usual;
+        let end = held.dts + self.usual_duration();
         if let Some(Stamper::Audio(counter)) = &mut self.stamper {
             counter.follow(end);
         }
@@ -274,12 +415,19 @@ impl TrackState {
         };
         TrackStats {
             frame_ticks: u32::try_from(frame).unwrap_or(0),
+            is_filled: self.absence.is_some(),
             ..self.stats
         }
     }
 
     fn finish(&mut self, held: Pending, end: i64) -> AccessUnit {
         self.end = Some(end);
+        if held.input.kind == MediaKind::Video && held.input.is_sync {
+            self.still = Some(Still {
+                payload: held.input.payload.clone(),
+                composition: held.pts - held.dts,
+            });
+        }
         let duration = u32::try_from(end - held.dts).unwrap_or(u32::MAX).max(1);
         AccessUnit {
             kind: held.input.kind,

@@ -144,7 +144,7 @@ fn audio_that_pauses_while_video_goes_on_comes_back_in_its_place() {
     bench.av(12_000, 1_000);
     assert_eq!(bench.timeline.stats().audio.gaps, 1);
     let bench = bench.finish();
-    assert_eq!(bench.breaks, [Reason::Gap]);
+    assert!(bench.breaks.is_empty());
     let ends = [MediaKind::Video, MediaKind::Audio]
         .map(|kind| seconds(kind, bench.times(kind).pop().unwrap()));
     assert!((ends[0] - ends[1]).abs() < 0.04, "{ends:?}");

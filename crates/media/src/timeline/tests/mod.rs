@@ -1,5 +1,6 @@
 //! A publisher in a struct: it stamps video and audio with whatever clock a test wants.
 
+mod fill;
 mod jumps;
 mod properties;
 mod rates;
@@ -74,6 +75,8 @@ struct Bench {
     checks: [Check; 2],
     units: Vec<AccessUnit>,
     breaks: Vec<Reason>,
+    /// Tracks that came back, and for how many milliseconds they were filled.
+    fills: Vec<(MediaKind, u128)>,
 }
 
 /// What every track promises.
@@ -85,16 +88,22 @@ struct Check {
 
 impl Bench {
     fn new(rate: Option<(u32, u32)>) -> Self {
-        let mut timeline = Timeline::new();
-        timeline.set_video(&avc_config(0), rate);
-        timeline.set_audio(&aac::Config::lc(48_000, 2).unwrap());
-        Self {
-            timeline,
+        let mut bench = Self {
+            timeline: Timeline::new(),
             now: Duration::ZERO,
             checks: [Check::default(); 2],
             units: Vec::new(),
             breaks: Vec::new(),
-        }
+            fills: Vec::new(),
+        };
+        bench.announce(rate);
+        bench
+    }
+
+    fn announce(&mut self, rate: Option<(u32, u32)>) {
+        self.timeline.set_video(&avc_config(0), rate);
+        let audio = aac::Config::lc(48_000, 2).unwrap();
+        self.timeline.set_audio(&audio);
     }
 
     fn silent(rate: Option<(u32, u32)>) -> Self {
@@ -135,6 +144,8 @@ impl Bench {
                     self.breaks.push(reason);
                     self.checks.iter_mut().for_each(|check| check.broken = true);
                 }
+                Event::Stopped { .. } => {}
+                Event::Returned { kind, filled } => self.fills.push((kind, filled.as_millis())),
                 Event::AccessUnit(unit) => {
                     self.checks[unit.kind as usize].take(&unit);
                     self.units.push(unit);

@@ -1,7 +1,6 @@
-//! Where zero lies, and how a timeline starts, resumes, is anchored and changes its tracks.
+//! Where zero lies, and how a timeline starts, resumes and changes its tracks.
 
 use super::*;
-use crate::timeline::Anchor;
 
 #[test]
 fn the_earlier_track_gets_the_zero_and_the_other_keeps_its_distance() {
@@ -77,6 +76,7 @@ fn a_resumed_publisher_continues_above_everything_with_one_discontinuity() {
     let mut bench = Bench::new(Some((30, 1)));
     bench.av(0, 2_000);
     bench.timeline.resume();
+    bench.announce(Some((30, 1)));
     bench.now += Duration::from_secs(20);
     let before = bench.units.len();
     bench.av(0, 2_000);
@@ -152,38 +152,4 @@ fn a_track_that_comes_later_joins_the_clock_of_the_first() {
     let bench = bench.finish();
     assert_eq!(bench.breaks, [Reason::ConfigChanged]);
     assert_eq!(bench.times(MediaKind::Audio)[0], 2 * 48_000);
-}
-
-#[test]
-fn an_anchor_moves_both_tracks_and_keeps_every_difference() {
-    let mut bench = Bench::new(Some((30, 1)));
-    bench.timeline.push(video(0, 0), Duration::ZERO);
-    bench.timeline.push(audio(0), Duration::ZERO);
-    let ours = Anchor {
-        video: Some(0),
-        audio: None,
-    };
-    let theirs = Anchor {
-        video: Some(3_600 * 360_000),
-        audio: None,
-    };
-    bench.timeline.anchor(ours, theirs);
-    bench.av(1, 1_000);
-    let bench = bench.finish();
-    assert!(bench.breaks.is_empty(), "nothing had been taken");
-    assert_eq!(bench.times(MediaKind::Video)[0], 3_600 * 360_000);
-    assert_eq!(bench.times(MediaKind::Audio)[0], 3_600 * 48_000);
-}
-
-#[test]
-fn a_late_anchor_announces_itself_before_the_first_moved_unit() {
-    let mut bench = Bench::new(Some((30, 1)));
-    bench.av(0, 1_000);
-    let at = |video| Anchor {
-        video: Some(video),
-        audio: Some(video * 48 / 360),
-    };
-    bench.timeline.anchor(at(0), at(36_000_000));
-    bench.av(1_000, 1_000);
-    assert_eq!(bench.breaks, [Reason::Anchored]);
 }
