@@ -76,13 +76,23 @@ impl Core {
         Ok(())
     }
 
+    /// The tracks that are part of what comes out.
+    fn carried(&self) -> Tracks {
+        let Tracks { video, audio } = self.tracks.clone();
+        Tracks {
+            video: video.filter(|_| self.timeline.carries(MediaKind::Video)),
+            audio: audio.filter(|_| self.timeline.carries(MediaKind::Audio)),
+        }
+    }
+
     fn drain(&mut self, now: Duration) -> Result<(), hls::Error> {
         let wall = (Duration::from_secs(WALL_SECONDS) + now).as_micros() as i64;
         while let Some(event) = self.timeline.next() {
             match event {
                 timeline::Event::AccessUnit(unit) => {
                     if !self.started {
-                        self.packager.start(self.tracks.clone(), Vec::new())?;
+                        let tracks = self.carried();
+                        self.packager.start(tracks, Vec::new())?;
                         self.started = true;
                     }
                     let (dts, kind) = (unit.dts, unit.kind);
@@ -93,8 +103,9 @@ impl Core {
                 }
                 timeline::Event::Discontinuity { reason } => {
                     self.discontinuities.push(reason);
-                    self.packager.discontinuity(self.tracks.clone())?;
+                    self.packager.discontinuity(self.carried())?;
                 }
+                timeline::Event::Stopped { .. } | timeline::Event::Returned { .. } => {}
             }
         }
         Ok(())

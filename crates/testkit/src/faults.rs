@@ -43,7 +43,7 @@ fn act() -> impl Strategy<Value = Act> {
         any::<i32>().prop_map(|ms| Act::Jump(i64::from(ms))),
         prop_oneof![Just(3_600_000), Just(-3_600_000)].prop_map(Act::Jump),
         (kind(), any::<i32>()).prop_map(|(kind, ms)| Act::Outlier(kind, i64::from(ms))),
-        (kind(), 1u64..90).prop_map(|(kind, units)| Act::Lose(kind, units)),
+        (kind(), 1u64..900).prop_map(|(kind, units)| Act::Lose(kind, units)),
         (1u64..20_000).prop_map(|ms| Act::Pause(Duration::from_millis(ms))),
         (0u64..60_000).prop_map(|ms| Act::Reconnect(Duration::from_millis(ms))),
         prop_oneof![Just((640, 320)), Just((1280, 640)), Just((1920, 960))].prop_map(Act::Resize),

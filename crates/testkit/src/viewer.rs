@@ -103,6 +103,7 @@ struct Rendition {
     next_msn: Option<u64>,
     end: Option<(u64, i64)>,
     last: Option<(u32, u64)>,
+    last_key: Option<(u32, u64)>,
     skews: BTreeMap<u64, Vec<Skew>>,
     discontinuities: u64,
     media_seconds: f64,
@@ -302,38 +303,42 @@ impl Rendition {
                 segment.start
             ));
         }
-        self.order(&segment)?;
-        self.skew(wanted.msn, &segment);
+        let skews = self.fresh(&segment)?;
+        self.keep_skews(wanted.msn, skews);
         Ok(segment.units.len() as u64)
     }
 
-    /// Nothing is shown twice or out of order.
-    fn order(&mut self, segment: &Segment) -> Result<(), String> {
+    /// Nothing is shown twice or out of order, but for a keyframe that stands in for missing video.
+    /// Gives the units that are new.
+    fn fresh(&mut self, segment: &Segment) -> Result<Vec<Skew>, String> {
+        let mut fresh = Vec::new();
         for unit in &segment.units {
             let Some(content) = Content::read(&unit.payload) else {
-                return Ok(());
+                continue;
             };
             let now = (content.session, content.serial);
+            if unit.is_sync && segment.kind == MediaKind::Video {
+                if self.last_key == Some(now) {
+                    continue;
+                }
+                self.last_key = Some(now);
+            }
             if self.last.is_some_and(|last| last >= now) {
                 return Err(format!("unit {now:?} follows {:?}", self.last));
             }
             self.last = Some(now);
-        }
-        Ok(())
-    }
-
-    /// Media time minus capture time of every unit.
-    fn skew(&mut self, msn: u64, segment: &Segment) {
-        let skew = |unit: &media::AccessUnit| {
-            let content = Content::read(&unit.payload)?;
             let at = segment.timescale.seconds(unit.dts);
-            Some(Skew {
+            fresh.push(Skew {
                 session: content.session,
                 at,
                 late: at - content.captured_us as f64 / 1e6,
-            })
-        };
-        let skews = segment.units.iter().filter_map(skew).collect();
+            });
+        }
+        Ok(fresh)
+    }
+
+    /// Keeps media time minus capture time of every unit until the other track's segment comes.
+    fn keep_skews(&mut self, msn: u64, skews: Vec<Skew>) {
         self.skews.insert(msn, skews);
         if self.skews.len() > SKEWS_MAX {
             self.skews.pop_first();

@@ -153,6 +153,23 @@ fn lost_audio_keeps_lips_and_audio_together() {
     assert_eq!(broadcast.core.timeline.stats().audio.gaps, 1);
 }
 
+#[test]
+fn a_track_that_stops_is_filled_and_leaves_no_gap() {
+    // 12 s of audio at 46.875 units a second, 12 s of video.
+    for (kind, units) in [(MediaKind::Audio, 562), (MediaKind::Video, 360)] {
+        let acts = [run(20), Act::Lose(kind, units), run(40)];
+        let (broadcast, report) = play(Shape::default(), &acts);
+        assert_well(&report);
+        assert_eq!(report.discontinuities, 0);
+        let stats = broadcast.core.timeline.stats();
+        let filled = match kind {
+            MediaKind::Audio => stats.audio.filled_ticks as f64 / 48_000.0,
+            MediaKind::Video => stats.video.filled_ticks as f64 / 360_000.0,
+        };
+        assert!((filled - 12.0).abs() < 1.0, "{kind}: {filled} s");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 

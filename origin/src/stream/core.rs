@@ -16,11 +16,11 @@ use std::{
 
 use flv::Event;
 use hls::{LastPosition, Snapshot, Tracks};
-use media::{Immersive, Timeline, Track, timeline};
+use media::{Immersive, MediaKind, Timeline, Track, timeline};
 use pairing::{Join, Pairing};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     Environment, Publisher, discontinuity_store,
@@ -386,17 +386,40 @@ impl Core {
                 }
                 timeline::Event::Discontinuity { reason } => {
                     if let Some(run) = self.run.as_mut().filter(|run| !run.is_ending()) {
-                        run.discontinuity(self.announced.clone(), reason.name());
+                        run.discontinuity(self.tracks(), reason.name());
                     }
                 }
+                timeline::Event::Stopped { kind } => self.track_stopped(kind),
+                timeline::Event::Returned { kind, filled } => {
+                    let seconds = filled.as_secs_f64();
+                    info!(stream = self.name, track = %kind, seconds, "track is back");
+                }
             }
+        }
+    }
+
+    /// Says what viewers get instead of a track that has stopped.
+    fn track_stopped(&self, kind: MediaKind) {
+        let (instead, remedy) = match kind {
+            MediaKind::Audio => ("silence", "look at the encoder's microphone and its mute button"),
+            MediaKind::Video => ("the last keyframe", "look at the encoder's camera"),
+        };
+        warn!(stream = self.name, track = %kind, instead, remedy, "track has stopped, the other goes on");
+    }
+
+    /// The publisher's tracks that are part of what comes out of the timeline.
+    pub(super) fn tracks(&self) -> Tracks {
+        let Tracks { video, audio } = self.announced.clone();
+        Tracks {
+            video: video.filter(|_| self.timeline.carries(MediaKind::Video)),
+            audio: audio.filter(|_| self.timeline.carries(MediaKind::Audio)),
         }
     }
 
     /// Starts a run: right behind what this origin's previous process left, unless its playlists have
     /// got their end; `false` when it cannot start.
     fn start_run(&mut self, wall: SystemTime) -> bool {
-        let tracks = self.announced.clone();
+        let tracks = self.tracks();
         match self.restored.take() {
             Some(restored) if !restored.is_ended() => {
                 let run_id = restored.run_id().to_owned();

@@ -17,8 +17,9 @@ impl Core {
         let has_run = self.run.as_ref().is_some_and(|run| !run.is_ending());
         let timeline = self.timeline.stats();
         let now = self.environment.clock.now();
+        let tracks = self.tracks();
         if let Some(pairing) = &mut self.pairing {
-            pairing.take(unit, (now, wall), &timeline, has_run, &self.announced);
+            pairing.take(unit, (now, wall), &timeline, has_run, &tracks);
             if !pairing.is_holding() {
                 self.pump();
                 return;
@@ -29,7 +30,7 @@ impl Core {
 
     /// The timeline broke.
     pub(super) fn broken(&mut self, reason: timeline::Reason) {
-        let tracks = self.announced.clone();
+        let tracks = self.tracks();
         let mark = Break {
             tracks,
             reason: reason.name(),
