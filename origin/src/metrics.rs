@@ -18,6 +18,8 @@ pub struct Metrics {
     pub streams_unlocked: IntGauge,
     /// Discontinuities by reason.
     pub discontinuities: IntCounterVec,
+    /// Media that stands in for a track that has stopped, by stream and track.
+    pub filled: IntCounterVec,
     /// Ingest bitrate by stream.
     pub ingest_bitrate: IntGaugeVec,
     /// Ingest frame rate by stream.
@@ -96,6 +98,12 @@ impl Metrics {
                 "discontinuities",
                 "Timeline breaks announced to viewers.",
                 &["stream", "reason"],
+            ),
+            filled: registry.counter_vec(
+                "origin_filled_milliseconds_total",
+                "milliseconds",
+                "Silence, or the last keyframe again, published instead of a track that had stopped.",
+                &["stream", "track"],
             ),
             ingest_bitrate: registry.gauge_vec(
                 "origin_ingest_bits_per_second",

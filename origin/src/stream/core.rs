@@ -61,6 +61,8 @@ pub struct Core {
     session: Option<Session>,
     sessions: u64,
     pub(super) timeline: Timeline,
+    /// Milliseconds of filling exported so far, of this timeline: video, audio.
+    filled_ms: [u64; 2],
     /// What this session's publisher has announced.
     pub(super) announced: Tracks,
     pub(super) run: Option<Run>,
@@ -99,6 +101,7 @@ impl Core {
             session: None,
             sessions: 0,
             timeline: Timeline::new(),
+            filled_ms: [0; 2],
             announced: Tracks::default(),
             run: None,
             restored: None,
@@ -385,8 +388,9 @@ impl Core {
                     }
                 }
                 timeline::Event::Discontinuity { reason } => {
+                    let tracks = self.tracks();
                     if let Some(run) = self.run.as_mut().filter(|run| !run.is_ending()) {
-                        run.discontinuity(self.tracks(), reason.name());
+                        run.discontinuity(tracks, reason.name());
                     }
                 }
                 timeline::Event::Stopped { kind } => self.track_stopped(kind),
@@ -401,7 +405,10 @@ impl Core {
     /// Says what viewers get instead of a track that has stopped.
     fn track_stopped(&self, kind: MediaKind) {
         let (instead, remedy) = match kind {
-            MediaKind::Audio => ("silence", "look at the encoder's microphone and its mute button"),
+            MediaKind::Audio => (
+                "silence",
+                "look at the encoder's microphone and its mute button",
+            ),
             MediaKind::Video => ("the last keyframe", "look at the encoder's camera"),
         };
         warn!(stream = self.name, track = %kind, instead, remedy, "track has stopped, the other goes on");
@@ -504,7 +511,27 @@ impl Core {
         }
     }
 
+    /// Counts what was filled since the last time; a new timeline begins at nothing.
+    fn export_filled(&mut self) {
+        for (kind, before) in [MediaKind::Video, MediaKind::Audio]
+            .into_iter()
+            .zip(&mut self.filled_ms)
+        {
+            let filled = self.timeline.filled(kind).as_millis();
+            let filled = u64::try_from(filled).unwrap_or(u64::MAX);
+            let track = kind.to_string();
+            let counter = self
+                .environment
+                .metrics
+                .filled
+                .with_label_values(&[&self.name, &track]);
+            counter.inc_by(filled.checked_sub(*before).unwrap_or(filled));
+            *before = filled;
+        }
+    }
+
     fn export(&mut self, now: Duration) {
+        self.export_filled();
         let metrics = &self.environment.metrics;
         let label = &[self.name.as_str()];
         let figures = self

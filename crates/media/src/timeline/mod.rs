@@ -270,6 +270,13 @@ impl Timeline {
         self.release(MediaKind::Audio);
     }
 
+    /// How much of a track is filling so far.
+    pub fn filled(&self, kind: MediaKind) -> Duration {
+        let track = self.track(kind);
+        let ticks = i64::try_from(track.stats.filled_ticks).unwrap_or(i64::MAX);
+        track.timescale().duration(ticks)
+    }
+
     /// What was met so far, for the operator.
     pub fn stats(&self) -> Stats {
         Stats {

@@ -154,7 +154,10 @@ impl TrackState {
         let scale = config.timescale();
         let rescaled = |ticks: i64| self.timescale().rescale(ticks, scale);
         let end = self.end.map(rescaled);
+        let filled = i64::try_from(self.stats.filled_ticks).unwrap_or(i64::MAX);
+        let filled = rescaled(filled).unsigned_abs();
         self.end = end;
+        self.stats.filled_ticks = filled;
         self.stamper = Some(Stamper::Audio(audio::Counter::new(config, end)));
     }
 
