@@ -10,6 +10,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("flv", &["media"]),
     ("rtmp", &["flv"]),
     ("cmaf", &["media"]),
+    ("contract", &["media"]),
     ("urls", &[]),
     ("hls", &["media", "cmaf", "urls"]),
     ("pairing", &["media", "hls", "urls"]),
@@ -21,14 +22,14 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "origin",
         &[
-            "media", "rtmp", "flv", "encode", "cmaf", "hls", "urls", "pairing", "store", "jobs",
-            "service",
+            "media", "contract", "rtmp", "flv", "encode", "cmaf", "hls", "urls", "pairing", "store",
+            "jobs", "service",
         ],
     ),
     (
         "transcoder",
         &[
-            "media", "encode", "cmaf", "hls", "urls", "store", "jobs", "service",
+            "media", "contract", "encode", "cmaf", "hls", "urls", "store", "jobs", "service",
         ],
     ),
     ("edge", &["service", "store", "urls"]),
@@ -53,7 +54,9 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that hold no clock, file, socket or runtime: they may not even link one.
-const PURE: &[&str] = &["media", "flv", "rtmp", "cmaf", "hls", "urls", "pairing"];
+const PURE: &[&str] = &[
+    "media", "contract", "flv", "rtmp", "cmaf", "hls", "urls", "pairing",
+];
 
 /// A library that one crate alone may name, with the reason.
 const ONLY_IN: &[(&str, &[&str])] = &[

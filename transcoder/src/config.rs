@@ -2,14 +2,13 @@
 
 use std::net::SocketAddr;
 
-use media::Projection;
 use serde::Deserialize;
 use service::{
     config::{Bitrate, Duration, Error, File, Secret},
     interruption::Metadata,
 };
 
-use crate::plan::{LadderRung, Settings, default_ladder};
+use crate::plan::{self, LadderRung, Settings};
 
 /// Slices at once beyond this only make each slower.
 pub const SLOTS_MAX: usize = 64;
@@ -78,37 +77,18 @@ impl Drain {
 }
 
 /// One `[[transcoder.ladder]]` entry.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Rung {
-    /// Picture width in pixels; the height follows the source's shape.
-    pub width: u32,
-    /// Average video bitrate.
-    pub bitrate: Bitrate,
-    /// Encoder preset.
-    pub preset: Option<String>,
-    /// FFmpeg's name of the encoder.
-    pub encoder: Option<String>,
-    /// Another projection than the recording's.
-    pub projection: Option<Projection>,
-}
+pub type Rung = contract::RungConfig<Bitrate>;
 
 impl Default for Config {
     fn default() -> Self {
-        let rung = |rung: LadderRung| Rung {
-            width: rung.width,
-            bitrate: Bitrate(u64::from(rung.bitrate)),
-            preset: None,
-            encoder: None,
-            projection: None,
-        };
+        let in_text = |rung: LadderRung| rung.map_bitrate(|bits| Bitrate(u64::from(bits)));
         Self {
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9092)),
             admin_token: None,
             slots: 0,
             slice_target: Duration::from_secs(30),
             segment_target: Duration::from_secs(6),
-            ladder: default_ladder().into_iter().map(rung).collect(),
+            ladder: contract::vod_ladder().into_iter().map(in_text).collect(),
             drain: Drain::default(),
         }
     }
@@ -149,14 +129,7 @@ impl Config {
         let (width, height) = (encode::SIDE_PIXELS_MAX, encode::SIDE_PIXELS_MAX / 2);
         let rungs = config.settings().ladder;
         let sphere = media::Immersive::default();
-        let configs = rungs.iter().map(|rung| encode::ladder::RungConfig {
-            preset: rung.preset.clone(),
-            encoder: rung.encoder.clone(),
-            reprojection: rung
-                .projection
-                .and_then(|to| encode::Reprojection::of(&sphere, to)),
-            ..encode::ladder::RungConfig::new(rung.width, rung.bitrate)
-        });
+        let configs = rungs.iter().map(|rung| plan::encoder_rung(rung, &sphere));
         let configs = configs.collect::<Vec<_>>();
         encode::ladder::plan(width, height, None, &configs)
             .map_err(|error| reject("ladder", format!("cannot be used: {error}")))?;
@@ -165,13 +138,8 @@ impl Config {
 
     /// What shapes a plan.
     pub fn settings(&self) -> Settings {
-        let rung = |rung: &Rung| LadderRung {
-            width: rung.width,
-            bitrate: u32::try_from(rung.bitrate.get()).unwrap_or(u32::MAX),
-            preset: rung.preset.clone(),
-            encoder: rung.encoder.clone(),
-            projection: rung.projection,
-        };
+        let number = |bits: Bitrate| u32::try_from(bits.get()).unwrap_or(u32::MAX);
+        let rung = |rung: &Rung| rung.clone().map_bitrate(number);
         Settings {
             ladder: self.ladder.iter().map(rung).collect(),
             slice_seconds: self.slice_target.get().as_secs_f64(),
@@ -202,7 +170,7 @@ mod tests {
     #[test]
     fn an_empty_file_is_a_working_transcoder() {
         let config = load("").unwrap();
-        assert_eq!(config.settings().ladder, default_ladder());
+        assert_eq!(config.settings().ladder, contract::vod_ladder());
         assert!(config.slots() >= 1);
     }
 

@@ -3,9 +3,8 @@
 
 use jobs::event;
 use serde::{Deserialize, Serialize};
+use service::http::fnv1a;
 use store::Address;
-
-use crate::layout;
 
 /// Our own messages say so, since S3's events share the queue with them.
 const MARK: &str = "panocast/slice/1";
@@ -102,7 +101,7 @@ pub fn asset_name(key: &str, etag: &str) -> String {
             return name;
         }
     }
-    let hash = layout::hash(format!("{key}\0{etag}").as_bytes());
+    let hash = fnv1a(format!("{key}\0{etag}").as_bytes());
     format!("{}-{:08x}", plain(stem), (hash ^ (hash >> 32)) as u32)
 }
 

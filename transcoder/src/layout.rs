@@ -147,14 +147,6 @@ pub struct Sheet {
     pub at: Vec<f64>,
 }
 
-/// Names bytes: FNV-1a, which is the same on every machine and enough to tell a few init segments
-/// of one asset apart.
-pub(crate) fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

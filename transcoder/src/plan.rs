@@ -38,32 +38,11 @@ const COPY_GROUP_SECONDS_MAX: f64 = 10.0;
 /// encoder that runs live needs more bits for the same picture than one that takes its time.
 const COPY_BITRATE_MAX_PERCENT: u64 = 150;
 
-/// The rung of the recording's own bytes.
-pub const COPY_NAME: &str = "source";
-
-/// The audio rendition.
-pub const AUDIO_NAME: &str = "audio";
-
 /// Breaks closer to a following keyframe than this are none.
 const BREAK_SECONDS_MIN: f64 = 0.1;
 
 /// One rung as configured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LadderRung {
-    /// Width in pixels.
-    pub width: u32,
-    /// Bits per second on average.
-    pub bitrate: u32,
-    /// The encoder's preset.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preset: Option<String>,
-    /// The encoder.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub encoder: Option<String>,
-    /// Another projection than the source's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub projection: Option<Projection>,
-}
+pub type LadderRung = contract::RungConfig<u32>;
 
 /// What shapes a plan beside the recording.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,29 +53,6 @@ pub struct Settings {
     pub slice_seconds: f64,
     /// Length of a segment in seconds.
     pub segment_seconds: f64,
-}
-
-/// The ladder used where none is configured.
-pub fn default_ladder() -> Vec<LadderRung> {
-    let rung = |(width, kilobits): (u32, u32)| LadderRung {
-        width,
-        bitrate: kilobits * 1000,
-        preset: None,
-        encoder: None,
-        projection: None,
-    };
-    [
-        (320, 110),
-        (426, 250),
-        (640, 500),
-        (854, 1_080),
-        (1280, 2_100),
-        (1920, 4_000),
-        (2560, 8_000),
-        (3840, 16_500),
-    ]
-    .map(rung)
-    .to_vec()
 }
 
 /// The recording a plan is of.
@@ -230,14 +186,7 @@ fn rungs(
     ladder: &[LadderRung],
     copy: bool,
 ) -> Result<Vec<Rung>, encode::Error> {
-    let configs = ladder.iter().map(|rung| RungConfig {
-        preset: rung.preset.clone(),
-        encoder: rung.encoder.clone(),
-        reprojection: rung
-            .projection
-            .and_then(|to| Reprojection::of(immersive, to)),
-        ..RungConfig::new(rung.width, rung.bitrate)
-    });
+    let configs = ladder.iter().map(|rung| encoder_rung(rung, immersive));
     // Beside a copy the source's own width is taken.
     let fits = |config: &RungConfig| config.width < width || (!copy && config.width == width);
     let mut fitting = configs.clone().filter(fits).collect::<Vec<_>>();
@@ -247,6 +196,20 @@ fn rungs(
         fitting.extend(smallest.map(|config| RungConfig { width, ..config }));
     }
     ladder::plan_all((width, height), Some(rate), &fitting)
+}
+
+/// A configured rung of a source that lies on the sphere as `immersive` says, in the encoder's
+/// words.
+pub(crate) fn encoder_rung(rung: &LadderRung, immersive: &Immersive) -> RungConfig {
+    RungConfig {
+        max_fps: rung.max_fps.map(f64::from),
+        preset: rung.preset.clone(),
+        encoder: rung.encoder.clone(),
+        reprojection: rung
+            .projection
+            .and_then(|to| Reprojection::of(immersive, to)),
+        ..RungConfig::new(rung.width, rung.bitrate)
+    }
 }
 
 /// Makes the plan of a recording.

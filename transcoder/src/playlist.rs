@@ -1,11 +1,14 @@
-//! VOD playlists as text: pure functions of what the slices made.
+//! Makes VOD playlists of what the slices made: pure functions, rendered by `hls`.
 //!
 //! RFC 8216 and draft-pantos-hls-rfc8216bis-22 (called *bis*). A VOD playlist never changes, so
 //! every figure in it is measured, not promised.
 
 use std::{fmt::Write as _, sync::Arc};
 
-use hls::{AudioGroup, Flavour, Multivariant, Variant, bandwidth};
+use hls::{
+    AudioRendition, Flavour, Multivariant, Variant, bandwidth,
+    playlist::vod::{self, VodPlaylist, VodSegment},
+};
 use media::{Immersive, Projection, Timescale, VIDEO_TIMESCALE};
 
 use crate::layout::{RenditionSlice, SegmentInfo, Sheet};
@@ -118,61 +121,22 @@ pub struct PlaylistParams {
 
 /// The playlist of one rendition.
 pub fn render_media(rendition: &Rendition, params: &PlaylistParams) -> String {
-    let segments = &rendition.segments;
-    let has_gaps = segments.iter().any(|(made, _)| made.bytes == 0);
-    // "EXT-X-GAP … version 8" (bis §8); EXT-X-MAP needs 6.
-    let version = if has_gaps { 8 } else { 6 };
-    let mut out = String::with_capacity(256 + 64 * segments.len());
-    let _ = write!(
-        out,
-        "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:0\n\
-         #EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n",
-        params.target_duration
-    );
-    let mut map: Option<&Arc<str>> = None;
-    for (index, (made, init)) in segments.iter().enumerate() {
-        let breaks = index > 0 && params.discontinuities.contains(&made.number);
-        if breaks {
-            out.push_str("#EXT-X-DISCONTINUITY\n");
+    let segment = |(index, (made, init)): (usize, &(SegmentInfo, Arc<str>))| {
+        let discontinuity = index > 0 && params.discontinuities.contains(&made.number);
+        let is_dated = index == 0 || discontinuity;
+        VodSegment {
+            uri: format!("{}.m4s", made.number),
+            seconds: rendition.seconds(made),
+            map: (!init.is_empty()).then(|| init.clone()),
+            is_gap: made.bytes == 0,
+            discontinuity,
+            program_date_time: params.dates.get(index).copied().filter(|_| is_dated),
         }
-        if !init.is_empty() && (breaks || map != Some(init)) {
-            let _ = writeln!(out, "#EXT-X-MAP:URI=\"{init}\"");
-            map = Some(init);
-        }
-        if (index == 0 || breaks)
-            && let Some(date) = params.dates.get(index)
-        {
-            let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", date_time(*date));
-        }
-        if made.bytes == 0 {
-            out.push_str("#EXT-X-GAP\n");
-        }
-        let _ = writeln!(
-            out,
-            "#EXTINF:{:.6},\n{}.m4s",
-            rendition.seconds(made),
-            made.number
-        );
-    }
-    out.push_str("#EXT-X-ENDLIST\n");
-    out
-}
-
-/// Microseconds since 1970 as ISO 8601 in UTC.
-fn date_time(micros: i64) -> String {
-    let nanos = i128::from(micros) * 1000;
-    let date = time::OffsetDateTime::from_unix_timestamp_nanos(nanos)
-        .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
-    format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-        date.year(),
-        u8::from(date.month()),
-        date.day(),
-        date.hour(),
-        date.minute(),
-        date.second(),
-        date.millisecond()
-    )
+    };
+    vod::render(&VodPlaylist {
+        target_duration: params.target_duration,
+        segments: rendition.segments.iter().enumerate().map(segment).collect(),
+    })
 }
 
 /// The multivariant playlist: all rungs with audio, then audio alone.
@@ -217,24 +181,18 @@ pub fn render_multivariant(
             projection: None,
         });
     }
-    let group = audio.filter(|_| variants.len() > 1).and_then(|audio| {
-        Some(AudioGroup {
-            rendition: audio.name.as_str().into(),
-            channels: audio.channels?,
-        })
+    let group = audio.filter(|_| variants.len() > 1);
+    let group = group.and_then(|audio| {
+        let name = audio.name.as_str().into();
+        Some(AudioRendition::only(name, audio.channels?))
     });
     let multivariant = Multivariant {
         variants,
-        audio: group,
+        audio: group.into_iter().collect(),
         immersive,
+        independent_segments: true,
     };
-    let text = hls::render_multivariant(&multivariant, None, flavour);
-    // Said once here, it holds for every rendition (bis §4.4.2.1).
-    text.replacen(
-        "#EXT-X-SESSION-DATA",
-        "#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-SESSION-DATA",
-        1,
-    )
+    hls::render_multivariant(&multivariant, None, flavour)
 }
 
 /// Thumbnails for seeking, as WebVTT whose cues name a place in a sheet.

@@ -19,6 +19,7 @@ use std::{
     },
 };
 
+use contract::{AUDIO, SOURCE};
 use encode::ladder::{Event, Ladder, Options, Pace};
 use media::{AccessUnit, Immersive, MediaKind, Projection, Track, VIDEO_TIMESCALE};
 use tokio::sync::mpsc;
@@ -26,7 +27,7 @@ use tokio::sync::mpsc;
 use crate::{
     error::{Error, Result},
     layout::Manifest,
-    plan::{AUDIO_NAME, COPY_NAME, Plan, Segment},
+    plan::{Plan, Segment},
     progress::Meter,
     rendition_writer::RenditionWriter,
     retrying_store::RetryingStore,
@@ -122,7 +123,7 @@ fn writers(plan: &Plan, number: u32) -> Result<Vec<RenditionWriter>> {
     let mut writers = Vec::new();
     if plan.copy {
         writers.push(writer(
-            COPY_NAME,
+            SOURCE,
             None,
             plan.video.map(|(_, _, source)| rate(source)),
         ));
@@ -132,7 +133,7 @@ fn writers(plan: &Plan, number: u32) -> Result<Vec<RenditionWriter>> {
         writers.push(writer(&rung.name, projection, Some(rate(rung.frame_rate))));
     }
     if plan.audio.is_some() {
-        writers.push(writer(AUDIO_NAME, None, None));
+        writers.push(writer(AUDIO, None, None));
     }
     Ok(writers)
 }

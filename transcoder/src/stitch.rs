@@ -4,9 +4,9 @@
 //! Any number of workers may stitch the same asset at the same time or die while they do: all write
 //! the same bytes from the same manifests, and only one creates the multivariant playlist.
 
+use contract::{Info, RungInfo, StartedAt};
 use hls::Flavour;
 use media::VIDEO_TIMESCALE;
-use serde_json::json;
 use store::Created;
 use urls::AssetFile;
 
@@ -100,7 +100,10 @@ async fn publish(store: &RetryingStore, plan: &Plan, manifests: &[Manifest]) -> 
             )
             .await?;
     }
-    let info = info(plan).to_string();
+    let info = serde_json::to_vec(&info(plan)).map_err(|error| Error::Work {
+        what: asset.clone(),
+        reason: error.to_string(),
+    })?;
     store
         .put(
             &layout::vod(asset, AssetFile::Info),
@@ -167,25 +170,23 @@ fn params(plan: &Plan, target_duration: u64) -> PlaylistParams {
     }
 }
 
-/// What a player must know, as of a live stream.
-fn info(plan: &Plan) -> serde_json::Value {
-    let rungs = plan.reprojected().into_iter().map(|(rung, projection)| {
-        json!({ "width": rung.width, "height": rung.height, "projection": projection })
-    });
-    let rungs = rungs.collect::<Vec<_>>();
-    json!({
-        "name": plan.stream,
-        "projection": plan.projection,
-        "stereo": plan.stereo,
-        "yaw": plan.orientation.yaw,
-        "pitch": plan.orientation.pitch,
-        "roll": plan.orientation.roll,
-        "fov": plan.fov,
-        "rungs": rungs,
-        "started_at": plan.started_at,
-        "duration": plan.seconds(),
-        // No `state`: what has one is a live stream to the page, which then waits for its return.
-    })
+/// What a player must know. An asset has no `state`: what has one is a live stream to the page,
+/// which then waits for its return.
+fn info(plan: &Plan) -> Info {
+    let rungs = plan
+        .reprojected()
+        .into_iter()
+        .map(|(rung, projection)| RungInfo {
+            height: rung.height,
+            projection,
+            width: rung.width,
+        });
+    Info {
+        duration: Some(plan.seconds()),
+        rungs: rungs.collect(),
+        started_at: Some(StartedAt::Seconds(plan.started_at)),
+        ..Info::new(plan.stream.as_str(), &plan.immersive())
+    }
 }
 
 /// Removes what only workers needed. The plan goes last: whoever finds none looks for the playlist.

@@ -16,7 +16,7 @@ use crate::{
     progress::{Progress, Report},
     retrying_store::RetryingStore,
     slice,
-    source::{Sidecar, Source},
+    source::{self, Source},
     stitch,
 };
 
@@ -48,7 +48,7 @@ pub async fn vod_file(
         let (path, key) = (path.to_owned(), recording.key.clone());
         move || {
             let beside = std::fs::read(path.with_extension("json")).ok();
-            let sidecar = beside.and_then(|bytes| Sidecar::parse(&bytes));
+            let sidecar = beside.and_then(|bytes| source::parse_sidecar(&bytes));
             let input = Input::file(&path).map_err(|error| Error::recording(&key, error))?;
             Source::open(&key, input, sidecar)
         }

@@ -20,7 +20,10 @@ use std::{
 };
 
 use jobs::{Delivery, Lease, Queue, event};
-use service::drain::{Phase, Watch};
+use service::{
+    drain::{Phase, Watch},
+    http::fnv1a,
+};
 use store::{Address, Created, Store};
 use tokio::runtime::Handle;
 
@@ -33,7 +36,7 @@ use crate::{
     progress::{Failure, Progress, Running},
     retrying_store::RetryingStore,
     slice,
-    source::{Sidecar, Source},
+    source::{self, Source},
     stitch::{self, Stitched},
 };
 
@@ -258,7 +261,7 @@ impl Worker {
             tracing::info!(asset, "already complete");
             return Ok(());
         }
-        let author = format!("{:016x}", layout::hash(delivery.receipt.0.as_bytes()));
+        let author = format!("{:016x}", fnv1a(delivery.receipt.0.as_bytes()));
         let plan = match self.plan(&asset).await? {
             Some(plan) => plan,
             None => self.make_plan(key, &found, &asset, &author).await?,
@@ -371,7 +374,7 @@ impl Worker {
             .ingest
             .read(&format!("{stem}.json"), SIDECAR_BYTES_MAX)
             .await?;
-        let sidecar = beside.and_then(|bytes| Sidecar::parse(&bytes));
+        let sidecar = beside.and_then(|bytes| source::parse_sidecar(&bytes));
         let (store, runtime) = (self.ingest.clone(), Handle::current());
         Ok(move || {
             let input = Input::object(store, key.clone(), bytes, runtime);

@@ -43,7 +43,7 @@ pub use packager::{Config, Event, Packager, Pushed, RungSpec, Tracks};
 pub use render::{Delivery, Flavour, render_media, render_multivariant};
 pub use segment::{Init, Part, Segment};
 pub use snapshot::{
-    Announced, AudioGroup, Hint, Lookup, MediaSnapshot, Multivariant, PlaylistConstants, Position,
-    Report, Snapshot, Variant,
+    Announced, AudioRendition, Hint, Lookup, MediaSnapshot, Multivariant, PlaylistConstants,
+    Position, Report, Snapshot, Variant,
 };
 pub use start::{Boundary, LastPosition, Start};

@@ -46,7 +46,7 @@ pub fn render_media(media: &MediaSnapshot, delivery: &Delivery) -> String {
     if listed.iter().chain(open).all(|segment| segment.independent) {
         header::independent_segments(&mut out);
     }
-    header::target_duration(&mut out, &constants);
+    header::target_duration(&mut out, constants.target_duration);
     header::server_control(&mut out, &constants);
     let first = listed.first().or(open);
     let (msn, discontinuity_sequence) = match first {
@@ -162,12 +162,15 @@ pub fn render_multivariant(
     // said.
     let spatial = multivariant.variants.iter().any(|v| layout(v).is_some());
     header::version(&mut out, if spatial { 12 } else { 6 });
+    if multivariant.independent_segments {
+        header::independent_segments(&mut out);
+    }
     multivariant::session_data(&mut out, &multivariant.immersive);
-    if let Some(audio) = &multivariant.audio {
+    for audio in &multivariant.audio {
         multivariant::audio(&mut out, audio, stream);
     }
     for variant in &multivariant.variants {
-        let audio = multivariant.audio.is_some() && variant.resolution.is_some();
+        let audio = !multivariant.audio.is_empty() && variant.resolution.is_some();
         let layout = layout(variant);
         multivariant::stream_inf(&mut out, variant, audio, layout.as_deref(), stream);
     }

@@ -274,13 +274,32 @@ pub struct Variant {
     pub projection: Option<Projection>,
 }
 
-/// The one audio group.
+/// One rendition of the audio group.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct AudioGroup {
+pub struct AudioRendition {
     /// Its rendition.
     pub rendition: Arc<str>,
     /// Channels.
     pub channels: u8,
+    /// What a player's menu shows, unique within the group.
+    pub name: String,
+    /// BCP 47, where it is known.
+    pub language: Option<String>,
+    /// Played unless somebody chooses; exactly one of a group is.
+    pub is_default: bool,
+}
+
+impl AudioRendition {
+    /// The only audio of a stream, of which nothing more is known.
+    pub fn only(rendition: Arc<str>, channels: u8) -> Self {
+        Self {
+            rendition,
+            channels,
+            name: "Audio".to_owned(),
+            language: None,
+            is_default: true,
+        }
+    }
 }
 
 /// All that a multivariant playlist says.
@@ -288,10 +307,13 @@ pub struct AudioGroup {
 pub struct Multivariant {
     /// Variants, in the order listed.
     pub variants: Vec<Variant>,
-    /// Sound that all variants with pictures share.
-    pub audio: Option<AudioGroup>,
+    /// Audio that all variants with video share, one entry for each language.
+    pub audio: Vec<AudioRendition>,
     /// Projection and stereo layout.
     pub immersive: Immersive,
+    /// Every segment of every rendition begins with a keyframe, now and ever: VOD.
+    #[serde(default)]
+    pub independent_segments: bool,
 }
 
 /// A stream at one instant.

@@ -28,7 +28,7 @@ fn probe(keyframes: Vec<i64>, end: i64, breaks: Vec<i64>) -> Probe {
 
 fn settings() -> Settings {
     Settings {
-        ladder: default_ladder(),
+        ladder: contract::vod_ladder(),
         slice_seconds: 30.0,
         segment_seconds: 6.0,
     }

@@ -18,7 +18,8 @@ use crate::{
 mod ffmpeg;
 mod recording;
 
-pub use recording::Sidecar;
+pub use contract::Sidecar;
+pub use recording::parse_sidecar;
 
 /// Video units looked at to find out a rate that the stream does not declare.
 const RATE_UNITS: usize = 120;
@@ -107,7 +108,7 @@ impl Source {
         if bytes == 0 {
             return Err(Error::recording(key, "it is empty"));
         }
-        let sidecar = sidecar.filter(|sidecar| sidecar.fits(bytes));
+        let sidecar = sidecar.filter(|sidecar| sidecar.bytes == bytes);
         let (reader, video, audio) = match sidecar.clone() {
             Some(sidecar) => {
                 let reader = recording::RecordingReader::open(key, input, sidecar)?;

@@ -3,13 +3,10 @@
 use std::io::{Read as _, Seek as _, SeekFrom};
 
 use cmaf::{Init, Scanner, TopLevel};
-use media::{Immersive, Orientation, Projection, StereoLayout, Timescale};
-use serde::Deserialize;
+use contract::Keyframes;
+use media::Timescale;
 
 use super::*;
-
-/// The version of the sidecar that is understood.
-const SIDECAR_VERSION: u32 = 1;
 
 /// An init segment is within this much of the beginning: real ones have 1 to 3 KiB.
 const INIT_BYTES_MAX: u64 = 1 << 20;
@@ -17,63 +14,11 @@ const INIT_BYTES_MAX: u64 = 1 << 20;
 /// Bytes read at a time.
 const READ_BYTES: usize = 256 << 10;
 
-/// What stands beside a recording of ours. Unknown fields are for others.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-pub struct Sidecar {
-    version: u32,
-    pub(super) stream: String,
-    pub(super) started_at: f64,
-    projection: Projection,
-    stereo: StereoLayout,
-    orientation: Orientation,
-    #[serde(default)]
-    fov: Option<f64>,
-    duration: f64,
-    bytes: u64,
-    #[serde(default)]
-    gaps: Vec<i64>,
-    #[serde(default)]
-    discontinuities: Vec<i64>,
-    keyframes: Keyframes,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-struct Keyframes {
-    dts: Vec<i64>,
-    offset: Vec<u64>,
-}
-
-impl Sidecar {
-    /// Reads one. `None` for what is no sidecar of a version we know: the recording is then read as
-    /// any file.
-    pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let sidecar: Self = serde_json::from_slice(bytes).ok()?;
-        let Keyframes { dts, offset } = &sidecar.keyframes;
-        let rises = dts.is_sorted() && offset.is_sorted() && dts.len() == offset.len();
-        (sidecar.version == SIDECAR_VERSION && rises).then_some(sidecar)
-    }
-
-    /// Whether it describes a recording of this size.
-    pub(super) fn fits(&self, bytes: u64) -> bool {
-        self.bytes == bytes
-    }
-
-    pub(super) fn immersive(&self) -> Immersive {
-        Immersive {
-            projection: self.projection,
-            stereo: self.stereo,
-            orientation: self.orientation,
-            fov: self.fov,
-        }
-    }
-
-    /// Ends of media that do not go on at once.
-    pub(super) fn breaks(&self) -> Vec<i64> {
-        let mut breaks = [self.gaps.clone(), self.discontinuities.clone()].concat();
-        breaks.sort_unstable();
-        breaks.dedup();
-        breaks
-    }
+/// Reads a sidecar. `None` for what is none of a version we know: the recording is then read as any
+/// file.
+pub fn parse_sidecar(bytes: &[u8]) -> Option<Sidecar> {
+    let sidecar: Sidecar = serde_json::from_slice(bytes).ok()?;
+    sidecar.is_usable().then_some(sidecar)
 }
 
 /// A reader of one such recording.

@@ -295,11 +295,8 @@ impl Fixture {
 
 pub fn settings() -> Settings {
     let rung = |width, bitrate| LadderRung {
-        width,
-        bitrate,
         preset: Some("ultrafast".into()),
-        encoder: None,
-        projection: None,
+        ..LadderRung::new(width, bitrate)
     };
     Settings {
         ladder: vec![rung(160, 60_000), rung(240, 120_000), rung(320, 400_000)],

@@ -9,7 +9,7 @@ use super::{
     continuation::{Promise, enough},
 };
 use crate::{
-    AudioGroup, Multivariant, PlaylistConstants, Report, RungSpec, Snapshot, Variant,
+    AudioRendition, Multivariant, PlaylistConstants, Report, RungSpec, Snapshot, Variant,
     rendition::{Lookahead, PartTarget, Rendition, Shared},
 };
 
@@ -254,9 +254,9 @@ impl Packager {
         }
         let audio = &self.renditions.audio;
         let config = audio.track().and_then(|track| track.aac());
-        let group = audio.listed.then(|| AudioGroup {
-            rendition: audio.name.clone(),
-            channels: config.map_or(2, |config| config.channels()),
+        let group = audio.listed.then(|| {
+            let channels = config.map_or(2, |config| config.channels());
+            AudioRendition::only(audio.name.clone(), channels)
         });
         let shared = SharedAudio {
             bandwidth: audio.meter.bandwidth().filter(|_| audio.listed),
@@ -286,9 +286,10 @@ impl Packager {
             }));
         }
         Some(Multivariant {
-            audio: group.filter(|_| has_video),
+            audio: group.filter(|_| has_video).into_iter().collect(),
             variants,
             immersive: self.config.immersive,
+            independent_segments: false,
         })
     }
 

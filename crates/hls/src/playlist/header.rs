@@ -20,8 +20,8 @@ pub(crate) fn independent_segments(out: &mut String) {
 }
 
 /// EXT-X-TARGETDURATION.
-pub(crate) fn target_duration(out: &mut String, constants: &PlaylistConstants) {
-    let _ = writeln!(out, "#EXT-X-TARGETDURATION:{}", constants.target_duration);
+pub(crate) fn target_duration(out: &mut String, seconds: u64) {
+    let _ = writeln!(out, "#EXT-X-TARGETDURATION:{seconds}");
 }
 
 /// EXT-X-SERVER-CONTROL and EXT-X-PART-INF. All values follow from the constants, so they never

@@ -5,3 +5,4 @@ pub(crate) mod multivariant;
 pub(crate) mod part;
 pub(crate) mod segment;
 mod text;
+pub mod vod;

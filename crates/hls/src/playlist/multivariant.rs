@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use media::{Immersive, Projection, StereoLayout};
 use urls::Reference;
 
-use crate::{AudioGroup, Variant};
+use crate::{AudioRendition, Variant};
 
 /// The one audio group's id.
 const AUDIO_GROUP: &str = "audio";
@@ -43,16 +43,30 @@ pub(crate) fn session_data(out: &mut String, immersive: &Immersive) {
     }
 }
 
-/// EXT-X-MEDIA of the audio group.
-pub(crate) fn audio(out: &mut String, audio: &AudioGroup, stream: Option<&str>) {
+/// EXT-X-MEDIA of one rendition of the audio group.
+pub(crate) fn audio(out: &mut String, audio: &AudioRendition, stream: Option<&str>) {
     let rendition = &audio.rendition;
     let uri = Reference::Rendition { stream, rendition };
+    let _ = write!(
+        out,
+        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{AUDIO_GROUP}\",NAME=\"{}\"",
+        quotable(&audio.name)
+    );
+    if let Some(language) = &audio.language {
+        let _ = write!(out, ",LANGUAGE=\"{}\"", quotable(language));
+    }
     let _ = writeln!(
         out,
-        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{AUDIO_GROUP}\",NAME=\"Audio\",DEFAULT=YES,\
-         AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"{uri}\"",
+        ",DEFAULT={},AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"{uri}\"",
+        if audio.is_default { "YES" } else { "NO" },
         audio.channels
     );
+}
+
+/// What a quoted string can hold (RFC 8216 §4.2): neither quotes nor line ends.
+fn quotable(text: &str) -> String {
+    let fits = |c: &char| !c.is_control() && *c != '"';
+    text.chars().filter(fits).collect()
 }
 
 /// EXT-X-STREAM-INF and the URI.

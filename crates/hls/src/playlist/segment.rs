@@ -36,8 +36,13 @@ pub(crate) fn discontinuity(out: &mut String) {
 /// EXT-X-GAP, EXTINF and the URI.
 pub(crate) fn media(out: &mut String, segment: &Segment, run_id: &str) {
     if segment.gap {
-        out.push_str("#EXT-X-GAP\n");
+        gap(out);
     }
     let uri = Reference::media(run_id, MediaFile::Segment(segment.msn));
     let _ = writeln!(out, "#EXTINF:{},\n{uri}", Seconds(segment.seconds()));
+}
+
+/// EXT-X-GAP: the segment is lost, and players go on behind it.
+pub(crate) fn gap(out: &mut String) {
+    out.push_str("#EXT-X-GAP\n");
 }

@@ -154,8 +154,13 @@ fn matches_any(request: &HeaderMap, etag: &HeaderValue) -> bool {
 /// A short tag of `bytes`, the same on every machine (FNV-1a, 64 bits, and the length): it tells
 /// versions of one URL apart, and defends against nobody.
 pub fn etag_of(bytes: &[u8]) -> String {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    format!("{:016x}-{:x}", fnv1a(bytes), bytes.len())
+}
+
+/// FNV-1a with 64 bits: the same on every machine, and enough to tell a few versions of one object
+/// apart.
+pub fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}-{:x}", bytes.len())
+    })
 }

@@ -26,7 +26,7 @@ mod tests;
 pub use body::{Body, BodyError};
 pub use cache_control::CacheControl;
 pub use client::{Client, ClientError, read_all};
-pub use content::{Content, etag_of};
+pub use content::{Content, etag_of, fnv1a};
 pub use gzip::{accepts_gzip, gzip};
 pub use limits::{Limits, Metrics};
 pub use range::Range;
