@@ -38,7 +38,7 @@ pub fn start(arguments: &Arguments) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let asset = runtime.block_on(async {
+    let vod = runtime.block_on(async {
         let progress = Progress::new(Clock::real());
         let bar = tokio::spawn(show(progress.clone()));
         let settings = config.settings();
@@ -47,7 +47,10 @@ pub fn start(arguments: &Arguments) -> Result<()> {
         bar.abort();
         made
     })?;
-    println!("\r{}/vod/{asset}/index.m3u8", arguments.out.display());
+    for warning in &vod.warnings {
+        eprintln!("\rwarning: {}: {warning}", arguments.file.display());
+    }
+    println!("\r{}/vod/{}/index.m3u8", arguments.out.display(), vod.asset);
     Ok(())
 }
 

@@ -9,8 +9,12 @@ use store::Address;
 /// Our own messages say so, since S3's events share the queue with them.
 const MARK: &str = "panocast/slice/1";
 
-/// What recordings and uploads end with. H.264 and AAC come in no others.
-const EXTENSIONS: [&str; 9] = ["mp4", "m4v", "m4a", "mov", "flv", "ts", "mkv", "3gp", "f4v"];
+/// What recordings and uploads end with. Cameras write the last line's.
+const EXTENSIONS: [&str; 18] = [
+    "mp4", "m4v", "m4a", "mov", "flv", "ts", "mkv", "3gp", "f4v", //
+    "webm", "mka", "3g2", "qt", //
+    "mts", "m2ts", "m2t", "insv", "360",
+];
 
 /// Bytes of a name made of a key.
 const NAME_BYTES_MAX: usize = 64;

@@ -100,6 +100,20 @@ pub struct Manifest {
     /// Sprite sheets of thumbnails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sheets: Vec<Sheet>,
+    /// What went wrong without ending it.
+    #[serde(default)]
+    pub notes: Notes,
+}
+
+/// What a slice had to mend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notes {
+    /// Pictures that could not be decoded or sent.
+    pub damaged: u64,
+    /// Audio packets that could not be decoded.
+    pub damaged_audio: u64,
+    /// How often the picture size changed.
+    pub size_changes: u64,
 }
 
 /// One slice of one rendition.

@@ -18,10 +18,15 @@ use encode::{
 use media::{Immersive, Orientation, Projection, StereoLayout, VIDEO_TIMESCALE};
 use serde::{Deserialize, Serialize};
 
-use crate::source::{Audio, Probe, Video};
+use crate::source::{Probe, SEGMENT_TARGETS_MAX, UploadProbe, Video};
+
+mod upload;
+
+pub use upload::{AudioPlan, UploadPlan};
+pub(crate) use upload::{holds, warm_start};
 
 /// The version of the plans this crate writes and reads.
-pub const PLAN_VERSION: u32 = 1;
+pub const PLAN_VERSION: u32 = 2;
 
 /// Closed groups of pictures last about this long in all rungs (Apple's rule 1.13).
 const GROUP_SECONDS: f64 = 2.0;
@@ -108,8 +113,8 @@ pub struct Plan {
     pub fov: Option<f64>,
     /// Width, height and rate of the source's video.
     pub video: Option<(u32, u32, (u32, u32))>,
-    /// The source's audio.
-    pub audio: Option<Audio>,
+    /// The audio renditions.
+    pub audio: Vec<AudioPlan>,
     /// Whether the recording's own video are the top rung.
     pub copy: bool,
     /// The rungs to encode, of those configured.
@@ -118,6 +123,12 @@ pub struct Plan {
     pub segments: Vec<Segment>,
     /// The number of the first segment of each slice.
     pub slices: Vec<u32>,
+    /// What slices need where the source is no recording of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<UploadPlan>,
+    /// What the source's owner should know, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl Plan {
@@ -212,21 +223,19 @@ pub(crate) fn encoder_rung(rung: &LadderRung, immersive: &Immersive) -> RungConf
     }
 }
 
-/// Makes the plan of a recording.
+/// Makes the plan of a recording or an upload.
 pub fn plan(
     asset: String,
     recording: Recording,
     probe: &Probe,
     settings: &Settings,
 ) -> Result<Plan, encode::Error> {
-    let segments = match &probe.video {
-        Some(video) => video_segments(video, probe.end, settings.segment_seconds),
-        None => audio_segments(probe.end, settings.segment_seconds),
+    let mut warnings = probe.warnings.clone();
+    let range = match &probe.upload {
+        Some(upload) => upload_range(probe, upload),
+        None => (0, probe.end),
     };
-    let copy = probe
-        .video
-        .as_ref()
-        .is_some_and(|video| qualifies(video, probe, &segments, &settings.ladder));
+    let (segments, copy) = segments_and_copy(probe, range, settings, &mut warnings);
     if let Some(video) = &probe.video {
         // Fails now, once, rather than in every slice.
         rungs(
@@ -237,6 +246,17 @@ pub fn plan(
             copy,
         )?;
     }
+    let access = probe.upload.as_ref();
+    let slices = slices(&segments, probe, settings.slice_seconds);
+    let decode_from = |first: &u32| {
+        let first = *first as usize;
+        let start = segments.get(first).map_or(0, |segment| segment.start);
+        let warm = warm_start(&segments, first).unwrap_or(start);
+        upload::decode_from(access?, warm)
+    };
+    let upload = access.map(|_| UploadPlan {
+        decode_from: slices.iter().map(decode_from).collect(),
+    });
     Ok(Plan {
         version: PLAN_VERSION,
         asset,
@@ -252,25 +272,75 @@ pub fn plan(
             .video
             .as_ref()
             .map(|video| (video.width, video.height, video.rate)),
-        audio: probe.audio,
+        audio: upload::audio(&probe.audio, range),
         copy,
         ladder: settings.ladder.clone(),
-        slices: slices(&segments, probe.video.is_some(), settings.slice_seconds),
+        slices,
         segments,
+        upload,
+        warnings,
     })
+}
+
+fn upload_range(probe: &Probe, upload: &UploadProbe) -> (i64, i64) {
+    let first = upload.pictures.first();
+    upload::range(first.map(|first| (*first, upload.end)), &probe.audio)
+}
+
+/// The segments, and whether the source's own video is the top rung. It is where it can be cut into
+/// segments that players like; otherwise all renditions are encoded and cut wherever it is best.
+fn segments_and_copy(
+    probe: &Probe,
+    (start, end): (i64, i64),
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> (Vec<Segment>, bool) {
+    let target = settings.segment_seconds;
+    let Some(video) = &probe.video else {
+        return (audio_segments((start, end), target), false);
+    };
+    let Some(upload) = &probe.upload else {
+        let segments = video_segments(&video.keyframes, &video.breaks, end, target);
+        let copy = qualifies(video, probe, &segments, &settings.ladder);
+        return (segments, copy);
+    };
+    let free = || {
+        let times = upload::shown_times(&upload.pictures, start, end);
+        video_segments(&times, &[], end, target)
+    };
+    // What is sent as it is has all its pictures from the first to the last, and no others.
+    let times = upload::shown_times(&upload.pictures, start, end);
+    let first = upload.pictures.first();
+    if !video.is_common || times.len() != upload.pictures.len() || video.keyframes.first() != first
+    {
+        return (free(), false);
+    }
+    let segments = video_segments(&video.keyframes, &[], end, target);
+    let longest = segments.iter().map(|s| s.end - s.start).max().unwrap_or(0);
+    if longest > ticks(target * SEGMENT_TARGETS_MAX) {
+        warnings.push(format!(
+            "its keyframes are up to {:.1} s apart: all renditions are encoded, with one every \
+             {GROUP_SECONDS} s",
+            VIDEO_TIMESCALE.seconds(longest)
+        ));
+        return (free(), false);
+    }
+    let copy = qualifies(video, probe, &segments, &settings.ladder);
+    (if copy { segments } else { free() }, copy)
 }
 
 fn ticks(seconds: f64) -> i64 {
     (seconds * f64::from(VIDEO_TIMESCALE.rate())).round() as i64
 }
 
-fn video_segments(video: &Video, end: i64, target: f64) -> Vec<Segment> {
+/// Cuts where groups may open: at `openings`, which rise.
+fn video_segments(openings: &[i64], breaks: &[i64], end: i64, target: f64) -> Vec<Segment> {
     let slack = ticks(SLACK_SECONDS);
     let (group, target) = (ticks(GROUP_SECONDS) - slack, ticks(target) - slack);
     let mut segments: Vec<Segment> = Vec::new();
-    let mut breaks = video.breaks.iter().copied().peekable();
+    let mut breaks = breaks.iter().copied().peekable();
     let mut opened = i64::MIN / 2;
-    for &keyframe in &video.keyframes {
+    for &keyframe in openings {
         let mut media_end = None;
         while let Some(at) = breaks.next_if(|at| *at <= keyframe) {
             media_end = Some(at).filter(|at| keyframe - at >= ticks(BREAK_SECONDS_MIN));
@@ -306,15 +376,16 @@ fn video_segments(video: &Video, end: i64, target: f64) -> Vec<Segment> {
     segments
 }
 
-fn audio_segments(end: i64, target: f64) -> Vec<Segment> {
+fn audio_segments((start, end): (i64, i64), target: f64) -> Vec<Segment> {
     let length = ticks(target).max(1);
-    let count = (end / length).max(1);
+    // What is left over is a segment of its own where it would make the last one much longer.
+    let count = ((end - start + length / 2) / length).max(1);
     let segment = |n| Segment {
-        start: n * length,
+        start: start + n * length,
         end: if n + 1 == count {
             end
         } else {
-            (n + 1) * length
+            start + (n + 1) * length
         },
         groups: Vec::new(),
         discontinuity: false,
@@ -322,17 +393,29 @@ fn audio_segments(end: i64, target: f64) -> Vec<Segment> {
     (0..count).map(segment).collect()
 }
 
-fn slices(segments: &[Segment], is_video: bool, target: f64) -> Vec<u32> {
+fn slices(segments: &[Segment], probe: &Probe, target: f64) -> Vec<u32> {
     let (mut slices, mut start) = (Vec::new(), i64::MIN / 2);
     for (number, segment) in segments.iter().enumerate() {
-        // Audio alone is only copied: one slice does it all.
-        let full = is_video && segment.end - start > ticks(target + SLACK_SECONDS);
-        if slices.is_empty() || full || segment.discontinuity {
+        // Audio alone costs little: one slice does it all.
+        let full = probe.video.is_some() && segment.end - start > ticks(target + SLACK_SECONDS);
+        let is_due = full && is_cheap_to_begin(segments, number, probe, target);
+        if slices.is_empty() || is_due || segment.discontinuity {
             slices.push(number as u32);
             start = segment.start;
         }
     }
     slices
+}
+
+/// Whether a slice that begins here decodes little that it throws away.
+fn is_cheap_to_begin(segments: &[Segment], number: usize, probe: &Probe, target: f64) -> bool {
+    let Some(upload) = &probe.upload else {
+        return true;
+    };
+    let start = segments.get(number).map_or(0, |segment| segment.start);
+    let warm = warm_start(segments, number).unwrap_or(start);
+    let from = upload::decode_from(upload, warm).map_or(0, |point| point.pts);
+    start - from <= ticks(target / 2.0)
 }
 
 /// Whether the recording's own video can be the top rung.

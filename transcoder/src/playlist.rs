@@ -26,6 +26,12 @@ pub struct Rendition {
     pub frame_rate: Option<f64>,
     /// Channels of audio.
     pub channels: Option<u8>,
+    /// What a menu shows for audio.
+    pub label: String,
+    /// The language of audio, BCP 47.
+    pub language: Option<String>,
+    /// The audio to play unless somebody chooses.
+    pub is_default: bool,
     /// How its pictures lie on the sphere, where that is not as in the recording.
     pub projection: Option<Projection>,
     /// Ticks per second.
@@ -43,6 +49,9 @@ impl Rendition {
             resolution: slice.resolution,
             frame_rate: slice.frame_rate,
             channels: slice.channels,
+            label: "Audio".to_owned(),
+            language: None,
+            is_default: true,
             projection: None,
             timescale: Timescale::new(slice.timescale).unwrap_or(VIDEO_TIMESCALE),
             segments: Vec::new(),
@@ -146,49 +155,61 @@ pub fn render_multivariant(
     immersive: Immersive,
     flavour: Flavour,
 ) -> String {
-    let audio = renditions
+    let audio: Vec<&Rendition> = renditions
         .iter()
-        .find(|rendition| rendition.channels.is_some());
-    let (audio_peak, audio_average) = audio.map_or((0, 0), |audio| audio.bandwidth(target));
-    let mut variants = Vec::new();
-    for rendition in renditions
+        .filter(|rendition| rendition.channels.is_some())
+        .collect();
+    // A player adds one of them; the largest is what a variant may need at most.
+    let rates = audio.iter().map(|audio| audio.bandwidth(target));
+    let (audio_peak, audio_average) = rates
+        .reduce(|one, other| (one.0.max(other.0), one.1.max(other.1)))
+        .unwrap_or((0, 0));
+    let mut audio_codecs: Vec<&str> = Vec::new();
+    for rendition in &audio {
+        if !audio_codecs.contains(&rendition.codec.as_str()) {
+            audio_codecs.push(&rendition.codec);
+        }
+    }
+    let variant = |rendition: &Rendition, (peak, average), codecs: String| Variant {
+        rendition: rendition.name.as_str().into(),
+        bandwidth: peak,
+        average_bandwidth: average,
+        codecs,
+        resolution: rendition.resolution,
+        frame_rate: rendition.frame_rate,
+        projection: rendition.projection,
+    };
+    let video = renditions
         .iter()
-        .filter(|rendition| rendition.resolution.is_some())
-    {
-        let (peak, average) = rendition.bandwidth(target);
-        let codecs = match audio {
-            Some(audio) => format!("{},{}", rendition.codec, audio.codec),
-            None => rendition.codec.clone(),
-        };
-        variants.push(Variant {
-            rendition: rendition.name.as_str().into(),
-            bandwidth: peak + audio_peak,
-            average_bandwidth: average + audio_average,
-            codecs,
-            resolution: rendition.resolution,
-            frame_rate: rendition.frame_rate,
-            projection: rendition.projection,
-        });
-    }
-    if let Some(audio) = audio {
-        variants.push(Variant {
-            rendition: audio.name.as_str().into(),
-            bandwidth: audio_peak,
-            average_bandwidth: audio_average,
-            codecs: audio.codec.clone(),
-            resolution: None,
-            frame_rate: None,
-            projection: None,
-        });
-    }
-    let group = audio.filter(|_| variants.len() > 1);
-    let group = group.and_then(|audio| {
-        let name = audio.name.as_str().into();
-        Some(AudioRendition::only(name, audio.channels?))
+        .filter(|rendition| rendition.resolution.is_some());
+    let mut variants: Vec<Variant> = video
+        .map(|rendition| {
+            let (peak, average) = rendition.bandwidth(target);
+            let codecs = [&[rendition.codec.as_str()][..], &audio_codecs].concat();
+            let rates = (peak + audio_peak, average + audio_average);
+            variant(rendition, rates, codecs.join(","))
+        })
+        .collect();
+    let default = audio
+        .iter()
+        .find(|audio| audio.is_default)
+        .or(audio.first());
+    variants.extend(default.map(|audio| {
+        let rates = audio.bandwidth(target);
+        variant(audio, rates, audio.codec.clone())
+    }));
+    let group = audio.iter().filter(|_| variants.len() > 1);
+    let group = group.filter_map(|audio| {
+        Some(AudioRendition {
+            name: audio.label.clone(),
+            language: audio.language.clone(),
+            is_default: Some(&audio.name) == default.map(|default| &default.name),
+            ..AudioRendition::only(audio.name.as_str().into(), audio.channels?)
+        })
     });
     let multivariant = Multivariant {
+        audio: group.collect(),
         variants,
-        audio: group.into_iter().collect(),
         immersive,
         independent_segments: true,
     };

@@ -14,7 +14,7 @@ use serde::Serialize;
 use service::Clock;
 use tokio::sync::watch;
 
-/// Failures remembered: what a page shows.
+/// Failures and warnings remembered: what a page shows.
 const FAILURES_MAX: usize = 50;
 
 /// The jobs of one process. Cheap to clone.
@@ -35,6 +35,7 @@ struct Shared {
 struct State {
     running: Vec<Arc<Slice>>,
     failures: VecDeque<Failure>,
+    warnings: VecDeque<Warning>,
     failures_seen: u64,
     slices_done: u64,
     assets_done: u64,
@@ -63,6 +64,15 @@ pub struct Failure {
     pub dead: bool,
 }
 
+/// What the owner of an asset that was completed in this process should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// The asset.
+    pub asset: String,
+    /// One sentence.
+    pub reason: String,
+}
+
 /// One slice under way.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Running {
@@ -89,6 +99,8 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// How many there were.
     pub failures_seen: u64,
+    /// What is missing in completed assets or was done to them, newest first.
+    pub warnings: Vec<Warning>,
     /// Slices done since the process began.
     pub slices_done: u64,
     /// Assets completed since the process began.
@@ -142,9 +154,18 @@ impl Progress {
         self.shared.changed.send_replace(());
     }
 
-    /// An asset is complete.
-    pub fn asset_done(&self) {
-        self.shared.state().assets_done += 1;
+    /// An asset is complete; `warnings` are for its owner.
+    pub fn asset_done(&self, asset: &str, warnings: &[String]) {
+        let mut state = self.shared.state();
+        state.assets_done += 1;
+        for reason in warnings {
+            state.warnings.push_front(Warning {
+                asset: asset.into(),
+                reason: reason.clone(),
+            });
+        }
+        state.warnings.truncate(FAILURES_MAX);
+        drop(state);
         self.shared.changed.send_replace(());
     }
 
@@ -178,6 +199,7 @@ impl Progress {
                 .collect(),
             failures: state.failures.iter().cloned().collect(),
             failures_seen: state.failures_seen,
+            warnings: state.warnings.iter().cloned().collect(),
             slices_done: state.slices_done,
             assets_done: state.assets_done,
             media_seconds_done: state.media_seconds_done,

@@ -1,11 +1,8 @@
 //! Writes one slice of one rendition: access units become segments in the egress store.
 
 use media::{AccessUnit, Codec, Immersive, MediaKind, Track, VIDEO_TIMESCALE};
-<<<<<<< HEAD
 use urls::AssetFile;
-=======
 use service::http::fnv1a;
->>>>>>> 0a62ac3 (contract: info.json, sidecar and ladders defined once; VOD playlists by hls's renderer)
 
 use crate::{
     error::{Error, Result},
@@ -58,20 +55,13 @@ impl RenditionWriter {
     /// The track of the units that follow.
     pub(crate) async fn track(&mut self, store: &RetryingStore, track: Track) -> Result<()> {
         let bytes = cmaf::init_segment(&track, &self.immersive).map_err(|e| self.strange(&e))?;
-<<<<<<< HEAD
         let file = AssetFile::Init {
             rendition: &self.name,
-            hash: layout::hash(&bytes) as u32,
+            hash: fnv1a(&bytes) as u32,
         };
         let key = layout::vod(&self.asset, file);
         store.put(&key, bytes, layout::INIT).await?;
         self.init = file.file_name();
-=======
-        self.init = format!("init-{:08x}.mp4", fnv1a(&bytes) as u32);
-        store
-            .put(&self.key(&self.init), bytes, layout::INIT)
-            .await?;
->>>>>>> 0a62ac3 (contract: info.json, sidecar and ladders defined once; VOD playlists by hls's renderer)
         self.track = Some(track);
         Ok(())
     }

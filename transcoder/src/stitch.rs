@@ -12,7 +12,7 @@ use urls::AssetFile;
 
 use crate::{
     error::{Error, Result},
-    layout::{self, Manifest, SLICES_MAX, WORK_BYTES_MAX},
+    layout::{self, Manifest, Notes, SLICES_MAX, WORK_BYTES_MAX},
     plan::Plan,
     playlist::{PlaylistParams, Rendition, render_media, render_multivariant, render_thumbnails},
     retrying_store::RetryingStore,
@@ -30,13 +30,31 @@ pub enum Stitched {
     Before,
 }
 
+/// What stitching came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What became of the asset.
+    pub state: Stitched,
+    /// What its owner should know, a sentence each; empty while slices are missing.
+    pub warnings: Vec<String>,
+}
+
+impl From<Stitched> for Outcome {
+    fn from(state: Stitched) -> Self {
+        Self {
+            state,
+            warnings: Vec::new(),
+        }
+    }
+}
+
 /// Writes the playlists if every slice is done.
-pub async fn stitch(store: &RetryingStore, plan: &Plan) -> Result<Stitched> {
+pub async fn stitch(store: &RetryingStore, plan: &Plan) -> Result<Outcome> {
     let there = store
         .list(&layout::manifests(&plan.asset), SLICES_MAX)
         .await?;
     if there.len() < plan.slices.len() {
-        return Ok(Stitched::NotYet);
+        return Ok(Stitched::NotYet.into());
     }
     let mut manifests = Vec::with_capacity(plan.slices.len());
     for slice in 0..plan.slices.len() as u32 {
@@ -44,7 +62,8 @@ pub async fn stitch(store: &RetryingStore, plan: &Plan) -> Result<Stitched> {
         let Some(bytes) = store.read(&key, WORK_BYTES_MAX).await? else {
             // Another worker finished and cleaned up meanwhile.
             let complete = store.find(&layout::multivariant(&plan.asset)).await?;
-            return Ok(complete.map_or(Stitched::NotYet, |_| Stitched::Before));
+            let state = complete.map_or(Stitched::NotYet, |_| Stitched::Before);
+            return Ok(state.into());
         };
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| Error::Work {
             what: key,
@@ -52,19 +71,34 @@ pub async fn stitch(store: &RetryingStore, plan: &Plan) -> Result<Stitched> {
         })?;
         manifests.push(manifest);
     }
-    match publish(store, plan, &manifests).await? {
-        Created::Yes => Ok(Stitched::Now),
-        Created::Existed => Ok(Stitched::Before),
-    }
+    let warnings = warnings(plan, &manifests);
+    let state = match publish(store, plan, &manifests, &warnings).await? {
+        Created::Yes => Stitched::Now,
+        Created::Existed => Stitched::Before,
+    };
+    Ok(Outcome { state, warnings })
 }
 
-async fn publish(store: &RetryingStore, plan: &Plan, manifests: &[Manifest]) -> Result<Created> {
+async fn publish(
+    store: &RetryingStore,
+    plan: &Plan,
+    manifests: &[Manifest],
+    warnings: &[String],
+) -> Result<Created> {
     let asset = &plan.asset;
     let mut renditions = renditions(manifests);
     for (rung, projection) in plan.reprojected() {
         let rendition = renditions.iter_mut().find(|one| one.name == rung.name);
         if let Some(rendition) = rendition {
             rendition.projection = Some(projection);
+        }
+    }
+    for audio in &plan.audio {
+        let rendition = renditions.iter_mut().find(|one| one.name == audio.name);
+        if let Some(rendition) = rendition {
+            rendition.label.clone_from(&audio.label);
+            rendition.language.clone_from(&audio.source.language);
+            rendition.is_default = audio.source.is_default;
         }
     }
     let target = renditions
@@ -100,7 +134,7 @@ async fn publish(store: &RetryingStore, plan: &Plan, manifests: &[Manifest]) -> 
             )
             .await?;
     }
-    let info = serde_json::to_vec(&info(plan)).map_err(|error| Error::Work {
+    let info = serde_json::to_vec(&info(plan, warnings)).map_err(|error| Error::Work {
         what: asset.clone(),
         reason: error.to_string(),
     })?;
@@ -124,7 +158,7 @@ async fn publish(store: &RetryingStore, plan: &Plan, manifests: &[Manifest]) -> 
     if created == Created::Yes {
         tracing::info!(asset, seconds = plan.seconds(), "asset complete");
     }
-    vod_index::add(store, plan, !sheets.is_empty()).await?;
+    vod_index::add(store, plan, !sheets.is_empty(), warnings).await?;
     clean(store, plan).await?;
     Ok(created)
 }
@@ -170,9 +204,32 @@ fn params(plan: &Plan, target_duration: u64) -> PlaylistParams {
     }
 }
 
+/// What the owner of the source should know: of the whole, then of its slices.
+fn warnings(plan: &Plan, manifests: &[Manifest]) -> Vec<String> {
+    let mut warnings = plan.warnings.clone();
+    let sum = |of: fn(&Notes) -> u64| manifests.iter().map(|manifest| of(&manifest.notes)).sum();
+    let damaged: u64 = sum(|notes| notes.damaged);
+    if damaged > 0 {
+        warnings.push(format!(
+            "{damaged} pictures could not be decoded: the ones before them are shown longer"
+        ));
+    }
+    let damaged: u64 = sum(|notes| notes.damaged_audio);
+    if damaged > 0 {
+        warnings.push(format!(
+            "{damaged} audio packets could not be decoded: silence stands in their place"
+        ));
+    }
+    let sizes: u64 = sum(|notes| notes.size_changes);
+    if sizes > 0 && !warnings.iter().any(|said| said.contains("picture size")) {
+        warnings.push("its picture size changes on the way: all is shown in one size".to_owned());
+    }
+    warnings
+}
+
 /// What a player must know. An asset has no `state`: what has one is a live stream to the page,
 /// which then waits for its return.
-fn info(plan: &Plan) -> Info {
+fn info(plan: &Plan, warnings: &[String]) -> Info {
     let rungs = plan
         .reprojected()
         .into_iter()
@@ -185,6 +242,7 @@ fn info(plan: &Plan) -> Info {
         duration: Some(plan.seconds()),
         rungs: rungs.collect(),
         started_at: Some(StartedAt::Seconds(plan.started_at)),
+        warnings: warnings.to_vec(),
         ..Info::new(plan.stream.as_str(), &plan.immersive())
     }
 }

@@ -20,14 +20,14 @@ use crate::{
     stitch,
 };
 
-/// Transcodes `path` into `out_dir` and gives the asset's name: `<out_dir>/vod/<asset>/index.m3u8`.
+/// Transcodes `path` into `out_dir`.
 /// What an earlier, interrupted call made is not made again. `progress` shows how far it is.
 pub async fn vod_file(
     path: &Path,
     out_dir: &Path,
     settings: &Settings,
     progress: &Progress,
-) -> Result<String> {
+) -> Result<Vod> {
     let name = path
         .file_name()
         .map_or_else(Default::default, |name| name.to_string_lossy());
@@ -50,12 +50,13 @@ pub async fn vod_file(
             let beside = std::fs::read(path.with_extension("json")).ok();
             let sidecar = beside.and_then(|bytes| source::parse_sidecar(&bytes));
             let input = Input::file(&path).map_err(|error| Error::recording(&key, error))?;
-            Source::open(&key, input, sidecar)
+            Source::new(&key, input, sidecar)
         }
     };
     let asset = job::asset_name(&recording.key, &recording.etag);
     let probe = open.clone();
-    let probed = tokio::task::spawn_blocking(move || probe()?.probe()).await;
+    let shape = settings.clone();
+    let probed = tokio::task::spawn_blocking(move || probe()?.probe(&shape)).await;
     let mut probe = probed.unwrap_or_else(|error| Err(Error::recording(&name, error)))?;
     probe
         .stream
@@ -87,9 +88,21 @@ pub async fn vod_file(
         egress.put(&manifest, text.into(), layout::WORK).await?;
         progress.slice_done(media::VIDEO_TIMESCALE.seconds(end - start));
     }
-    stitch::stitch(&egress, &plan).await?;
-    progress.asset_done();
-    Ok(asset)
+    let outcome = stitch::stitch(&egress, &plan).await?;
+    progress.asset_done(&asset, &outcome.warnings);
+    Ok(Vod {
+        asset,
+        warnings: outcome.warnings,
+    })
+}
+
+/// What a file became.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vod {
+    /// The asset's name: `<out_dir>/vod/<asset>/index.m3u8`.
+    pub asset: String,
+    /// What is missing in it or was done to it, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// Characters of a bar.

@@ -43,6 +43,9 @@ pub struct IndexEntry {
     pub thumbnails: Option<String>,
     /// How its pictures lie on the sphere, as live streams say it.
     pub info: Info,
+    /// What is missing in it or was done to it, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// What a page shows of a picture's shape.
@@ -65,7 +68,7 @@ fn key(plan: &Plan) -> String {
     format!("{PREFIX}{began:010}-{}.json", plan.asset)
 }
 
-fn entry(plan: &Plan, has_thumbnails: bool) -> IndexEntry {
+fn entry(plan: &Plan, has_thumbnails: bool, warnings: &[String]) -> IndexEntry {
     let asset = &plan.asset;
     let url = |file| Vod::Asset { asset, file }.to_string();
     IndexEntry {
@@ -83,12 +86,18 @@ fn entry(plan: &Plan, has_thumbnails: bool) -> IndexEntry {
             pitch: plan.orientation.pitch,
             roll: plan.orientation.roll,
         },
+        warnings: warnings.to_vec(),
     }
 }
 
 /// Adds a complete asset.
-pub(crate) async fn add(store: &RetryingStore, plan: &Plan, has_thumbnails: bool) -> Result<()> {
-    let text = json(&entry(plan, has_thumbnails))?;
+pub(crate) async fn add(
+    store: &RetryingStore,
+    plan: &Plan,
+    has_thumbnails: bool,
+    warnings: &[String],
+) -> Result<()> {
+    let text = json(&entry(plan, has_thumbnails, warnings))?;
     store.put(&key(plan), text.into(), layout::WORK).await?;
     loop {
         let names = names(store).await?;

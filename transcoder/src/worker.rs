@@ -337,7 +337,8 @@ impl Worker {
             bytes: object.size,
         };
         let open = self.opener(&recording).await?;
-        let probed = tokio::task::spawn_blocking(move || open()?.probe()).await;
+        let settings = self.settings.clone();
+        let probed = tokio::task::spawn_blocking(move || open()?.probe(&settings)).await;
         let mut probe = probed.unwrap_or_else(|error| Err(Error::recording(key, error)))?;
         probe.stream.get_or_insert_with(|| job::stream_name(key));
         let written = object
@@ -378,7 +379,7 @@ impl Worker {
         let (store, runtime) = (self.ingest.clone(), Handle::current());
         Ok(move || {
             let input = Input::object(store, key.clone(), bytes, runtime);
-            Source::open(&key, input, sidecar)
+            Source::new(&key, input, sidecar)
         })
     }
 
@@ -413,8 +414,16 @@ impl Worker {
             self.progress
                 .slice_done(media::VIDEO_TIMESCALE.seconds(ticks));
         }
-        if stitch::stitch(&self.egress, &plan).await? == Stitched::Now {
-            self.progress.asset_done();
+        let outcome = stitch::stitch(&self.egress, &plan).await?;
+        if outcome.state == Stitched::Now {
+            for warning in &outcome.warnings {
+                tracing::warn!(
+                    asset = plan.asset,
+                    warning,
+                    "asset complete, with a warning"
+                );
+            }
+            self.progress.asset_done(&plan.asset, &outcome.warnings);
         }
         Ok(())
     }

@@ -368,12 +368,12 @@ async fn one_local_file_without_any_service_goes_on_where_it_was_stopped() {
     });
     let either = std::pin::pin!(half);
     futures_util::future::select(either, waited).await;
-    let asset = transcoder::vod_file(&path, &out, &settings, &progress)
+    let vod = transcoder::vod_file(&path, &out, &settings, &progress)
         .await
         .unwrap();
     assert_eq!(progress.report().slices_done, 2, "no slice was made twice");
     assert_eq!(
-        decode_with_ffmpeg(&out.join("vod").join(asset).join("index.m3u8")),
+        decode_with_ffmpeg(&out.join("vod").join(vod.asset).join("index.m3u8")),
         ""
     );
     let missing = transcoder::vod_file(&out.join("no"), &out, &settings, &progress).await;

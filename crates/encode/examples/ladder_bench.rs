@@ -83,7 +83,10 @@ fn arguments() -> Result<Arguments, Failure> {
 
 fn transcode(arguments: &Arguments) -> Result<String, Failure> {
     let mut demuxer = FileDemuxer::open(File::open(&arguments.input)?)?;
-    let track = demuxer.video().ok_or("the input has no video")?.clone();
+    let track = demuxer
+        .video_track()
+        .ok_or("the input has no video")?
+        .clone();
     let config = track.avc().ok_or("the input is not H.264")?;
     let (width, height) = (config.width(), config.height());
     let rungs = plan(width, height, config.frame_rate(), &arguments.rungs)?;

@@ -85,7 +85,10 @@ impl Rung {
         kilobits: u32,
     ) -> Result<Self, Failure> {
         let mut demuxer = FileDemuxer::open(File::open(source)?)?;
-        let track = demuxer.video().ok_or("the source has no video")?.clone();
+        let track = demuxer
+            .video_track()
+            .ok_or("the source has no video")?
+            .clone();
         let config = track.avc().ok_or("the source is not H.264")?;
         let source_size = (config.width(), config.height());
         let before = cpu_seconds();

@@ -13,6 +13,9 @@ use crate::{
     error::{Attempt, is_again},
 };
 
+/// Samples per access unit of AAC-LC.
+pub const FRAME_SAMPLES: u32 = 1024;
+
 /// Channels an encoder here takes at most (7.1).
 pub const CHANNELS_MAX: u8 = 8;
 
@@ -118,6 +121,11 @@ impl Encoder {
     /// The track its access units belong to.
     pub fn track(&self) -> &Track {
         &self.track
+    }
+
+    /// Channels that it takes.
+    pub fn channels(&self) -> usize {
+        self.pending.len()
     }
 
     /// Samples of silence that precede the first sample given to [`Encoder::encode`].

@@ -102,7 +102,7 @@ impl Decoder {
 ///
 /// # Safety
 /// `context` is valid, not open, and has no extradata.
-unsafe fn set_extradata(context: *mut ffi::AVCodecContext, record: &[u8]) -> bool {
+pub(crate) unsafe fn set_extradata(context: *mut ffi::AVCodecContext, record: &[u8]) -> bool {
     let padded = record.len() + ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize;
     let Ok(size) = i32::try_from(record.len()) else {
         return false;

@@ -1,78 +1,111 @@
-//! A stored file (MP4, fragmented or not, FLV, MPEG-TS) -> tracks, keyframes and access units.
+//! Reads stored files (MP4 and MOV, fragmented or not, FLV, MPEG-TS, Matroska, WebM): their tracks
+//! and coded packets.
 //!
-//! The file is any `Read + Seek`, so an object store's ranges do as well as a disk. Video comes
-//! with length-prefixed NAL units and [`VIDEO_TIMESCALE`], sound in its sample rate, whatever the
-//! container had. Damaged packets are left out and counted. What this does not do: repair times; a
-//! file's own decode times are taken as they are.
+//! The file is any `Read + Seek`, so an object store's ranges do as well as a disk. Times come in
+//! [`VIDEO_TIMESCALE`] for video and in the sample rate for audio, as the container has them after
+//! its edit lists; nothing is repaired. Packets can be had as access units where a player could take
+//! them as they are (H.264 and AAC), or be given to [`VideoDecoder`] and [`AudioDecoder`].
 
 use std::io::{Read, Seek};
 
-use bytes::Bytes;
 use ffmpeg_next::{
-    self as ffmpeg, Dictionary, Packet, codec, ffi,
+    self as ffmpeg, Dictionary, Packet, ffi,
     format::{
         self,
         context::{Input, StreamIo},
     },
+    media::Type as Medium,
 };
-use media::{AccessUnit, Immersive, MediaKind, Timescale, Track, VIDEO_TIMESCALE, aac, avc};
+use media::{AccessUnit, Immersive, Timescale, Track, VIDEO_TIMESCALE};
 
-use crate::{Error, Rotation, error::Attempt, nal};
+use crate::{AudioDecoder, AudioOutput, Error, Rotation, VideoDecoder, error::Attempt};
 
 mod side_data;
+mod streams;
+
+pub use streams::{AudioStream, VideoStream};
 
 /// Bytes read ahead at a time: one range request each where the file lies in an object store.
 const READ_BYTES: usize = 256 << 10;
 
-/// Bytes looked at to find out what a file is: parameter sets and the first sound come far earlier.
+/// Bytes looked at to find out what a file is: parameter sets and the first audio come far earlier.
 const PROBE_BYTES: usize = 8 << 20;
-
-/// Keyframes listed at most: a day of half-second groups.
-pub const KEYFRAMES_MAX: usize = 200_000;
 
 /// Packets without any use in a row before reading gives up.
 const USELESS_PACKETS_MAX: usize = 100_000;
 
-/// Where decoding can start.
+/// Audio tracks taken at most: more languages than a menu shows.
+pub const AUDIO_STREAMS_MAX: usize = 8;
+
+/// Which of a file's tracks a packet is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keyframe {
-    /// Decode time in [`VIDEO_TIMESCALE`].
-    pub dts: i64,
-    /// Presentation time in [`VIDEO_TIMESCALE`].
+pub enum Stream {
+    /// The video track.
+    Video,
+    /// An audio track, counted from 0.
+    Audio(usize),
+}
+
+/// What a decoder can do with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It needs packets before it.
+    None,
+    /// Decoding can begin here, and nothing after it needs anything before it.
+    Clean,
+    /// Decoding can begin here, but pictures shown before this one, or some after it, need what is
+    /// before: open groups, recovery points.
+    Recovery,
+}
+
+/// One coded packet.
+pub struct CodedPacket {
+    /// Its track.
+    pub stream: Stream,
+    /// Presentation time in the track's ticks.
     pub pts: i64,
+    /// Decode time in the track's ticks, where the container says it.
+    pub dts: Option<i64>,
+    /// How long it lasts in the track's ticks; 0 where nobody says.
+    pub duration: i64,
+    /// Whether decoding can begin here.
+    pub access: Access,
+    /// An edit list leaves it out of the presentation: it is only decoded.
+    pub is_discarded: bool,
+    packet: Packet,
 }
 
-/// One track of a recording, with what its packets need to become access units.
-struct Stream {
-    index: usize,
-    track: Track,
-    time_base: (i64, i64),
-    /// Start codes instead of lengths.
-    is_annex_b: bool,
-    frame_ticks: u32,
+impl CodedPacket {
+    pub(crate) fn packet(&self) -> &Packet {
+        &self.packet
+    }
+
+    /// Coded bytes.
+    pub fn size(&self) -> usize {
+        self.packet.size()
+    }
 }
 
-/// An open recording.
+/// An open file.
 pub struct FileDemuxer {
     input: Input,
-    video: Option<Stream>,
-    audio: Option<Stream>,
-    rotation: Rotation,
-    immersive: Option<Immersive>,
+    video: Option<VideoStream>,
+    audio: Vec<AudioStream>,
+    left_out: Vec<String>,
     damaged_packets: u64,
 }
 
 impl std::fmt::Debug for FileDemuxer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FileDemuxer")
-            .field("video", &self.video())
-            .field("audio", &self.audio())
+            .field("video", &self.video)
+            .field("audio", &self.audio)
             .finish_non_exhaustive()
     }
 }
 
 impl FileDemuxer {
-    /// Opens a file and finds its first H.264 and its first AAC track.
+    /// Opens a file and finds its first video track and its audio tracks.
     pub fn open(file: impl Read + Seek + Send + 'static) -> Result<Self, Error> {
         crate::init();
         let io = StreamIo::from_read_seek_with_capacity(file, READ_BYTES);
@@ -89,74 +122,101 @@ impl FileDemuxer {
         let input = input.attempt(|| "open a recording".to_owned())?;
         let mut demuxer = Self {
             video: None,
-            audio: None,
-            rotation: Rotation::NONE,
-            immersive: None,
+            audio: Vec::new(),
+            left_out: Vec::new(),
             input,
             damaged_packets: 0,
         };
-        demuxer.find_tracks()?;
+        demuxer.find_streams()?;
         Ok(demuxer)
     }
 
-    fn find_tracks(&mut self) -> Result<(), Error> {
-        let mut others = Vec::new();
-        for stream in self.input.streams() {
-            let id = stream.parameters().id();
-            let found = match id {
-                codec::Id::H264 if self.video.is_none() => {
-                    self.rotation = side_data::rotation(&stream).map_err(Error::Recording)?;
-                    self.immersive = side_data::immersive(&stream);
-                    video_stream(&stream)
+    fn find_streams(&mut self) -> Result<(), Error> {
+        let mut unusable = Vec::new();
+        let Self {
+            input,
+            video,
+            audio,
+            left_out,
+            ..
+        } = self;
+        for stream in input.streams() {
+            let parameters = stream.parameters();
+            let name = format!("{:?}", parameters.id());
+            let still = stream
+                .disposition()
+                .contains(format::stream::Disposition::ATTACHED_PIC);
+            match parameters.medium() {
+                Medium::Video if still => {}
+                Medium::Video if video.is_some() => {
+                    left_out.push(format!("a further video track ({name}) is left out"));
                 }
-                codec::Id::AAC if self.audio.is_none() => audio_stream(&stream),
-                other => {
-                    others.push(format!("{other:?}"));
-                    continue;
+                Medium::Video => match VideoStream::of(&stream) {
+                    Ok(found) => *video = Some(found),
+                    Err(reason) => unusable.push(format!("{name} ({reason})")),
+                },
+                Medium::Audio if audio.len() >= AUDIO_STREAMS_MAX => {
+                    left_out.push(format!(
+                        "an audio track ({name}) beyond the {AUDIO_STREAMS_MAX} that are taken is \
+                         left out"
+                    ));
                 }
-            };
-            match (found, id) {
-                (Ok(found), codec::Id::H264) => self.video = Some(found),
-                (Ok(found), _) => self.audio = Some(found),
-                (Err(reason), _) => others.push(format!("{id:?} ({reason})")),
+                Medium::Audio => match AudioStream::of(&stream) {
+                    Ok(found) => audio.push(found),
+                    Err(reason) => unusable.push(format!("{name} ({reason})")),
+                },
+                Medium::Subtitle => left_out.push(format!("a subtitle track ({name}) is left out")),
+                _ => {}
             }
         }
-        if self.video.is_none() && self.audio.is_none() {
-            let found = match others.join(", ") {
+        if video.is_none() && audio.is_empty() {
+            let found = match unusable.join(", ") {
                 none if none.is_empty() => "nothing".to_owned(),
                 some => some,
             };
-            let reason = format!("it has neither H.264 nor AAC, but {found}");
+            let reason = format!("it has no video and no audio that can be decoded, but {found}");
             return Err(Error::Recording(reason));
+        }
+        for track in unusable {
+            left_out.push(format!("a track is left out: {track}"));
         }
         Ok(())
     }
 
     /// The video track.
-    pub fn video(&self) -> Option<&Track> {
-        self.video.as_ref().map(|stream| &stream.track)
+    pub fn video(&self) -> Option<&VideoStream> {
+        self.video.as_ref()
     }
 
-    /// The audio track.
-    pub fn audio(&self) -> Option<&Track> {
-        self.audio.as_ref().map(|stream| &stream.track)
+    /// The audio tracks in file order.
+    pub fn audio(&self) -> &[AudioStream] {
+        &self.audio
+    }
+
+    /// What is in the file and not read, a sentence each.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// What the pictures need to be upright.
     pub fn rotation(&self) -> Rotation {
-        self.rotation
+        self.video
+            .as_ref()
+            .map_or(Rotation::NONE, |video| video.rotation)
     }
 
     /// How the pictures lie on the sphere, where the container says so.
     pub fn immersive(&self) -> Option<Immersive> {
-        self.immersive
+        self.video.as_ref()?.immersive
     }
 
-    /// The container's duration in [`VIDEO_TIMESCALE`], where it says.
-    pub fn duration(&self) -> Option<i64> {
-        let ticks = Timescale::new(ffi::AV_TIME_BASE as u32)?;
+    /// The length that the file announces, in seconds, where it does.
+    ///
+    /// MPEG-TS announces none: FFmpeg looks at the end of the file for it.
+    pub fn announced_seconds(&self) -> Option<f64> {
         let duration = self.input.duration();
-        (duration > 0).then(|| ticks.rescale(duration, VIDEO_TIMESCALE))
+        let announces = self.input.format().name() != "mpegts";
+        (duration > 0 && announces).then(|| duration as f64 / f64::from(ffi::AV_TIME_BASE))
     }
 
     /// Packets left out so far because they were damaged.
@@ -164,11 +224,28 @@ impl FileDemuxer {
         self.damaged_packets
     }
 
-    /// Goes to the video keyframe at or before `dts` (in [`VIDEO_TIMESCALE`]), or to the start
-    /// where there is none.
+    /// Opens a decoder for the video track; pictures come out in `size`.
+    pub fn video_decoder(&self, size: (u32, u32), threads: u8) -> Result<VideoDecoder, Error> {
+        let none = || Error::Recording("it has no video".to_owned());
+        let video = self.video.as_ref().ok_or_else(none)?;
+        let stream = self.input.stream(video.index).ok_or_else(none)?;
+        VideoDecoder::open(&stream, video, size, threads)
+    }
+
+    /// Opens a decoder for an audio track.
+    pub fn audio_decoder(&self, track: usize, output: AudioOutput) -> Result<AudioDecoder, Error> {
+        let none = || Error::Recording(format!("it has no audio track {track}"));
+        let index = self.audio.get(track).ok_or_else(none)?.index;
+        AudioDecoder::of_stream(&self.input.stream(index).ok_or_else(none)?, output)
+    }
+
+    /// Goes to `dts` of the video track (in [`VIDEO_TIMESCALE`]) or somewhat before it, or to the
+    /// start where there is nothing before. Where exactly that is depends on the container.
     pub fn seek(&mut self, dts: i64) -> Result<(), Error> {
-        let stream = self.video.as_ref().or(self.audio.as_ref());
-        let Some((index, time_base)) = stream.map(|s| (s.index, s.time_base)) else {
+        let of = |index, time_base| (index, time_base);
+        let video = self.video.as_ref().map(|s| of(s.index, s.time_base));
+        let audio = self.audio.first().map(|s| of(s.index, s.time_base));
+        let Some((index, time_base)) = video.or(audio) else {
             return Ok(());
         };
         // Before the first packet there is nothing to go to, and some demuxers say so with an
@@ -191,11 +268,11 @@ impl FileDemuxer {
         Ok(())
     }
 
-    /// The next access unit of either track, as stored: each track in decoding order. `None` at the
-    /// end.
-    pub fn read(&mut self) -> Result<Option<AccessUnit>, Error> {
-        let mut packet = Packet::empty();
+    /// The next packet of a track that is read, as stored: each track in decoding order. `None` at
+    /// the end.
+    pub fn next_packet(&mut self) -> Result<Option<CodedPacket>, Error> {
         for _ in 0..USELESS_PACKETS_MAX {
+            let mut packet = Packet::empty();
             match packet.read(&mut self.input) {
                 Ok(()) => {}
                 Err(ffmpeg::Error::Eof) => return Ok(None),
@@ -205,15 +282,22 @@ impl FileDemuxer {
                 }
                 Err(error) => return Err(error).attempt(|| "read a recording".to_owned()),
             }
-            let of = |stream: &&Stream| stream.index == packet.stream();
             if side_data::is_encrypted(&packet) {
                 return Err(Error::Recording("it is encrypted".to_owned()));
             }
-            let Some(stream) = self.video.iter().chain(&self.audio).find(of) else {
-                continue;
+            let index = packet.stream();
+            let video = self.video.as_ref().filter(|video| video.index == index);
+            let audio = self.audio.iter().position(|audio| audio.index == index);
+            let coded = match (video, audio) {
+                (Some(video), _) => video.coded(packet),
+                (None, Some(track)) => match self.audio.get(track) {
+                    Some(stream) => stream.coded(packet, track),
+                    None => None,
+                },
+                (None, None) => continue,
             };
-            match access_unit(stream, &packet) {
-                Some(unit) => return Ok(Some(unit)),
+            match coded {
+                Some(coded) => return Ok(Some(coded)),
                 None => self.damaged_packets += 1,
             }
         }
@@ -222,32 +306,31 @@ impl FileDemuxer {
         )))
     }
 
-    /// All video keyframes in order, and the end of the video: decode time and duration of its last
-    /// access unit.
-    ///
-    /// Reads the whole file once, whatever index it has: an index may call pictures keyframes that
-    /// others after them reach back over. The position is at the start afterwards.
-    pub fn keyframes(&mut self) -> Result<(Vec<Keyframe>, i64), Error> {
-        if self.video.is_none() {
-            return Err(Error::Recording("it has no H.264 video".to_owned()));
+    /// The packet as an access unit, where its track can be sent as it is and the packet is whole.
+    pub fn access_unit(&self, packet: &CodedPacket) -> Option<AccessUnit> {
+        match packet.stream {
+            Stream::Video => self.video.as_ref()?.access_unit(packet),
+            Stream::Audio(track) => self.audio.get(track)?.access_unit(packet),
         }
-        self.seek(i64::MIN / 4)?;
-        let mut keyframes = Vec::new();
-        let mut end = 0;
-        while let Some(unit) = self.read()? {
-            if unit.kind != MediaKind::Video {
+    }
+
+    /// The next access unit of H.264 video or of the first AAC track. `None` at the end.
+    pub fn read(&mut self) -> Result<Option<AccessUnit>, Error> {
+        while let Some(packet) = self.next_packet()? {
+            if matches!(packet.stream, Stream::Audio(track) if track > 0) {
                 continue;
             }
-            end = unit.dts + i64::from(unit.duration);
-            if unit.is_sync && keyframes.len() < KEYFRAMES_MAX {
-                keyframes.push(Keyframe {
-                    dts: unit.dts,
-                    pts: unit.pts,
-                });
+            match self.access_unit(&packet) {
+                Some(unit) => return Ok(Some(unit)),
+                None => self.damaged_packets += 1,
             }
         }
-        self.seek(i64::MIN / 4)?;
-        Ok((keyframes, end))
+        Ok(None)
+    }
+
+    /// The video track, where it can be sent as it is.
+    pub fn video_track(&self) -> Option<&Track> {
+        self.video.as_ref()?.track.as_ref()
     }
 }
 
@@ -259,93 +342,9 @@ fn from_ticks(value: i64, timescale: Timescale, time_base: (i64, i64)) -> i64 {
     i64::try_from(ticks.div_euclid(per)).unwrap_or(i64::MIN / 2)
 }
 
-fn to_ticks(value: i64, timescale: Timescale, time_base: (i64, i64)) -> i64 {
+pub(crate) fn to_ticks(value: i64, timescale: Timescale, time_base: (i64, i64)) -> i64 {
     let (num, den) = time_base;
     let ticks = i128::from(value) * i128::from(num) * i128::from(timescale.rate());
     let den = i128::from(den.max(1));
     i64::try_from((ticks + den / 2).div_euclid(den)).unwrap_or(i64::MAX / 4)
-}
-
-fn extradata<'a>(stream: &'a ffmpeg::Stream<'_>) -> &'a [u8] {
-    // SAFETY: a stream's parameters live as long as the file is open, which `stream` borrows;
-    // `extradata` holds `extradata_size` bytes.
-    unsafe {
-        let parameters = (*stream.as_ptr()).codecpar;
-        match (
-            (*parameters).extradata,
-            usize::try_from((*parameters).extradata_size),
-        ) {
-            (data, Ok(size)) if !data.is_null() => std::slice::from_raw_parts(data, size),
-            _ => &[],
-        }
-    }
-}
-
-fn time_base(stream: &ffmpeg::Stream<'_>) -> (i64, i64) {
-    let base = stream.time_base();
-    (
-        i64::from(base.numerator().max(1)),
-        i64::from(base.denominator().max(1)),
-    )
-}
-
-fn video_stream(stream: &ffmpeg::Stream<'_>) -> Result<Stream, String> {
-    let header = extradata(stream);
-    let record = nal::record(header)?;
-    let config = avc::Config::parse(record).map_err(|e| e.to_string())?;
-    let rate = stream.avg_frame_rate();
-    let (pictures, seconds) = match (rate.numerator(), rate.denominator()) {
-        (n, d) if n > 0 && d > 0 => (i64::from(n), i64::from(d)),
-        _ => (30, 1),
-    };
-    let ticks = i64::from(VIDEO_TIMESCALE.rate()) * seconds / pictures;
-    Ok(Stream {
-        index: stream.index(),
-        track: Track::video(config),
-        time_base: time_base(stream),
-        is_annex_b: header.first() != Some(&1),
-        frame_ticks: u32::try_from(ticks).unwrap_or(u32::MAX).max(1),
-    })
-}
-
-fn audio_stream(stream: &ffmpeg::Stream<'_>) -> Result<Stream, String> {
-    let header = Bytes::copy_from_slice(extradata(stream));
-    let config = aac::Config::parse(header).map_err(|e| e.to_string())?;
-    Ok(Stream {
-        index: stream.index(),
-        frame_ticks: config.frame_samples(),
-        track: Track::audio(config),
-        time_base: time_base(stream),
-        is_annex_b: false,
-    })
-}
-
-fn access_unit(stream: &Stream, packet: &Packet) -> Option<AccessUnit> {
-    let data = packet.data().filter(|data| !data.is_empty())?;
-    let timescale = stream.track.timescale;
-    let ticks = |value| to_ticks(value, timescale, stream.time_base);
-    let dts = packet.dts().or(packet.pts())?;
-    let pts = packet.pts().unwrap_or(dts);
-    let (payload, is_sync) = match &stream.track.codec {
-        media::Codec::Avc(_) if stream.is_annex_b => nal::sample(data),
-        media::Codec::Avc(config) => {
-            let is_idr = |nal: &[u8]| nal.first().is_some_and(|byte| byte & 0x1f == 5);
-            let is_sync = packet.is_key() && config.nal_units(data).any(is_idr);
-            (Bytes::copy_from_slice(data), is_sync)
-        }
-        media::Codec::Aac(_) => (Bytes::copy_from_slice(data), true),
-    };
-    // Both ends are rounded, not the length: so rounding never adds up.
-    let duration = match packet.duration() {
-        known if known > 0 => u32::try_from(ticks(dts + known) - ticks(dts)).unwrap_or(u32::MAX),
-        _ => stream.frame_ticks,
-    };
-    Some(AccessUnit {
-        kind: stream.track.kind(),
-        dts: ticks(dts),
-        pts: ticks(pts),
-        duration: duration.max(1),
-        is_sync,
-        payload,
-    })
 }

@@ -8,8 +8,10 @@
 //!
 //! What this does not do: containers for delivery (cmaf), playlists (hls), sockets.
 
+mod audio_decoder;
 mod color;
 mod decode;
+mod deinterlace;
 mod downscale_half;
 mod error;
 mod h264;
@@ -19,6 +21,7 @@ mod picture;
 mod reproject;
 mod rotation;
 mod scale;
+mod video_decoder;
 
 pub mod audio;
 pub mod file_demuxer;
@@ -26,12 +29,14 @@ pub mod ladder;
 pub mod stills;
 pub mod video;
 
+pub use audio_decoder::{AudioDecoder, AudioFormat, AudioOutput, Samples};
 pub use error::Error;
 pub use h264::{ENCODER_DEFAULT, ENCODERS, PRESET_LIVE, X264_PRESETS, available, check_available};
 pub use ladder::Ladder;
 pub use picture::{Picture, Plane, SIDE_PIXELS_MAX};
 pub use reproject::Reprojection;
 pub use rotation::Rotation;
+pub use video_decoder::{TimedPicture, VideoDecoder};
 
 /// Sends FFmpeg's log to tracing. Every entry point calls it; it costs nothing the second time.
 pub fn init() {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::source::AudioTrack;
 
 const SECOND: i64 = 360_000;
 
@@ -14,15 +15,25 @@ fn probe(keyframes: Vec<i64>, end: i64, breaks: Vec<i64>) -> Probe {
             is_common: true,
             breaks,
         }),
-        audio: Some(Audio {
+        audio: vec![AudioTrack {
+            track: 0,
             sample_rate: 48_000,
             channels: 2,
-        }),
+            language: None,
+            title: None,
+            is_default: true,
+            is_copied: true,
+            frame_samples: 1024,
+            start: 0,
+            end: end / SECOND * 48_000,
+        }],
         end,
         bytes: 2_000_000 * (end / SECOND) as u64,
         immersive: Immersive::default(),
         stream: Some("stage".into()),
         started_at: Some(1.79e9),
+        warnings: Vec::new(),
+        upload: None,
     }
 }
 

@@ -1,147 +1,129 @@
-//! Files of others, through FFmpeg's demuxers.
+//! Reads uploads through FFmpeg's demuxers: anything that is no recording of ours with its sidecar.
 
-use encode::file_demuxer::FileDemuxer;
-use media::Timescale;
+use encode::file_demuxer::{Access, CodedPacket, FileDemuxer, Stream};
+use media::VIDEO_TIMESCALE;
 
-use super::*;
+use super::{
+    survey::{self, AccessPoint, Survey},
+    *,
+};
 use crate::input::Failure;
 
-/// A reader of one such file.
-pub(super) struct FfmpegReader {
+/// Seeking lands where the container likes. Each try begins earlier by this many seconds.
+const SEEK_BACK_SECONDS: [i64; 4] = [0, 2, 10, 60];
+
+/// Packets looked at after a seek, before one counts as having failed: a second of everything.
+const SEEK_PACKETS_MAX: usize = 4096;
+
+/// An open upload.
+pub struct Upload {
     key: String,
     demuxer: FileDemuxer,
     failure: Failure,
-    /// Added to all times so that none is below 0, in [`VIDEO_TIMESCALE`].
-    shift: i64,
+    /// Read while seeking, to be given out again.
+    waiting: VecDeque<CodedPacket>,
 }
 
-impl FfmpegReader {
+impl std::fmt::Debug for Upload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upload")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Upload {
     pub(super) fn open(key: &str, input: Input) -> Result<Self> {
         let failure = input.failure();
-        let mut demuxer = FileDemuxer::open(input).map_err(|error| refuse(key, &failure, error))?;
-        let shift = first_shift(&mut demuxer).map_err(|error| refuse(key, &failure, error))?;
+        let demuxer = FileDemuxer::open(input).map_err(|error| refuse(key, &failure, error))?;
         Ok(Self {
             key: key.into(),
             demuxer,
             failure,
-            shift,
+            waiting: VecDeque::new(),
         })
     }
 
-    pub(super) fn video(&self) -> Option<&Track> {
-        self.demuxer.video()
+    /// What is in the file.
+    pub fn demuxer(&self) -> &FileDemuxer {
+        &self.demuxer
     }
 
-    pub(super) fn audio(&self) -> Option<&Track> {
-        self.demuxer.audio()
-    }
-
-    pub(super) fn rotation(&self) -> Rotation {
-        self.demuxer.rotation()
-    }
-
-    pub(super) fn immersive(&self) -> Option<Immersive> {
-        self.demuxer.immersive()
-    }
-
-    pub(super) fn extent(&mut self) -> Result<(Vec<i64>, i64)> {
-        let refuse = |error| refuse(&self.key, &self.failure, error);
-        if self.demuxer.video().is_some() {
-            let (keyframes, end) = self.demuxer.keyframes().map_err(refuse)?;
-            let times = keyframes
-                .iter()
-                .map(|keyframe| keyframe.dts + self.shift)
-                .collect();
-            return Ok((times, end + self.shift));
+    /// Reads all of it; see [`survey`].
+    pub fn survey(&mut self) -> Result<Survey> {
+        let survey = survey::survey(&mut self.demuxer);
+        match (survey, self.failure.take()) {
+            (_, Some(reason)) => Err(Error::Work {
+                what: self.key.clone(),
+                reason,
+            }),
+            (survey, None) => survey.map_err(|error| Error::recording(&self.key, error)),
         }
-        let mut end = 0;
-        self.seek(None)?;
-        while let Some(unit) = self.read()? {
-            end = end.max(unit.dts + i64::from(unit.duration));
-        }
-        let timescale = self
-            .demuxer
-            .audio()
-            .map_or(VIDEO_TIMESCALE, |track| track.timescale);
-        Ok((Vec::new(), timescale.rescale(end, VIDEO_TIMESCALE)))
     }
 
-    pub(super) fn seek(&mut self, dts: Option<i64>) -> Result<()> {
-        let to = dts.map_or(i64::MIN / 4, |dts| dts - self.shift);
-        self.demuxer
-            .seek(to)
-            .map_err(|error| refuse(&self.key, &self.failure, error))
-    }
-
-    pub(super) fn read(&mut self) -> Result<Option<AccessUnit>> {
-        loop {
-            let refuse = |error| refuse(&self.key, &self.failure, error);
-            let Some(mut unit) = self.demuxer.read().map_err(refuse)? else {
-                return Ok(None);
-            };
-            if !self.is_whole(&unit) {
-                tracing::warn!(
-                    recording = self.key,
-                    dts = unit.dts,
-                    "left out a damaged picture"
-                );
-                continue;
+    /// Goes to where the access point's packet is among the next ones, or to the beginning.
+    pub fn seek(&mut self, to: Option<AccessPoint>) -> Result<()> {
+        self.waiting.clear();
+        let Some(to) = to else {
+            return self.seek_ticks(i64::MIN / 4);
+        };
+        let second = i64::from(VIDEO_TIMESCALE.rate());
+        for back in SEEK_BACK_SECONDS {
+            self.seek_ticks(to.dts - back * second)?;
+            if self.is_before(to)? {
+                return Ok(());
             }
-            let shift = VIDEO_TIMESCALE.rescale(self.shift, self.timescale(unit.kind));
-            unit.dts += shift;
-            unit.pts += shift;
-            return Ok(Some(unit));
+            self.waiting.clear();
+        }
+        self.seek_ticks(i64::MIN / 4)
+    }
+
+    fn seek_ticks(&mut self, dts: i64) -> Result<()> {
+        let sought = self.demuxer.seek(dts);
+        sought.map_err(|error| refuse(&self.key, &self.failure, error))
+    }
+
+    /// Whether the first place to begin decoding from here on is the wanted one or before it.
+    fn is_before(&mut self, to: AccessPoint) -> Result<bool> {
+        for _ in 0..SEEK_PACKETS_MAX {
+            let Some(packet) = self.demuxed()? else {
+                return Ok(false);
+            };
+            let is_access = packet.stream == Stream::Video && packet.access != Access::None;
+            let pts = packet.pts;
+            self.waiting.push_back(packet);
+            if is_access {
+                return Ok(pts <= to.pts);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The next packet. `None` at the end, also where the file cannot be read on: its survey said
+    /// so.
+    pub fn next_packet(&mut self) -> Result<Option<CodedPacket>> {
+        match self.waiting.pop_front() {
+            Some(packet) => Ok(Some(packet)),
+            None => self.demuxed(),
         }
     }
 
-    fn timescale(&self, kind: MediaKind) -> Timescale {
-        match kind {
-            MediaKind::Video => VIDEO_TIMESCALE,
-            MediaKind::Audio => self
-                .demuxer
-                .audio()
-                .map_or(VIDEO_TIMESCALE, |t| t.timescale),
+    fn demuxed(&mut self) -> Result<Option<CodedPacket>> {
+        match (self.demuxer.next_packet(), self.failure.take()) {
+            (_, Some(reason)) => Err(Error::Work {
+                what: self.key.clone(),
+                reason,
+            }),
+            (Ok(packet), None) => Ok(packet),
+            (Err(error @ encode::Error::Recording(_)), None) => {
+                Err(Error::recording(&self.key, error))
+            }
+            (Err(error), None) => {
+                tracing::debug!(recording = self.key, %error, "read as far as possible");
+                Ok(None)
+            }
         }
     }
-
-    /// Whether a picture's NAL units fill it: the last one of a file cut short does not.
-    fn is_whole(&self, unit: &AccessUnit) -> bool {
-        let Some(avc) = self.demuxer.video().and_then(Track::avc) else {
-            return true;
-        };
-        if unit.kind == MediaKind::Audio {
-            return true;
-        }
-        let mut units = avc.nal_units(&unit.payload);
-        units.by_ref().count() > 0 && units.rest().is_empty()
-    }
-}
-
-/// What to add so that the first unit of each track is at 0 or later.
-fn first_shift(demuxer: &mut FileDemuxer) -> Result<i64, encode::Error> {
-    let mut first = [None, None];
-    let wanted = [demuxer.video().is_some(), demuxer.audio().is_some()];
-    for _ in 0..RATE_UNITS {
-        let Some(unit) = demuxer.read()? else { break };
-        let (index, track) = match unit.kind {
-            MediaKind::Video => (0, demuxer.video()),
-            MediaKind::Audio => (1, demuxer.audio()),
-        };
-        let timescale = track.map_or(VIDEO_TIMESCALE, |track| track.timescale);
-        let dts = timescale.rescale(unit.dts.min(unit.pts), VIDEO_TIMESCALE);
-        if let Some(slot) = first.get_mut(index) {
-            slot.get_or_insert(dts);
-        }
-        if first.map(|dts| dts.is_some()) == wanted {
-            break;
-        }
-    }
-    demuxer.seek(i64::MIN / 4)?;
-    let least = first.into_iter().flatten().min().unwrap_or(0);
-    // Whole seconds: a whole number of ticks in every timescale, so that audio and video stay
-    // together.
-    let second = i64::from(VIDEO_TIMESCALE.rate());
-    Ok(((-least).max(0) + second - 1) / second * second)
 }
 
 /// What FFmpeg cannot read is the recording's fault, unless the store failed under it.

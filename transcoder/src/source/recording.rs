@@ -23,7 +23,7 @@ pub fn parse_sidecar(bytes: &[u8]) -> Option<Sidecar> {
 
 /// A reader of one such recording.
 #[derive(Debug)]
-pub(super) struct RecordingReader {
+pub struct RecordingReader {
     key: String,
     input: Input,
     init: Init,
@@ -63,20 +63,26 @@ impl RecordingReader {
         Ok(reader)
     }
 
-    pub(super) fn tracks(&self) -> impl Iterator<Item = &Track> {
-        self.init.tracks.iter().map(|track| &track.track)
+    /// The recording's name, for errors.
+    pub(super) fn key(&self) -> &str {
+        &self.key
     }
 
-    pub(super) fn extent(&self) -> (Vec<i64>, i64) {
-        let millis = Timescale::new(1_000_000).unwrap_or(VIDEO_TIMESCALE);
-        let end = millis.rescale(
-            (self.sidecar.duration * 1e6).round() as i64,
-            VIDEO_TIMESCALE,
-        );
-        (self.sidecar.keyframes.dts.clone(), end)
+    /// The track of this kind.
+    pub fn track(&self, kind: MediaKind) -> Option<&Track> {
+        let mut tracks = self.init.tracks.iter().map(|track| &track.track);
+        tracks.find(|track| track.kind() == kind)
     }
 
-    pub(super) fn seek(&mut self, dts: Option<i64>) -> Result<()> {
+    /// Everything ends here, in [`VIDEO_TIMESCALE`].
+    pub(super) fn end(&self) -> i64 {
+        let micros = Timescale::new(1_000_000).unwrap_or(VIDEO_TIMESCALE);
+        let end = (self.sidecar.duration * 1e6).round() as i64;
+        micros.rescale(end, VIDEO_TIMESCALE)
+    }
+
+    /// Goes to the keyframe at or before `dts`, or to the beginning.
+    pub fn seek(&mut self, dts: Option<i64>) -> Result<()> {
         let Keyframes { dts: times, offset } = &self.sidecar.keyframes;
         let at = dts.and_then(|dts| times.partition_point(|time| *time <= dts).checked_sub(1));
         let start = at
@@ -92,7 +98,8 @@ impl RecordingReader {
         Ok(())
     }
 
-    pub(super) fn read(&mut self) -> Result<Option<AccessUnit>> {
+    /// The next access unit of either track. `None` at the end.
+    pub fn read(&mut self) -> Result<Option<AccessUnit>> {
         loop {
             if let Some(unit) = self.waiting.pop_front() {
                 return Ok(Some(unit));

@@ -22,6 +22,7 @@ mod cascade;
 mod decode_times;
 mod grid;
 mod load_shedding;
+mod pictures;
 mod plan;
 mod rung;
 mod source;
@@ -39,6 +40,7 @@ use std::{
 use media::{AccessUnit, Track};
 
 pub use load_shedding::Overload;
+pub use pictures::PictureLadder;
 pub use plan::{
     BITRATE_MAX_PERCENT, BUFFER_MS, PRESET_DEFAULT, RUNGS_MAX, Rung, RungConfig, default_rungs,
     plan, plan_all, source_size,
@@ -184,6 +186,22 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(
+        ticks_per_second: media::Timescale,
+        pace: Pace,
+        sink: Box<dyn FnMut(Event) + Send>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            stop: AtomicBool::new(false),
+            newest_dts: AtomicI64::new(i64::MIN),
+            input_bytes: AtomicUsize::new(0),
+            ticks_per_second,
+            started: Instant::now(),
+            pace,
+            sink: Mutex::new(sink),
+        })
+    }
+
     fn tell(&self, event: Event) {
         // A sink that panicked once is the caller's to mend; the others' events still count.
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
@@ -244,10 +262,7 @@ impl Ladder {
         options: Options,
         sink: impl FnMut(Event) + Send + 'static,
     ) -> Result<Self, Error> {
-        let open = |settings: &Settings| -> Result<Box<dyn rung::VideoEncoder>, Error> {
-            Ok(Box::new(H264Encoder::open(settings)?))
-        };
-        Self::spawn_coding(track, rungs, options, Box::new(sink), Arc::new(open))
+        Self::spawn_coding(track, rungs, options, Box::new(sink), open_encoder())
     }
 
     pub(crate) fn spawn_coding(
@@ -260,27 +275,42 @@ impl Ladder {
         let config = track
             .avc()
             .ok_or(Error::Track("a ladder needs H.264 video"))?;
+        let decoder = Decoder::open(config, decoder_threads(config, options.decoder_threads))?;
+        let shared = Shared::new(track.timescale, options.pace, sink);
+        let (mut ladder, decoded, alive) = Self::spawn_rungs(&shared, rungs, options, open)?;
+        let (input, units) = mpsc::sync_channel(INPUT_UNITS_MAX);
+        ladder.input = Some(input);
+        let source = source::Source::new(decoder, options.rotation, decoded, shared);
+        ladder.start("ladder-decode".to_owned(), &alive, move || {
+            source.run(&units)
+        })?;
+        Ok(ladder)
+    }
+
+    /// Starts everything behind the decoder: a ladder that takes nothing yet, and where pictures go.
+    fn spawn_rungs(
+        shared: &Arc<Shared>,
+        rungs: Vec<Rung>,
+        options: Options,
+        open: Arc<OpenEncoder>,
+    ) -> Result<
+        (
+            Self,
+            mpsc::SyncSender<source::Decoded>,
+            mpsc::SyncSender<()>,
+        ),
+        Error,
+    > {
         if rungs.len() > RUNGS_MAX {
             let reason = format!("a ladder has at most {RUNGS_MAX} rungs");
             return Err(Error::setting("rungs", rungs.len(), reason));
         }
-        let decoder = Decoder::open(config, decoder_threads(config, options.decoder_threads))?;
-        let shared = Arc::new(Shared {
-            stop: AtomicBool::new(false),
-            newest_dts: AtomicI64::new(i64::MIN),
-            input_bytes: AtomicUsize::new(0),
-            ticks_per_second: track.timescale,
-            started: Instant::now(),
-            pace: options.pace,
-            sink: Mutex::new(sink),
-        });
         let (alive, gone) = mpsc::sync_channel(0);
-        let (input, units) = mpsc::sync_channel(INPUT_UNITS_MAX);
         let (decoded, pictures) = mpsc::sync_channel(source::PICTURES_MAX);
         // Dropped on an early return, which ends the threads started so far.
         let mut ladder = Self {
             shared: shared.clone(),
-            input: Some(input),
+            input: None,
             threads: Vec::new(),
             gone,
             lost: None,
@@ -288,7 +318,7 @@ impl Ladder {
         let mut queues = Vec::new();
         for (index, rung) in rungs.iter().enumerate() {
             let (queue, worker) =
-                rung::rung_queue(index, rung.clone(), options, &shared, open.clone());
+                rung::rung_queue(index, rung.clone(), options, shared, open.clone());
             queues.push(queue);
             ladder.start(format!("rung-{}", rung.name), &alive, move || worker.run())?;
         }
@@ -296,11 +326,7 @@ impl Ladder {
         ladder.start("ladder-scale".to_owned(), &alive, move || {
             cascade.run(&pictures)
         })?;
-        let source = source::Source::new(decoder, options.rotation, decoded, shared);
-        ladder.start("ladder-decode".to_owned(), &alive, move || {
-            source.run(&units)
-        })?;
-        Ok(ladder)
+        Ok((ladder, decoded, alive))
     }
 
     fn start(
@@ -383,14 +409,24 @@ impl Drop for Ladder {
     }
 }
 
+/// Opens the encoders of FFmpeg.
+fn open_encoder() -> Arc<OpenEncoder> {
+    Arc::new(|settings: &Settings| Ok(Box::new(H264Encoder::open(settings)?)))
+}
+
 /// One thread for what one core surely decodes, as many as needed beyond that.
 fn decoder_threads(config: &media::avc::Config, asked: u8) -> u8 {
     if asked > 0 {
         return asked;
     }
-    let (pictures, seconds) = config.frame_rate().unwrap_or((30, 1));
-    let pixels = u64::from(config.width()) * u64::from(config.height()) * u64::from(pictures)
-        / u64::from(seconds.max(1));
+    let rate = config.frame_rate().unwrap_or((30, 1));
+    threads_to_decode((config.width(), config.height()), rate)
+}
+
+pub(crate) fn threads_to_decode((width, height): (u32, u32), rate: (u32, u32)) -> u8 {
+    let (pictures, seconds) = rate;
+    let pixels =
+        u64::from(width) * u64::from(height) * u64::from(pictures) / u64::from(seconds.max(1));
     let wanted = pixels
         .div_ceil(DECODED_PIXELS_PER_SECOND)
         .min(cores().into());

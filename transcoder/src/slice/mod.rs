@@ -8,25 +8,23 @@
 //! An encoder that starts cold spends its first second badly, which viewers see as a pulse at every
 //! slice's edge. So each slice begins to encode one group early and throws that group away.
 //!
-//! Audio is copied unit by unit, never decoded: there is nothing to prime, to pad or to click at an
-//! edge. What this does not do: decide anything about the whole asset.
+//! A recording's audio is copied unit by unit: there is nothing to prime, to pad or to click at an
+//! edge. Uploads go a longer way, see [`upload`]. What this does not do: decide anything about the
+//! whole asset.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use contract::{AUDIO, SOURCE};
-use encode::ladder::{Event, Ladder, Options, Pace};
-use media::{AccessUnit, Immersive, MediaKind, Projection, Track, VIDEO_TIMESCALE};
+use contract::SOURCE;
+use encode::ladder::Event;
+use media::{AccessUnit, Immersive, Projection, Track};
 use tokio::sync::mpsc;
 
 use crate::{
     error::{Error, Result},
-    layout::Manifest,
+    layout::{Manifest, Notes},
     plan::{Plan, Segment},
     progress::Meter,
     rendition_writer::RenditionWriter,
@@ -35,13 +33,14 @@ use crate::{
     thumbnails::Thumbnails,
 };
 
+mod audio;
+mod pictures;
+mod recording;
+mod upload;
+
 /// Coded units on their way from encoders to the store. With all rungs of 30 per second some 4 s;
 /// when the store is slow, encoders wait.
 const UNITS_MAX: usize = 1024;
-
-/// Video read on after the slice's end while its last audio has not come: interleaving is far
-/// closer.
-const AUDIO_LATE_SECONDS: i64 = 4;
 
 /// What the threads hand to the writers. The number is the writer's.
 enum Item {
@@ -66,6 +65,7 @@ pub async fn make(
         sender,
         cancel: cancel.clone(),
         meter,
+        damaged: Arc::default(),
     };
     let thread = tokio::task::spawn_blocking(move || work.run(source()?));
     let mut writers = writers(plan, number)?;
@@ -89,7 +89,7 @@ pub async fn make(
     };
     // A failure of the store shows in both; the one that wrote knows why.
     written?;
-    produced?;
+    let notes = produced?;
     let mut renditions = Vec::new();
     for writer in writers {
         renditions.extend(writer.finish(store).await?);
@@ -102,6 +102,7 @@ pub async fn make(
         slice: number,
         renditions,
         sheets,
+        notes,
     })
 }
 
@@ -132,8 +133,8 @@ fn writers(plan: &Plan, number: u32) -> Result<Vec<RenditionWriter>> {
         let projection = rung.reprojection.map(|reprojection| reprojection.to);
         writers.push(writer(&rung.name, projection, Some(rate(rung.frame_rate))));
     }
-    if plan.audio.is_some() {
-        writers.push(writer(AUDIO, None, None));
+    for audio in &plan.audio {
+        writers.push(writer(&audio.name, None, None));
     }
     Ok(writers)
 }
@@ -181,92 +182,33 @@ struct Work {
     sender: mpsc::Sender<Item>,
     cancel: Arc<AtomicBool>,
     meter: Meter,
-}
-
-/// The times that matter to one slice, in decode time of the source.
-struct Span {
-    /// Encoding begins here: the group before the slice.
-    warm: i64,
-    /// The slice's media.
-    start: i64,
-    end: i64,
-    /// Audio of the slice, in the same ticks.
-    audio: std::ops::Range<i64>,
-    /// Groups open here.
-    opens: BTreeSet<i64>,
-    /// Reading begins here.
-    seek: Option<i64>,
-}
-
-impl Span {
-    fn of(plan: &Plan, number: u32) -> Option<Self> {
-        let (first, segment) = plan.slice(number).next()?;
-        let (last, last_segment) = plan.slice(number).last()?;
-        let before = first
-            .checked_sub(1)
-            .and_then(|n| plan.segments.get(n as usize));
-        let group = before.map(|before| before.groups.last().copied().unwrap_or(before.start));
-        let warm = group
-            .filter(|_| !segment.discontinuity)
-            .unwrap_or(segment.start);
-        let groups = plan.slice(number).flat_map(|(_, segment)| {
-            std::iter::once(segment.start).chain(segment.groups.iter().copied())
-        });
-        let next = plan.segments.get(last as usize + 1).map(|next| next.start);
-        let audio_start = if first == 0 { i64::MIN } else { segment.start };
-        Some(Self {
-            warm,
-            start: segment.start,
-            end: last_segment.end,
-            audio: audio_start..next.unwrap_or(i64::MAX),
-            opens: groups.chain([warm]).collect(),
-            seek: group,
-        })
-    }
+    /// Pictures that the ladder could not decode.
+    damaged: Arc<AtomicU64>,
 }
 
 impl Work {
-    fn run(self, mut source: Source) -> Result<()> {
-        let Some(span) = Span::of(&self.plan, self.number) else {
-            return Err(failed(
-                &self.plan,
-                self.number,
-                "the plan has no such slice",
-            ));
+    fn run(self, source: Source) -> Result<Notes> {
+        let mut notes = match self.plan.upload {
+            Some(_) => self.run_upload(source.upload()?)?,
+            None => self.run_recording(source.recording()?)?,
         };
+        let end = self.plan.slice(self.number).last();
+        self.meter.reach(end.map_or(0, |(_, segment)| segment.end));
+        self.alive()?;
+        notes.damaged += self.damaged.load(Ordering::Relaxed);
+        Ok(notes)
+    }
+
+    /// The first audio rendition's writer.
+    fn first_audio(&self) -> Result<usize> {
         let rungs = self.plan.rungs().map_err(Error::Ladder)?;
-        let first_rung = usize::from(self.plan.copy);
-        let audio_writer = first_rung + rungs.len();
-        let mut ladder = match source.video() {
-            Some(track) if !rungs.is_empty() => {
-                let options = Options {
-                    pace: Pace::Offline,
-                    rotation: source.rotation(),
-                    ..Options::default()
-                };
-                let sink = self.sink(first_rung);
-                let ladder = Ladder::spawn_with(track, rungs, options, sink);
-                Some(ladder.map_err(|error| failed(&self.plan, self.number, error))?)
-            }
-            _ => None,
-        };
-        if let (true, Some(track)) = (self.plan.copy, source.video()) {
-            self.send(Item::Track(0, track.clone()))?;
-        }
-        if let (true, Some(track)) = (self.plan.audio.is_some(), source.audio()) {
-            self.send(Item::Track(audio_writer, track.clone()))?;
-        }
-        self.read(&mut source, &span, ladder.as_mut(), audio_writer)?;
-        if let Some(ladder) = ladder {
-            ladder.finish();
-        }
-        self.meter.reach(span.end);
-        self.alive()
+        Ok(usize::from(self.plan.copy) + rungs.len())
     }
 
     fn sink(&self, first_rung: usize) -> impl FnMut(Event) + Send + 'static {
         let (sender, cancel) = (self.sender.clone(), self.cancel.clone());
         let (asset, number) = (self.plan.asset.clone(), self.number);
+        let damaged = self.damaged.clone();
         move |event| {
             let item = match event {
                 Event::Track { rung, track } => Item::Track(first_rung + rung, track),
@@ -274,6 +216,7 @@ impl Work {
                 Event::Failed { reason, .. } => Item::Failed(reason),
                 Event::Damaged { units, reason } => {
                     tracing::warn!(asset, slice = number, units, reason, "damaged video");
+                    damaged.fetch_add(units, Ordering::Relaxed);
                     return;
                 }
                 _ => return,
@@ -282,49 +225,6 @@ impl Work {
                 cancel.store(true, Ordering::Relaxed);
             }
         }
-    }
-
-    fn read(
-        &self,
-        source: &mut Source,
-        span: &Span,
-        mut ladder: Option<&mut Ladder>,
-        audio_writer: usize,
-    ) -> Result<()> {
-        let audio = source.audio().map(|track| track.timescale);
-        let (mut video_done, mut audio_done) = (source.video().is_none(), audio.is_none());
-        source.seek(span.seek)?;
-        while !(video_done && audio_done) {
-            self.alive()?;
-            let Some(unit) = source.read()? else { break };
-            match unit.kind {
-                MediaKind::Video if unit.dts >= span.end => {
-                    video_done = true;
-                    let late = i64::from(VIDEO_TIMESCALE.rate()) * AUDIO_LATE_SECONDS;
-                    audio_done |= unit.dts - span.end > late;
-                }
-                MediaKind::Video if unit.dts < span.warm => {}
-                MediaKind::Video => {
-                    self.meter.reach(unit.dts);
-                    if self.plan.copy && unit.dts >= span.start {
-                        self.send(Item::Unit(0, unit.clone()))?;
-                    }
-                    if let Some(ladder) = &mut ladder {
-                        let opens = span.opens.contains(&unit.dts);
-                        ladder.push(unit, opens);
-                    }
-                }
-                MediaKind::Audio => {
-                    let timescale = audio.unwrap_or(VIDEO_TIMESCALE);
-                    let moment = timescale.rescale(unit.dts, VIDEO_TIMESCALE);
-                    audio_done |= moment >= span.audio.end;
-                    if span.audio.contains(&moment) {
-                        self.send(Item::Unit(audio_writer, unit))?;
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     fn send(&self, item: Item) -> Result<()> {
