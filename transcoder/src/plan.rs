@@ -284,7 +284,10 @@ pub fn plan(
 
 fn upload_range(probe: &Probe, upload: &UploadProbe) -> (i64, i64) {
     let first = upload.pictures.first();
-    upload::range(first.map(|first| (*first, upload.end)), &probe.audio)
+    let rate = probe.video.as_ref().map_or((30, 1), |video| video.rate);
+    let second = i64::from(VIDEO_TIMESCALE.rate());
+    let lasts = (second * i64::from(rate.1) / i64::from(rate.0.max(1))).min(second / 10);
+    upload::range(first.map(|first| (*first, upload.end)), lasts, &probe.audio)
 }
 
 /// The segments, and whether the source's own video is the top rung. It is where it can be cut into

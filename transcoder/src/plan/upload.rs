@@ -16,6 +16,9 @@ use crate::source::{AccessPoint, AudioTrack, UploadProbe};
 /// Media that begins or ends within this much of the other's is left as it is: players bridge it.
 const EDGE_SECONDS: f64 = 0.1;
 
+/// The same in pictures, for slow ones.
+const EDGE_PICTURES: i64 = 3;
+
 /// A picture shown longer than this is shown again, so that segments have keyframes to begin with
 /// and players something to show after a seek. Slides at one per second are left alone.
 const HOLD_AFTER_SECONDS: i64 = 2;
@@ -61,8 +64,9 @@ impl AudioPlan {
     }
 }
 
-/// From where to where the upload is presented, in [`VIDEO_TIMESCALE`].
-pub(super) fn range(pictures: Option<(i64, i64)>, audio: &[AudioTrack]) -> (i64, i64) {
+/// From where to where the upload is presented, in [`VIDEO_TIMESCALE`]. `pictures` are the first
+/// one's beginning and the last one's end, `lasts` is how long one usually lasts.
+pub(super) fn range(pictures: Option<(i64, i64)>, lasts: i64, audio: &[AudioTrack]) -> (i64, i64) {
     let in_ticks = |track: &AudioTrack| {
         let timescale = Timescale::new(track.sample_rate).unwrap_or(VIDEO_TIMESCALE);
         let of = |samples| timescale.rescale(samples, VIDEO_TIMESCALE);
@@ -70,7 +74,8 @@ pub(super) fn range(pictures: Option<(i64, i64)>, audio: &[AudioTrack]) -> (i64,
     };
     let audio = audio.iter().map(in_ticks);
     let audio = audio.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
-    let edge = ticks(EDGE_SECONDS);
+    // Many files begin with their pictures as much later as reordering takes.
+    let edge = ticks(EDGE_SECONDS).max(EDGE_PICTURES * lasts);
     match (pictures, audio) {
         (Some((start, end)), Some((audio_start, audio_end))) => {
             let start = if audio_start < start - edge {
@@ -214,7 +219,11 @@ mod tests {
             ((5, 30), (0, 40), (0, 40)),
         ] {
             let tracks = [track(audio.0, audio.1)];
-            let (start, end) = range(Some((pictures.0 * SECOND, pictures.1 * SECOND)), &tracks);
+            let (start, end) = range(
+                Some((pictures.0 * SECOND, pictures.1 * SECOND)),
+                SECOND / 30,
+                &tracks,
+            );
             assert_eq!((start / SECOND, end / SECOND), expected);
             let plan = &super::audio(&tracks, (start, end))[0];
             let (from, lasts) = (plan.start as f64 / 48e3, plan.frames as f64 * 1024.0 / 48e3);
