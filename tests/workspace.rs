@@ -22,8 +22,8 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "origin",
         &[
-            "media", "contract", "rtmp", "flv", "encode", "cmaf", "hls", "urls", "pairing", "store",
-            "jobs", "service",
+            "media", "contract", "rtmp", "flv", "encode", "cmaf", "hls", "urls", "pairing",
+            "store", "jobs", "service",
         ],
     ),
     (

@@ -1,8 +1,8 @@
 //! Writes one slice of one rendition: access units become segments in the egress store.
 
 use media::{AccessUnit, Codec, Immersive, MediaKind, Track, VIDEO_TIMESCALE};
-use urls::AssetFile;
 use service::http::fnv1a;
+use urls::AssetFile;
 
 use crate::{
     error::{Error, Result},

@@ -34,6 +34,9 @@ const PROBE_BYTES: usize = 8 << 20;
 /// Packets without any use in a row before reading gives up.
 const USELESS_PACKETS_MAX: usize = 100_000;
 
+/// No decoder's reordering takes longer than this.
+const EARLY_TICKS: i64 = 10 * VIDEO_TIMESCALE.rate() as i64;
+
 /// Audio tracks taken at most: more languages than a menu shows.
 pub const AUDIO_STREAMS_MAX: usize = 8;
 
@@ -248,8 +251,6 @@ impl FileDemuxer {
         let Some((index, time_base)) = video.or(audio) else {
             return Ok(());
         };
-        // Before the first packet there is nothing to go to, and some demuxers say so with an
-        // error.
         let start = self
             .input
             .stream(index)
@@ -259,13 +260,24 @@ impl FileDemuxer {
         } else {
             start
         };
-        let ticks = from_ticks(dts, VIDEO_TIMESCALE, time_base).max(start);
+        // What is decoded first may be decoded well before anything is shown. But before the first
+        // packet there is nothing to go to, and some demuxers say so with an error.
+        let early = from_ticks(-EARLY_TICKS, VIDEO_TIMESCALE, time_base).saturating_add(start);
+        let ticks = from_ticks(dts, VIDEO_TIMESCALE, time_base).max(early);
+        let mut code = self.seek_stream(index, ticks);
+        if code.is_err() && ticks < start {
+            code = self.seek_stream(index, start);
+        }
+        code.attempt(|| format!("seek a recording to {dts}"))?;
+        Ok(())
+    }
+
+    fn seek_stream(&mut self, index: usize, ticks: i64) -> Result<i32, ffmpeg::Error> {
         let index = i32::try_from(index).unwrap_or(-1);
         let backward = ffi::AVSEEK_FLAG_BACKWARD;
         // SAFETY: the context is open and used by nobody else; the index is one of its streams.
         let code = unsafe { ffi::av_seek_frame(self.input.as_mut_ptr(), index, ticks, backward) };
-        crate::error::check(code).attempt(|| format!("seek a recording to {dts}"))?;
-        Ok(())
+        crate::error::check(code)
     }
 
     /// The next packet of a track that is read, as stored: each track in decoding order. `None` at
