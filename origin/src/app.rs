@@ -4,7 +4,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use http::{Method, StatusCode};
-use serde_json::Value;
 use service::{
     Clock,
     admin::{self, AdminRequest, AdminResponse, AdminState, Routes},
@@ -349,7 +348,7 @@ fn routes(registry: &Arc<Registry>, recorder: Option<Recorder>, operator: &Opera
         .routes(Routes::new())
         .add(Method::GET, "/api/streams", move |_: AdminRequest| {
             let streams = all.streams();
-            let list: Vec<Value> = streams.iter().map(|one| judge.report(one)).collect();
+            let list: Vec<_> = streams.iter().map(|one| judge.report(one)).collect();
             async move { AdminResponse::json(&list) }
         })
         .add(Method::GET, "/api/recordings", move |_: AdminRequest| {

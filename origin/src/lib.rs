@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod api;
 pub mod app;
 #[cfg(feature = "ec2")]
 pub mod aws;

@@ -36,6 +36,10 @@ pub struct Metrics {
     pub rung_shed: IntGaugeVec,
     /// Times a rung was shed, by stream and rung.
     pub rung_sheds: IntCounterVec,
+    /// 1 while a rung's encoder gives errors, by stream and rung.
+    pub rung_failed: IntGaugeVec,
+    /// Times a rung's encoder failed, by stream and rung.
+    pub rung_failures: IntCounterVec,
     /// Access units not recorded because the recorder was behind.
     pub recorder_dropped: IntCounter,
     /// Bytes recorded that the store has not confirmed.
@@ -150,6 +154,18 @@ impl Metrics {
                 "origin_rung_sheds_total",
                 "rungs",
                 "Times a rung was shed because the machine could not keep up.",
+                rung,
+            ),
+            rung_failed: registry.gauge_vec(
+                "origin_rung_failed",
+                "rungs",
+                "1 while a rung's encoder gives errors.",
+                rung,
+            ),
+            rung_failures: registry.counter_vec(
+                "origin_rung_failures_total",
+                "rungs",
+                "Times a rung's encoder gave an error; the rung is tried again.",
                 rung,
             ),
             recorder_dropped: registry.counter(

@@ -71,7 +71,7 @@ impl PeerPoller {
             Ok(_) => "answered",
             Err(PeerError::Slow) => "slow",
             Err(PeerError::Unreachable(_)) => "unreachable",
-            Err(PeerError::Refused(_)) => "refused",
+            Err(_) => "refused",
         };
         self.metrics
             .pairing_questions

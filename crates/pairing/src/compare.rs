@@ -9,7 +9,7 @@ use crate::{
     BACKOFF_MIN, UNLOCKED_MIN,
     election::{Candidate, is_leader},
     history::PublishedKeyframe,
-    machine::{LocalState, Pairing},
+    machine::{LocalState, Pairing, PeerError},
     pending::{Reason, offset_ms},
     status::{KeyframeMark, PeerStatus, RunStatus, SegmentDigest, State},
 };
@@ -42,7 +42,7 @@ impl Pairing {
     pub(crate) fn compare(&mut self, status: &PeerStatus, local: LocalState<'_>, now: Duration) {
         let ready = matches!(status.state, State::Live) && status.settings == self.settings;
         if status.settings != self.settings {
-            self.trouble = Some("the origins' segment or part targets differ".to_owned());
+            self.trouble = Some(PeerError::Settings);
         }
         let (Some(ours), Some(theirs)) = (local.open_run(), status.run.as_ref().filter(|_| ready))
         else {
@@ -67,10 +67,10 @@ impl Pairing {
                 status.marks.iter().any(|theirs| theirs.hash == mark.hash)
             };
             if self.history.marks().any(known) {
-                self.trouble = Some("the same stream under another name".to_owned());
+                self.trouble = Some(PeerError::OtherRun);
                 self.rejoining = may_rejoin.then_some(Reason::Rejoin);
             } else {
-                self.trouble = Some("the origins receive different streams".to_owned());
+                self.trouble = Some(PeerError::OtherMedia);
                 self.rejoining = None;
             }
             return;
@@ -120,8 +120,7 @@ impl Pairing {
                 .is_some_and(|theirs| theirs != *index)
         };
         if let Some((name, _)) = ours.inits.iter().find(differs) {
-            let words = "describe the stream differently: make their configurations equal";
-            self.trouble = Some(format!("the origins' init segments of {name} {words}"));
+            self.trouble = Some(PeerError::Inits(name.clone()));
         }
     }
 
@@ -154,7 +153,7 @@ impl Pairing {
         // One differs where frames were lost on one connection. Many in a row: the ticks differ.
         if self.lock.differing >= DIFFERING_MAX && self.lock.since.is_some() && !self.lock.is_leader
         {
-            self.trouble = Some("segments of one name differ".to_owned());
+            self.trouble = Some(PeerError::Segments);
             if now >= self.backoff_until {
                 self.lock.differing = 0;
                 self.rejoining = Some(Reason::Diverged);

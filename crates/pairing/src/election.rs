@@ -1,8 +1,8 @@
-//! Who gives way: decided by both origins alike, without asking.
+//! Decides which of two origins leads: both compute it alike, without asking.
 
 use crate::RunStatus;
 
-/// Numbers of two runs this close are a tie: each side knows the other's as they were a question ago.
+/// Numbers of two runs this close are a tie: each side's view of the other is one poll old.
 const TIE_SEGMENTS: u64 = 4;
 
 /// One origin's claim to a stream.
@@ -24,8 +24,9 @@ impl Candidate<'_> {
     }
 }
 
-/// Whether `own` goes on as it is and `peer` must follow. Never true, nor ever false, on both sides when
-/// both know the same.
+/// Whether `local` goes on as it is and `peer` must follow. Given the same inputs and different `primary`,
+/// exactly one side leads; with equal `primary` two origins without a run may both lead, which is told as
+/// [`crate::PeerError::SameRole`].
 ///
 /// What was served leads what was not. Of one run's two carriers the elder leads. Of two runs the one with
 /// the higher numbers leads, because the other can move up and nobody can move down. Then the primary.

@@ -38,7 +38,7 @@ mod status_tests;
 use std::time::Duration;
 
 pub use digest::Digests;
-pub use machine::{Break, LocalState, Output, Pairing, PeerError, Placed};
+pub use machine::{Break, LocalState, Output, Pairing, PairingState, PeerError, Placed, Report};
 pub use pending::Join;
 pub use status::{PeerStatus, RunStatus, SegmentDigest};
 

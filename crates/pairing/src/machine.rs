@@ -28,15 +28,38 @@ const RECENT_AUDIO_MAX: usize = 96;
 /// A question that nobody answered for this long is lost with whoever asked it.
 const QUESTION_MAX: Duration = Duration::from_secs(5);
 
-/// Why a question got no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why two origins are not in step.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
-    /// Nobody there.
+    /// The question reached nobody.
+    #[error("{0}")]
     Unreachable(String),
     /// No answer in time: somebody may be there.
+    #[error("the peer does not answer in time")]
     Slow,
     /// An answer that is not believed or not given.
+    #[error("{0}")]
     Refused(String),
+    /// Both say `primary = true`, or both `primary = false`.
+    #[error("both origins say primary = {0}")]
+    SameRole(bool),
+    /// They cannot cut alike.
+    #[error("the origins' segment or part targets differ")]
+    Settings,
+    /// The same media in two runs.
+    #[error("the same stream under another name")]
+    OtherRun,
+    /// The publishers send different media.
+    #[error("the origins receive different streams")]
+    OtherMedia,
+    /// A rendition is described differently.
+    #[error(
+        "the origins' init segments of {0} describe the stream differently: make their configurations equal"
+    )]
+    Inits(String),
+    /// One URL has other bytes on the peer.
+    #[error("segments of one name differ")]
+    Segments,
 }
 
 /// A break in the timeline that the run must be told of.
@@ -77,11 +100,35 @@ pub struct Placed {
     pub boundary: Option<Boundary>,
 }
 
+/// How two origins stand to each other over one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PairingState {
+    /// Both publish one run.
+    Locked,
+    /// Media is held until it is decided whose run it joins.
+    Holding,
+    /// The peer answers, and carries something else or nothing.
+    Apart,
+    /// The peer does not answer.
+    Alone,
+}
+
+fn in_words<S: serde::Serializer>(
+    error: &Option<PeerError>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match error {
+        Some(error) => serializer.collect_str(error),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// For `/api/streams`.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Report {
-    /// `locked`, `apart`, `holding` or `alone`.
-    pub state: &'static str,
+    /// How the two stand to each other.
+    pub state: PairingState,
     /// While locked: whether this origin's numbers are followed.
     pub leads: Option<bool>,
     /// Seconds since the lock was made.
@@ -96,8 +143,9 @@ pub struct Report {
     pub disagreements: u64,
     /// Runs taken over from the peer.
     pub joins: u64,
-    /// Why there is no lock, or what went wrong last.
-    pub trouble: Option<String>,
+    /// Why there is no lock, or what went wrong last; in words in JSON.
+    #[serde(serialize_with = "in_words")]
+    pub trouble: Option<PeerError>,
     /// Seconds since the peer last answered.
     pub heard_seconds: Option<u64>,
 }
@@ -152,7 +200,7 @@ pub struct Pairing {
     pub(crate) next_ask: Duration,
     pub(crate) backoff: Duration,
     pub(crate) backoff_until: Duration,
-    pub(crate) trouble: Option<String>,
+    pub(crate) trouble: Option<PeerError>,
     /// Since when there should be a lock and is none.
     pub(crate) unlocked: Option<Duration>,
 }
@@ -405,14 +453,15 @@ impl Pairing {
                 if self.pending.is_none() {
                     self.compare(&status, local, now);
                 }
+                if status.primary == self.primary {
+                    self.trouble
+                        .get_or_insert(PeerError::SameRole(self.primary));
+                }
                 self.peer.status = Some((status, now));
             }
             Err(trouble) => {
                 self.peer.refusals += 1;
-                self.trouble = Some(match &trouble {
-                    PeerError::Unreachable(why) | PeerError::Refused(why) => why.clone(),
-                    PeerError::Slow => "the peer does not answer in time".to_owned(),
-                });
+                self.trouble = Some(trouble.clone());
                 self.peer.failed = Some((trouble, now));
             }
         }
@@ -494,10 +543,10 @@ impl Pairing {
         let seconds = |since: Duration| now.saturating_sub(since).as_secs();
         let locked = self.lock.since.filter(|_| self.pending.is_none());
         let state = match (&self.pending, locked, self.is_lost(now)) {
-            (Some(_), _, _) => "holding",
-            (_, Some(_), _) => "locked",
-            (_, _, true) => "alone",
-            _ => "apart",
+            (Some(_), _, _) => PairingState::Holding,
+            (_, Some(_), _) => PairingState::Locked,
+            (_, _, true) => PairingState::Alone,
+            _ => PairingState::Apart,
         };
         Report {
             state,

@@ -1,12 +1,20 @@
-//! Reports and histories to alarms: what is wrong now, in words, with the remedy.
+//! Finds what is wrong now in reports and histories, and says it in words with the remedy.
 //!
 //! Pure: the same figures give the same alarms. An alarm lasts as long as its cause; nothing is
 //! acknowledged or remembered here. Paging people is for whoever collects the metrics.
 
+use pairing::PeerError;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::history::{History, Sample};
+use crate::{
+    api::{
+        ConformanceReport, PolledReport, RunReport, RungReport, RungState, StreamEntry,
+        StreamReport, StreamState,
+    },
+    recorder,
+};
 
 /// Rates are judged once a publisher has sent for this many seconds: they are averages.
 const SETTLED_SECONDS: usize = 10;
@@ -53,9 +61,9 @@ struct List {
 }
 
 impl List {
-    fn of(at: &Value) -> Self {
+    fn of(at: &str) -> Self {
         Self {
-            at: at.as_str().unwrap_or_default().to_owned(),
+            at: at.to_owned(),
             alarms: Vec::new(),
         }
     }
@@ -71,12 +79,13 @@ impl List {
 }
 
 /// What a stream's report and history say.
-pub fn of_stream(report: &Value, history: Option<&History>) -> Vec<Alarm> {
-    let mut list = List::of(&report["name"]);
-    if report["state"] == "ended" {
+pub fn of_stream(entry: &StreamEntry, history: Option<&History>) -> Vec<Alarm> {
+    let report = &entry.stream;
+    let mut list = List::of(&report.name);
+    if report.state == StreamState::Ended {
         return list.alarms;
     }
-    if report["publisher"].is_null() {
+    if report.publisher.is_none() {
         list.add(
             Level::Error,
             "nobody publishes; viewers wait",
@@ -86,18 +95,27 @@ pub fn of_stream(report: &Value, history: Option<&History>) -> Vec<Alarm> {
         let samples: Vec<Sample> = history.into_iter().flat_map(History::unbroken).collect();
         signal(&mut list, report, &samples);
     }
-    outputs(&mut list, report);
-    twin(&mut list, &report["twin"]);
+    if let Some(run) = &report.run {
+        outputs(&mut list, run);
+    }
+    conformance(&mut list, &entry.conformance);
+    if let Some(pairing) = &report.pairing {
+        pair(&mut list, pairing);
+    }
     list.alarms
 }
 
 /// What the publisher sends.
-fn signal(list: &mut List, report: &Value, samples: &[Sample]) {
+fn signal(list: &mut List, report: &StreamReport, samples: &[Sample]) {
     let Some(now) = samples.first().filter(|_| samples.len() >= SETTLED_SECONDS) else {
         return;
     };
-    let target = report["run"]["target_duration"].as_f64();
-    if let Some(target) = target.filter(|target| now.gop_seconds > *target) {
+    let run = report.run.as_ref();
+    let target = run.and_then(|run| run.target_duration);
+    if let Some(target) = target
+        .map(|target| target as f64)
+        .filter(|target| now.gop_seconds > *target)
+    {
         list.add(
             Level::Warning,
             format!(
@@ -107,7 +125,8 @@ fn signal(list: &mut List, report: &Value, samples: &[Sample]) {
             "set the encoder's keyframe interval to 2 s",
         );
     }
-    let declared = report["tracks"]["video"]["frame_rate"].as_f64();
+    let video = report.tracks.video.as_ref();
+    let declared = video.and_then(|video| video.frame_rate);
     if let Some(declared) = declared.filter(|rate| now.frame_rate < rate * FRAME_RATE_SHARE_MIN) {
         list.add(
             Level::Warning,
@@ -137,10 +156,9 @@ fn signal(list: &mut List, report: &Value, samples: &[Sample]) {
             "look at the encoder's network; a wired connection helps most",
         );
     }
-    if let Some(damaged) = report["publisher"]["damaged_tags"]
-        .as_u64()
-        .filter(|n| *n > 0)
-    {
+    let publisher = report.publisher.as_ref();
+    let damaged = publisher.map_or(0, |publisher| publisher.damaged_tags);
+    if damaged > 0 {
         list.add(
             Level::Warning,
             format!("{damaged} damaged tags came from the encoder and were left out"),
@@ -149,41 +167,14 @@ fn signal(list: &mut List, report: &Value, samples: &[Sample]) {
     }
 }
 
-/// What we make of it.
-fn outputs(list: &mut List, report: &Value) {
-    let run = &report["run"];
-    for rung in run["rungs"].as_array().into_iter().flatten() {
-        let state = rung["state"].as_str().unwrap_or_default();
-        let level = match state {
-            "shed" => Level::Warning,
-            "failed" => Level::Error,
-            _ => continue,
-        };
-        let name = rung["name"].as_str().unwrap_or_default();
-        let reason = rung["reason"].as_str().unwrap_or("no reason given");
-        list.add(
-            level,
-            format!("rung {name} is {state}: {reason}"),
-            "take a rung out of the ladder, or give the origin more cores",
-        );
+/// What this origin makes of it.
+fn outputs(list: &mut List, run: &RunReport) {
+    for rung in &run.rungs {
+        rung_state(list, rung);
     }
-    let conformance = &report["conformance"];
-    if let Some(count) = conformance["violations"].as_u64().filter(|n| *n > 0) {
-        let rules = conformance["rules"].as_object();
-        let last = rules.and_then(|rules| rules.values().next());
-        let last = last
-            .and_then(|rule| rule["last"].as_str())
-            .unwrap_or_default();
-        list.add(
-            Level::Error,
-            format!("our playlists broke rules {count} times, such as: {last}"),
-            "players may stall; report it with the stream's /api/streams entry",
-        );
-    }
-    if let Some(lost) = run["recording"]["dropped_units"]
-        .as_u64()
-        .filter(|n| *n > 0)
-    {
+    let recording = run.recording.as_ref();
+    let lost = recording.map_or(0, |recording| recording.dropped_units);
+    if lost > 0 {
         list.add(
             Level::Error,
             format!("the recording lost {lost} access units"),
@@ -192,30 +183,72 @@ fn outputs(list: &mut List, report: &Value) {
     }
 }
 
+fn rung_state(list: &mut List, rung: &RungReport) {
+    let name = &rung.name;
+    let reason = rung.reason.as_deref().unwrap_or("no reason given");
+    match rung.state {
+        RungState::Shed => list.add(
+            Level::Warning,
+            format!("rung {name} is shed: {reason}"),
+            "take a rung out of the ladder, or give the origin more cores",
+        ),
+        RungState::Failed => list.add(
+            Level::Error,
+            format!("rung {name} failed: {reason}"),
+            "its encoder gives an error, which more cores do not mend: check encoder and preset of \
+             [[origin.ladder]] and the origin's log",
+        ),
+        RungState::Starting | RungState::Running | RungState::Absent => {}
+    }
+}
+
+/// What the conformance checks make of the playlists.
+fn conformance(list: &mut List, found: &ConformanceReport) {
+    if found.violations > 0 {
+        let count = found.violations;
+        let last = found.rules.values().next();
+        let last = last.map_or("", |rule| rule.last.as_str());
+        list.add(
+            Level::Error,
+            format!("our playlists broke rules {count} times, such as: {last}"),
+            "players may stall; report it with the stream's /api/streams entry",
+        );
+    }
+}
+
 /// What the other origin makes of it.
-fn twin(list: &mut List, twin: &Value) {
-    if let Some(count) = twin["disagreements"].as_u64().filter(|n| *n > 0) {
+fn pair(list: &mut List, pairing: &pairing::Report) {
+    let count = pairing.disagreements;
+    if count > 0 {
         list.add(
             Level::Error,
             format!("{count} segments differ from the other origin's of the same address"),
             "point the encoder at both origins with one and the same output",
         );
     }
-    if let Some(trouble) = twin["trouble"].as_str() {
+    let remedy = match &pairing.trouble {
+        None => return,
+        Some(PeerError::SameRole(_)) => {
+            "set origin.primary = true on exactly one of the two, else both may number a stream \
+             for themselves"
+        }
+        Some(_) => "a failover would be seen; look at the other origin",
+    };
+    if let Some(trouble) = &pairing.trouble {
         list.add(
             Level::Warning,
             format!("not in step with the other origin: {trouble}"),
-            "a failover would be seen; look at the other origin",
+            remedy,
         );
     }
 }
 
 /// What recordings on their way to the store say.
-pub fn of_recordings(recordings: &Value) -> Vec<Alarm> {
+pub fn of_recordings(recordings: &[recorder::Status]) -> Vec<Alarm> {
     let mut alarms = Vec::new();
-    for recording in recordings.as_array().into_iter().flatten() {
-        if let Some(trouble) = recording["failing"].as_str() {
-            let mut list = List::of(&recording["key"]);
+    for recording in recordings {
+        if let Some(trouble) = &recording.failing {
+            let mut list = List::of(&recording.key);
             list.add(
                 Level::Error,
                 format!("the recording cannot be stored: {trouble}"),
@@ -228,31 +261,27 @@ pub fn of_recordings(recordings: &Value) -> Vec<Alarm> {
 }
 
 /// What edges and transcoders say, or that they say nothing.
-pub fn of_fleet(edges: &Value, transcoders: &Value) -> Vec<Alarm> {
+pub fn of_fleet(edges: &[PolledReport], transcoders: &[PolledReport]) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     for (kind, all) in [("edge", edges), ("transcoder", transcoders)] {
-        for one in all.as_array().into_iter().flatten() {
-            let mut list = List::of(&one["url"]);
-            if let Some(trouble) = one["trouble"].as_str() {
+        for one in all {
+            let mut list = List::of(&one.url);
+            if let Some(trouble) = &one.trouble {
                 let remedy = "start it again, or take it out of origin.operator";
-                list.add(
-                    Level::Error,
-                    format!("the {kind} does not answer: {trouble}"),
-                    remedy,
-                );
+                let what = format!("the {kind} does not answer: {trouble}");
+                list.add(Level::Error, what, remedy);
             }
-            for origin in one["report"]["origins"].as_array().into_iter().flatten() {
+            // The report of another program: read as what it is, JSON.
+            let report = one.report.as_ref().unwrap_or(&Value::Null);
+            for origin in report["origins"].as_array().into_iter().flatten() {
                 if origin["up"] == false {
                     let url = origin["url"].as_str().unwrap_or_default();
                     let remedy = "viewers are served from the other origin, if there is one";
-                    list.add(
-                        Level::Error,
-                        format!("origin {url} is down for this edge"),
-                        remedy,
-                    );
+                    let what = format!("origin {url} is down for this edge");
+                    list.add(Level::Error, what, remedy);
                 }
             }
-            if let Some(dead) = one["report"]["queue"]["dead"].as_u64().filter(|n| *n > 0) {
+            if let Some(dead) = report["queue"]["dead"].as_u64().filter(|n| *n > 0) {
                 let remedy = "see GET /api/jobs of the transcoder for the reasons";
                 list.add(Level::Error, format!("{dead} jobs were given up"), remedy);
             }
@@ -263,144 +292,4 @@ pub fn of_fleet(edges: &Value, transcoders: &Value) -> Vec<Alarm> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::{super::history::Histories, *};
-    use crate::stream::Figures;
-
-    const GOOD: Figures = Figures {
-        bitrate_bps: 16_000_000,
-        frame_rate: 30.0,
-        audio_rate: 43.0,
-        gop_seconds: 2.0,
-        gop_seconds_max: 2.0,
-        jitter_ms: 4.0,
-        access_units: 1,
-        bytes: 1,
-    };
-
-    fn report() -> Value {
-        json!({
-            "name": "stage", "state": "live",
-            "publisher": { "damaged_tags": 0 },
-            "tracks": { "video": { "frame_rate": 30.0 } },
-            "run": { "target_duration": 4, "rungs": [{ "name": "960p", "state": "running" }] },
-            "conformance": { "violations": 0, "rules": {} },
-            "twin": null,
-        })
-    }
-
-    /// Alarms after a calm minute that ends with a second of `last`.
-    fn words(report: &Value, last: Figures) -> Vec<String> {
-        let mut histories = Histories::default();
-        for figures in std::iter::repeat_n(GOOD, 60).chain([last]) {
-            histories.sample(std::iter::once(("stage".to_owned(), Some(figures))));
-        }
-        let found = of_stream(report, histories.of("stage"));
-        found.into_iter().map(|alarm| alarm.what).collect()
-    }
-
-    #[test]
-    fn a_good_stream_has_none() {
-        assert_eq!(words(&report(), GOOD), [""; 0]);
-    }
-
-    #[test]
-    fn each_figure_has_its_own_alarm() {
-        let cases = [
-            (
-                Figures {
-                    gop_seconds: 8.3,
-                    ..GOOD
-                },
-                "keyframes are 8.3 s apart",
-            ),
-            (
-                Figures {
-                    frame_rate: 21.0,
-                    ..GOOD
-                },
-                "21.0 of 30.0 pictures a second",
-            ),
-            (
-                Figures {
-                    bitrate_bps: 2_000_000,
-                    ..GOOD
-                },
-                "the bitrate fell to 2.0 Mb/s; usual are 16.0",
-            ),
-            (
-                Figures {
-                    jitter_ms: 400.0,
-                    ..GOOD
-                },
-                "pictures arrive up and down by 400 ms",
-            ),
-        ];
-        for (figures, expected) in cases {
-            let found = words(&report(), figures);
-            assert!(
-                found.len() == 1 && found[0].starts_with(expected),
-                "{found:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn figures_of_a_new_publisher_are_not_judged() {
-        let mut histories = Histories::default();
-        let slow = Figures {
-            frame_rate: 1.0,
-            ..GOOD
-        };
-        for _ in 1..SETTLED_SECONDS {
-            histories.sample(std::iter::once(("stage".to_owned(), Some(slow.clone()))));
-        }
-        assert_eq!(of_stream(&report(), histories.of("stage")), []);
-    }
-
-    #[test]
-    fn what_the_report_says_becomes_alarms() {
-        for (at, value, expected) in [
-            ("/publisher", Value::Null, "nobody publishes"),
-            ("/publisher/damaged_tags", json!(3), "3 damaged tags"),
-            ("/run/rungs/0/state", json!("shed"), "rung 960p is shed"),
-            (
-                "/conformance",
-                json!({ "violations": 2, "rules": { "r": { "count": 2, "last": "late" } } }),
-                "our playlists broke rules 2 times, such as: late",
-            ),
-            ("/twin", json!({ "disagreements": 1 }), "1 segments differ"),
-            ("/twin", json!({ "trouble": "no answer" }), "not in step"),
-        ] {
-            let mut report = report();
-            *report.pointer_mut(at).unwrap() = value;
-            let found = words(&report, GOOD);
-            assert!(
-                found.len() == 1 && found[0].starts_with(expected),
-                "{at}: {found:?}"
-            );
-        }
-        let ended = json!({ "name": "stage", "state": "ended", "publisher": null });
-        assert_eq!(of_stream(&ended, None), []);
-    }
-
-    #[test]
-    fn edges_and_transcoders_that_are_silent_or_in_trouble_are_named() {
-        let edges = json!([
-            { "url": "http://a:1", "trouble": "cannot reach a:1" },
-            { "url": "http://b:1", "report": { "origins": [{ "url": "http://o:2", "up": false }] } },
-            { "url": "http://c:1" },
-        ]);
-        let transcoders = json!([{ "url": "http://t:1", "report": { "queue": { "dead": 2 } } }]);
-        let places: Vec<String> = of_fleet(&edges, &transcoders)
-            .into_iter()
-            .map(|alarm| alarm.at)
-            .collect();
-        assert_eq!(places, ["http://a:1", "http://b:1", "http://t:1"]);
-        let failing =
-            json!([{ "key": "a/b.mp4", "failing": "disk full" }, { "key": "c", "failing": null }]);
-        assert_eq!(of_recordings(&failing).len(), 1);
-    }
-}
+mod tests;

@@ -1,5 +1,4 @@
-//! Our own playlists under the same eyes as anybody else's: what the conformance checks would say
-//! of us right now.
+//! Runs `hls::check` on this origin's own playlists once a second.
 //!
 //! Each second every rendition of every stream is rendered and judged against the one before and
 //! against its siblings. A broken rule is counted in metrics, told once in the log, shown in
@@ -18,11 +17,14 @@ use hls::{
     check::{Checker, Rule, Violation},
     render_media,
 };
-use serde_json::{Value, json};
 use service::{Clock, readiness::Readiness};
 use tracing::error;
 
-use crate::{metrics::Metrics, stream::Registry, stream::Stream};
+use crate::{
+    api::{ConformanceReport, RuleReport},
+    metrics::Metrics,
+    stream::{Registry, Stream},
+};
 
 /// Parts of half a second: each playlist is looked at while it is young, at a cost of about a
 /// millisecond of CPU per stream.
@@ -77,18 +79,27 @@ impl ConformanceChecks {
     }
 
     /// For `/api/streams`: how often which rule was broken, with the newest case in words.
-    pub fn report(&self, stream: &str) -> Value {
+    pub fn report(&self, stream: &str) -> ConformanceReport {
         let streams = self.lock();
         let Some(watched) = streams.get(stream) else {
-            return json!({ "violations": 0, "rules": {} });
+            return ConformanceReport::default();
         };
         let rules: BTreeMap<_, _> = watched
             .broken
             .iter()
-            .map(|(rule, (count, words))| (*rule, json!({ "count": count, "last": words })))
+            .map(|(rule, (count, words))| {
+                let last = words.clone();
+                (
+                    *rule,
+                    RuleReport {
+                        count: *count,
+                        last,
+                    },
+                )
+            })
             .collect();
         let violations: u64 = watched.broken.values().map(|(count, _)| count).sum();
-        json!({ "violations": violations, "rules": rules })
+        ConformanceReport { violations, rules }
     }
 
     fn look(&self, stream: &Stream) {

@@ -1,4 +1,4 @@
-//! Edges and transcoders to what they say of themselves, asked every two seconds.
+//! Polls edges and transcoders for their status every two seconds.
 //!
 //! Only those that config names are asked, with this origin's own admin token. One that does not
 //! answer is shown as such: its last words would look alive.
@@ -10,13 +10,16 @@ use std::{
 };
 
 use http::{Request, Uri, header};
-use serde_json::{Value, json};
+use serde_json::Value;
 use service::{
     Clock, Secret,
     http::{Body, Client, read_all},
 };
 
-use crate::config::OperatorConfig;
+use crate::{
+    api::{AudienceReport, PolledReport},
+    config::OperatorConfig,
+};
 
 /// How often each is asked.
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -71,26 +74,32 @@ impl FleetStatus {
         }
     }
 
-    /// Edges and transcoders, in the order of the config: `url`, and `report` or `trouble`.
-    pub fn report(&self) -> (Value, Value) {
+    /// Edges and transcoders, in the order of the config.
+    pub fn report(&self) -> (Vec<PolledReport>, Vec<PolledReport>) {
         let answers = self.answers();
         let told = |urls: &[String]| {
-            urls.iter()
-                .map(|url| match answers.get(url) {
-                    Some(Ok(report)) => json!({ "url": url, "report": report }),
-                    Some(Err(trouble)) => json!({ "url": url, "trouble": trouble }),
-                    None => json!({ "url": url }),
-                })
-                .collect()
+            let one = |url: &String| {
+                let (report, trouble) = match answers.get(url) {
+                    Some(Ok(report)) => (Some(report.clone()), None),
+                    Some(Err(trouble)) => (None, Some(trouble.clone())),
+                    None => (None, None),
+                };
+                let url = url.clone();
+                PolledReport {
+                    url,
+                    report,
+                    trouble,
+                }
+            };
+            urls.iter().map(one).collect()
         };
         (told(&self.edges), told(&self.transcoders))
     }
 
-    /// Who watches `stream` over all edges that answer: `viewers`, and `views`, where they look;
-    /// `null` where no edge is named.
-    pub fn audience(&self, stream: &str) -> Value {
+    /// Who watches `stream` over all edges that answer; `None` where no edge is named.
+    pub fn audience(&self, stream: &str) -> Option<AudienceReport> {
         if self.edges.is_empty() {
-            return Value::Null;
+            return None;
         }
         let answers = self.answers();
         let found = self
@@ -98,13 +107,12 @@ impl FleetStatus {
             .iter()
             .filter_map(|url| answers.get(url)?.as_ref().ok())
             .filter_map(|report| report.get("streams")?.get(stream));
-        let mut viewers = 0;
-        let mut views: Vec<Vec<f64>> = Vec::new();
+        let mut audience = AudienceReport::default();
         for one in found {
-            viewers += one["viewers"].as_u64().unwrap_or(0);
-            add(&mut views, &one["views"]);
+            audience.viewers += one["viewers"].as_u64().unwrap_or(0);
+            add(&mut audience.views, &one["views"]);
         }
-        json!({ "viewers": viewers, "views": views })
+        Some(audience)
     }
 
     fn question(&self, url: &str) -> Option<Request<Body>> {
@@ -149,6 +157,8 @@ fn add(sum: &mut Vec<Vec<f64>>, table: &Value) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn fleet(edges: &[&str]) -> FleetStatus {
@@ -175,11 +185,14 @@ mod tests {
         ] {
             all.answers().insert(url.to_owned(), answer);
         }
-        let expected = json!({ "viewers": 5, "views": [[1.5, 0.0], [0.0, 2.0]] });
-        assert_eq!(all.audience("s"), expected);
-        assert_eq!(all.audience("t"), json!({ "viewers": 0, "views": [] }));
+        let expected = AudienceReport {
+            viewers: 5,
+            views: vec![vec![1.5, 0.0], vec![0.0, 2.0]],
+        };
+        assert_eq!(all.audience("s"), Some(expected));
+        assert_eq!(all.audience("t"), Some(AudienceReport::default()));
         let (edges, _) = all.report();
-        assert_eq!(edges[2]["trouble"], "cannot reach c");
-        assert_eq!(fleet(&[]).audience("s"), Value::Null);
+        assert_eq!(edges[2].trouble.as_deref(), Some("cannot reach c"));
+        assert_eq!(fleet(&[]).audience("s"), None);
     }
 }

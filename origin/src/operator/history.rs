@@ -5,9 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde_json::{Value, json};
-
-use crate::stream::Figures;
+use crate::api::{Figures, HistoryReport};
 
 /// Samples kept of each stream: ten minutes, 16 kB.
 const SAMPLES_MAX: usize = 600;
@@ -74,34 +72,27 @@ impl Histories {
     }
 
     /// Samples after number `since`, or all: `first` is the number of the first one.
-    pub fn json(&self, history: &History, since: Option<u64>) -> Value {
+    pub fn report(&self, history: &History, since: Option<u64>) -> HistoryReport {
         let kept = history.0.len();
         let wanted = since.map_or(kept, |since| {
             usize::try_from(self.newest.saturating_sub(since))
                 .map_or(kept, |wanted| wanted.min(kept))
         });
-        let samples: Vec<Value> = history
-            .0
-            .range(kept - wanted..)
-            .map(|sample| match sample {
-                Some(Sample {
-                    bitrate_bps,
-                    frame_rate,
-                    gop_seconds,
-                    jitter_ms,
-                }) => {
-                    let rounded = |value: f64| (value * 1e3).round() / 1e3;
-                    json!([
-                        bitrate_bps.round(),
-                        rounded(*frame_rate),
-                        rounded(*gop_seconds),
-                        rounded(*jitter_ms)
-                    ])
-                }
-                None => Value::Null,
-            })
-            .collect();
-        json!({ "first": self.newest + 1 - samples.len() as u64, "samples": samples })
+        let rounded = |value: f64| (value * 1e3).round() / 1e3;
+        let figures = |sample: &Sample| {
+            [
+                sample.bitrate_bps.round(),
+                rounded(sample.frame_rate),
+                rounded(sample.gop_seconds),
+                rounded(sample.jitter_ms),
+            ]
+        };
+        let samples = history.0.range(kept - wanted..);
+        let samples: Vec<_> = samples.map(|sample| sample.as_ref().map(figures)).collect();
+        HistoryReport {
+            first: self.newest + 1 - samples.len() as u64,
+            samples,
+        }
     }
 }
 
@@ -127,15 +118,16 @@ mod tests {
             one(&mut histories, figures(f64::from(second)));
         }
         let history = histories.of("a").unwrap();
-        let all = histories.json(history, None);
-        assert_eq!(all["samples"].as_array().unwrap().len(), 600);
-        assert_eq!(all["first"], 101);
-        let new = histories.json(history, Some(698));
-        let expected =
-            json!({ "first": 699, "samples": [[0.0, 698.0, 0.0, 0.0], [0.0, 699.0, 0.0, 0.0]] });
+        let all = histories.report(history, None);
+        assert_eq!((all.samples.len(), all.first), (600, 101));
+        let new = histories.report(history, Some(698));
+        let expected = HistoryReport {
+            first: 699,
+            samples: vec![Some([0.0, 698.0, 0.0, 0.0]), Some([0.0, 699.0, 0.0, 0.0])],
+        };
         assert_eq!(new, expected);
         // Of an earlier process's count.
-        assert_eq!(histories.json(history, Some(9_000))["samples"], json!([]));
+        assert_eq!(histories.report(history, Some(9_000)).samples, []);
     }
 
     #[test]
@@ -147,7 +139,7 @@ mod tests {
         let history = histories.of("a").unwrap();
         let rates: Vec<f64> = history.unbroken().map(|sample| sample.frame_rate).collect();
         assert_eq!(rates, [28.0, 29.0]);
-        assert_eq!(histories.json(history, Some(1))["samples"][0], Value::Null);
+        assert_eq!(histories.report(history, Some(1)).samples[0], None);
     }
 
     #[test]

@@ -32,7 +32,12 @@ use service::{
 
 pub use conformance::ConformanceChecks;
 
-use crate::{config::OperatorConfig, recorder::Recorder, stream::Registry, stream::Stream};
+use crate::{
+    api::StreamEntry,
+    config::OperatorConfig,
+    recorder::Recorder,
+    stream::{Registry, Stream},
+};
 use fleet_status::FleetStatus;
 use history::Histories;
 use thumbnail::Thumbnails;
@@ -136,15 +141,13 @@ impl Operator {
     }
 
     /// What a stream says of itself, what its playlists look like from outside, and who watches.
-    pub fn report(&self, stream: &Stream) -> Value {
-        let mut report = stream.report();
-        if let Value::Object(fields) = &mut report {
-            let found = self.shared.conformance.report(stream.name());
-            fields.insert("conformance".to_owned(), found);
-            let audience = self.shared.fleet_status.audience(stream.name());
-            fields.insert("audience".to_owned(), audience);
+    pub fn report(&self, stream: &Stream) -> StreamEntry {
+        StreamEntry {
+            stream: stream.report(),
+            conformance: self.shared.conformance.report(stream.name()),
+            audience: self.shared.fleet_status.audience(stream.name()),
+            history: None,
         }
-        report
     }
 
     /// Everything the page shows; of the histories what came after sample `since`.
@@ -154,18 +157,17 @@ impl Operator {
         let mut streams = Vec::new();
         let mut alarms = Vec::new();
         for stream in shared.registry.streams() {
-            let mut report = self.report(&stream);
+            let mut entry = self.report(&stream);
             let history = histories.of(stream.name());
-            alarms.extend(alarms::of_stream(&report, history));
-            if let (Value::Object(fields), Some(history)) = (&mut report, history) {
-                fields.insert("history".to_owned(), histories.json(history, since));
-            }
-            streams.push(report);
+            alarms.extend(alarms::of_stream(&entry, history));
+            entry.history = history.map(|history| histories.report(history, since));
+            streams.push(entry);
         }
         let recordings = shared.recorder.as_ref().map(Recorder::status);
-        let recordings = recordings.map(|list| json!(list)).unwrap_or_default();
         let (edges, transcoders) = shared.fleet_status.report();
-        alarms.extend(alarms::of_recordings(&recordings));
+        alarms.extend(alarms::of_recordings(
+            recordings.as_deref().unwrap_or_default(),
+        ));
         alarms.extend(alarms::of_fleet(&edges, &transcoders));
         json!({
             "version": env!("CARGO_PKG_VERSION"),

@@ -290,8 +290,8 @@ async fn a_killed_process_is_followed_by_one_that_shows_the_same() {
     let start = fresh.end_seconds().expect("ours") - fresh.seconds();
     assert!(start >= end - 0.001, "{start} after {end}: times go on");
     assert_eq!(
-        next.stream().report()["run"]["epoch"],
-        shown.run_id(),
+        next.stream().report().run.map(|run| run.run_id),
+        Some(shown.run_id().to_owned()),
         "as announced"
     );
 }

@@ -18,7 +18,6 @@ use flv::Event;
 use hls::{LastPosition, Snapshot, Tracks};
 use media::{Immersive, MediaKind, Timeline, Track, timeline};
 use pairing::{Join, Pairing};
-use serde_json::{Value, json};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -29,7 +28,11 @@ use super::{
     run::{Run, Start},
     run_id, unix_micros,
 };
-use crate::{config::StreamConfig, rfc3339::rfc3339};
+use crate::{
+    api::{PublisherReport, StreamReport, StreamState, TracksReport},
+    config::StreamConfig,
+    rfc3339::rfc3339,
+};
 
 /// How long an ended run's playlists and segments stay: its window and as much again, so that viewers who lag see
 /// the end. Counted in windows.
@@ -47,6 +50,18 @@ pub struct Session {
     pub(super) health: Health,
     damaged: u64,
     metadata: Option<flv::Metadata>,
+}
+
+impl Session {
+    fn report(&self, now: Duration) -> PublisherReport {
+        PublisherReport {
+            address: self.publisher.address.to_string(),
+            encoder: self.publisher.encoder.clone(),
+            since: rfc3339(self.since),
+            health: self.health.figures(now),
+            damaged_tags: self.damaged,
+        }
+    }
 }
 
 /// See the module's text.
@@ -307,12 +322,12 @@ impl Core {
         self.run.as_ref().map(Run::started)
     }
 
-    /// `live`, `waiting` for its publisher, or `ended`.
-    pub fn state_name(&self) -> &'static str {
+    /// Whether it is published now.
+    pub fn state(&self) -> StreamState {
         match (&self.run, &self.session) {
-            _ if self.is_ended() => "ended",
-            (Some(_), Some(_)) => "live",
-            _ => "waiting",
+            _ if self.is_ended() => StreamState::Ended,
+            (Some(_), Some(_)) => StreamState::Live,
+            _ => StreamState::Waiting,
         }
     }
 
@@ -342,32 +357,22 @@ impl Core {
     }
 
     /// For `/api/streams`.
-    pub fn report(&mut self) -> Value {
+    pub fn report(&mut self) -> StreamReport {
         let now = self.environment.clock.now();
-        let publisher = self.session.as_ref().map(|session| {
-            json!({
-                "address": session.publisher.address.to_string(),
-                "encoder": session.publisher.encoder,
-                "since": rfc3339(session.since),
-                "health": session.health.figures(now),
-                "damaged_tags": session.damaged,
-            })
-        });
-        json!({
-            "name": self.name,
-            "state": self.state_name(),
-            "publisher": publisher,
-            "sessions": self.sessions,
-            "tracks": tracks_report(&self.announced),
-            "timeline": self.timeline.stats(),
-            "immersive": {
-                "projection": self.config.immersive.projection,
-                "stereo": self.config.immersive.stereo,
-                "orientation": self.config.immersive.orientation,
-            },
-            "run": self.run.as_mut().map(Run::report),
-            "twin": self.pairing.as_ref().map(|pairing| pairing.report(now)),
-        })
+        let session = self.session.as_ref();
+        let pairing = self.pairing.as_ref().map(|pairing| pairing.report(now));
+        StreamReport {
+            name: self.name.clone(),
+            state: self.state(),
+            publisher: session.map(|session| session.report(now)),
+            sessions: self.sessions,
+            tracks: TracksReport::of(&self.announced),
+            timeline: self.timeline.stats(),
+            immersive: self.config.immersive.into(),
+            run: self.run.as_mut().map(Run::report),
+            twin: pairing.clone(),
+            pairing,
+        }
     }
 
     fn drain_timeline(&mut self, wall: SystemTime) {
@@ -566,23 +571,4 @@ fn declared_rate(metadata: &flv::Metadata) -> Option<(u32, u32)> {
         .filter(|rate| (1.0..=240.0).contains(rate))?;
     // Encoders write 29.97 for 30000/1001; the timeline knows which rates exist.
     Some(((rate * 1000.0).round() as u32, 1000))
-}
-
-fn tracks_report(tracks: &Tracks) -> Value {
-    let video = tracks
-        .video
-        .as_ref()
-        .and_then(|track| Some((track, track.avc()?)))
-        .map(|(track, config)| {
-            json!({
-                "codec": track.rfc6381(),
-                "width": config.width(),
-                "height": config.height(),
-                "frame_rate": config.frame_rate().map(|(n, d)| f64::from(n) / f64::from(d)),
-            })
-        });
-    let audio = tracks.audio.as_ref().and_then(|track| Some((track, track.aac()?))).map(|(track, config)| {
-        json!({ "codec": track.rfc6381(), "sample_rate": config.sample_rate(), "channels": config.channels() })
-    });
-    json!({ "video": video, "audio": audio })
 }

@@ -1,4 +1,4 @@
-//! Ingest units to the figures an operator looks at first: bitrate, frame rate, GOP length, jitter.
+//! Measures what a publisher sends: bitrate, frame rate, GOP length, jitter.
 //!
 //! It counts in whole seconds over a short window, so that the figures move calmly and cost nothing to keep. It judges
 //! nothing: alarms are drawn from these figures elsewhere.
@@ -6,31 +6,11 @@
 use std::{collections::VecDeque, time::Duration};
 
 use media::{IngestUnit, MediaKind};
-use serde::Serialize;
+
+use crate::api::Figures;
 
 /// Seconds the rates are averaged over: long enough for two keyframes of a 2 s GOP, short enough to show a change.
 const WINDOW_SECONDS: usize = 5;
-
-/// What is known of a publisher's signal now.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Figures {
-    /// Bits per second of both tracks, averaged over the last seconds.
-    pub bitrate_bps: u64,
-    /// Video access units per second.
-    pub frame_rate: f64,
-    /// Audio access units per second.
-    pub audio_rate: f64,
-    /// Seconds between the last two keyframes.
-    pub gop_seconds: f64,
-    /// The longest of them so far.
-    pub gop_seconds_max: f64,
-    /// Mean difference between arrival spacing and timestamp spacing of video, milliseconds.
-    pub jitter_ms: f64,
-    /// Access units since the publisher connected.
-    pub access_units: u64,
-    /// Bytes since the publisher connected.
-    pub bytes: u64,
-}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Second {

@@ -37,11 +37,14 @@ use self::{
     core::Core,
     ladder::{LadderReport, LadderSink},
 };
-use crate::{config::StreamConfig, rfc3339::rfc3339};
+use crate::{
+    api::{Figures, StreamReport},
+    config::StreamConfig,
+    rfc3339::rfc3339,
+};
 
 pub use context::{Environment, PeerConfig, Publisher, unix_micros};
 pub use discontinuity_store::{DiscontinuityStore, SEQUENCE_MAX};
-pub use health::Figures;
 pub use publication::{Claim, Publication};
 pub use registry::{Registry, TICK};
 pub use run_id::generate as new_run_id;
@@ -160,7 +163,7 @@ impl Stream {
             "fov": immersive.fov,
             "rungs": core.run.as_ref().map(|run| run.reprojected()).unwrap_or_default(),
             "started_at": core.started_at().map(rfc3339),
-            "state": core.state_name(),
+            "state": core.state().name(),
         })
     }
 
@@ -172,7 +175,7 @@ impl Stream {
     }
 
     /// What an operator wants to know.
-    pub fn report(&self) -> Value {
+    pub fn report(&self) -> StreamReport {
         self.core().report()
     }
 

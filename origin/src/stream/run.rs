@@ -15,11 +15,12 @@ use tracing::{debug, error, info, warn};
 use super::{
     Environment,
     ladder::{LadderReport, LadderSink, Ladders},
-    rung::{self, RungState},
+    rung::{self, Rung},
     unix_micros,
 };
 use crate::{
-    config::{Rung, StreamConfig},
+    api::{RecordingReport, RenditionReport, RunReport, RungState},
+    config::{Rung as ConfiguredRung, StreamConfig},
     recorder::{Handle, Meta},
     rfc3339::rfc3339,
 };
@@ -46,10 +47,10 @@ pub struct Run {
     /// The first segment made here.
     origin_msn: u64,
     ladders: Ladders,
-    ladder_config: Vec<Rung>,
+    ladder_config: Vec<ConfiguredRung>,
     immersive: Immersive,
     ladder_threads: u8,
-    rungs: Vec<RungState>,
+    rungs: Vec<Rung>,
     video: Option<Track>,
     recording: Option<Handle>,
     environment: Environment,
@@ -121,7 +122,7 @@ impl Run {
         let planned = run.plan(tracks.video.as_ref());
         run.rungs = planned
             .iter()
-            .map(|(configured, rung)| RungState::new(*configured, rung))
+            .map(|(configured, rung)| Rung::new(*configured, rung))
             .collect();
         let specs = run.rungs.iter().map(|rung| rung.spec.clone()).collect();
         run.packager.start(tracks.clone(), specs)?;
@@ -351,25 +352,27 @@ impl Run {
     }
 
     /// For `/api/streams`.
-    pub fn report(&mut self) -> Value {
+    pub fn report(&mut self) -> RunReport {
         let snapshot = self.packager.snapshot();
-        let rungs: Vec<Value> = self.rungs.iter().map(RungState::report).collect();
-        let renditions: Vec<Value> = snapshot
-            .renditions()
-            .iter()
-            .map(|media| json!({ "name": media.name(), "last_msn": media.last_msn(), "segments": media.listed().len() }))
-            .collect();
-        json!({
-            "epoch": self.run_id,
-            "started_at": rfc3339(self.started),
-            "next_msn": self.packager.next_msn(),
-            "target_duration": self.packager.constants().map(|constants| constants.target_duration),
-            "late_keyframes": self.late_syncs,
-            "window_bytes": snapshot.retained_bytes(),
-            "rungs": rungs,
-            "renditions": renditions,
-            "recording": self.recording.as_ref().map(|handle| json!({ "dropped_units": handle.dropped_units() })),
-        })
+        let rendition = |media: &Arc<hls::MediaSnapshot>| RenditionReport {
+            name: media.name().to_owned(),
+            last_msn: media.last_msn(),
+            segments: media.listed().len(),
+        };
+        let constants = self.packager.constants();
+        RunReport {
+            run_id: self.run_id.clone(),
+            started_at: rfc3339(self.started),
+            next_msn: self.packager.next_msn(),
+            target_duration: constants.map(|constants| constants.target_duration),
+            late_keyframes: self.late_syncs,
+            window_bytes: snapshot.retained_bytes(),
+            rungs: self.rungs.iter().map(Rung::report).collect(),
+            renditions: snapshot.renditions().iter().map(rendition).collect(),
+            recording: self.recording.as_ref().map(|handle| RecordingReport {
+                dropped_units: handle.dropped_units(),
+            }),
+        }
     }
 
     fn seal(&mut self) {
@@ -403,7 +406,10 @@ impl Run {
                 .find(|(configured, _)| *configured == state.configured)
             {
                 Some((_, rung)) => chosen.push((index, rung.clone())),
-                None => state.change("absent", Some("the source is too small for it".into())),
+                None => state.change(
+                    RungState::Absent,
+                    Some("the source is too small for it".into()),
+                ),
             }
         }
         let Some(video) = &self.video else {
@@ -434,7 +440,7 @@ impl Run {
         use ladder::Event as E;
         let result = match event {
             E::Track { rung, track } => {
-                self.set_state(rung, "running", None);
+                self.set_state(rung, RungState::Running, None);
                 self.packager.rung_track(rung, track)
             }
             E::AccessUnit { rung, unit } => self.packager.push_rung(rung, unit),
@@ -445,7 +451,7 @@ impl Run {
                     ?reason,
                     "rung shed"
                 );
-                self.note_shed(rung, &format!("{reason:?}"));
+                self.note_shed(rung, format!("{reason:?}"));
                 self.packager.rung_gap(rung)
             }
             E::Failed { rung, reason, .. } => {
@@ -455,7 +461,7 @@ impl Run {
                     reason,
                     "rung failed; it is tried again"
                 );
-                self.note_shed(rung, &reason);
+                self.note_failed(rung, reason);
                 self.packager.rung_gap(rung)
             }
             E::Resumed { rung, .. } => {
@@ -464,7 +470,7 @@ impl Run {
                     rung = self.rung_name(rung),
                     "rung is back"
                 );
-                self.set_state(rung, "running", None);
+                self.set_state(rung, RungState::Running, None);
                 Ok(())
             }
             E::Damaged { units, reason } => {
@@ -489,29 +495,35 @@ impl Run {
         self.drain_events();
     }
 
-    fn note_shed(&mut self, rung: usize, reason: &str) {
+    fn note_shed(&mut self, rung: usize, reason: String) {
         if let Some(state) = self.rungs.get_mut(rung) {
             state.sheds += 1;
             let labels = [self.stream.as_str(), state.spec.name.as_str()];
-            self.environment
-                .metrics
-                .rung_sheds
-                .with_label_values(&labels)
-                .inc();
+            let metrics = &self.environment.metrics;
+            metrics.rung_sheds.with_label_values(&labels).inc();
         }
-        self.set_state(rung, "shed", Some(reason.to_owned()));
+        self.set_state(rung, RungState::Shed, Some(reason));
     }
 
-    fn set_state(&mut self, rung: usize, name: &'static str, reason: Option<String>) {
+    fn note_failed(&mut self, rung: usize, reason: String) {
         if let Some(state) = self.rungs.get_mut(rung) {
+            state.failures += 1;
             let labels = [self.stream.as_str(), state.spec.name.as_str()];
-            let shed = i64::from(name == "shed");
-            self.environment
-                .metrics
-                .rung_shed
-                .with_label_values(&labels)
-                .set(shed);
-            state.change(name, reason);
+            let metrics = &self.environment.metrics;
+            metrics.rung_failures.with_label_values(&labels).inc();
+        }
+        self.set_state(rung, RungState::Failed, Some(reason));
+    }
+
+    fn set_state(&mut self, rung: usize, state: RungState, reason: Option<String>) {
+        if let Some(rung) = self.rungs.get_mut(rung) {
+            let labels = [self.stream.as_str(), rung.spec.name.as_str()];
+            let shed = i64::from(state == RungState::Shed);
+            let metrics = &self.environment.metrics;
+            metrics.rung_shed.with_label_values(&labels).set(shed);
+            let failed = i64::from(state == RungState::Failed);
+            metrics.rung_failed.with_label_values(&labels).set(failed);
+            rung.change(state, reason);
         }
     }
 

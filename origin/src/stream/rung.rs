@@ -6,22 +6,28 @@ use encode::{
 };
 use hls::RungSpec;
 use media::{Immersive, Track};
-use serde_json::{Value, json};
 
-use crate::config::Rung;
+use crate::{
+    api::{RungReport, RungState},
+    config::Rung as ConfiguredRung,
+};
 
-/// What became of one rung of the ladder.
+/// One rung of the ladder and what became of it.
 #[derive(Debug)]
-pub(super) struct RungState {
+pub(super) struct Rung {
     /// Its place in the configured ladder.
     pub configured: usize,
     pub spec: RungSpec,
-    state: &'static str,
+    state: RungState,
+    /// Why it does not run.
     reason: Option<String>,
+    /// Times it was shed.
     pub sheds: u64,
+    /// Times its encoder failed.
+    pub failures: u64,
 }
 
-impl RungState {
+impl Rung {
     /// One that has yet to show something; `configured` is its place in the configured ladder.
     pub fn new(configured: usize, rung: &LadderRung) -> Self {
         let spec = RungSpec {
@@ -34,37 +40,39 @@ impl RungState {
         Self {
             configured,
             spec,
-            state: "starting",
+            state: RungState::Starting,
             reason: None,
             sheds: 0,
+            failures: 0,
         }
     }
 
-    /// From now on.
-    pub fn change(&mut self, state: &'static str, reason: Option<String>) {
+    /// What it does from now on, and why.
+    pub fn change(&mut self, state: RungState, reason: Option<String>) {
         self.state = state;
         self.reason = reason;
     }
 
     /// For `/api/streams`.
-    pub fn report(&self) -> Value {
-        json!({
-            "name": self.spec.name,
-            "width": self.spec.width,
-            "height": self.spec.height,
-            "bitrate_max": self.spec.bitrate,
-            "projection": self.spec.projection,
-            "state": self.state,
-            "reason": self.reason,
-            "sheds": self.sheds,
-        })
+    pub fn report(&self) -> RungReport {
+        RungReport {
+            name: self.spec.name.clone(),
+            width: self.spec.width,
+            height: self.spec.height,
+            bitrate_max: self.spec.bitrate,
+            projection: self.spec.projection,
+            state: self.state,
+            reason: self.reason.clone(),
+            sheds: self.sheds,
+            failures: self.failures,
+        }
     }
 }
 
 /// The rungs a source gets, each with its place in the configured ladder.
 pub(super) fn plan(
     video: Option<&Track>,
-    configured: &[Rung],
+    configured: &[ConfiguredRung],
     immersive: &Immersive,
 ) -> Result<Vec<(usize, LadderRung)>, encode::Error> {
     let Some(config) = video.and_then(Track::avc) else {
@@ -90,7 +98,7 @@ pub(super) fn plan(
 }
 
 /// A configured rung of a source that lies on the sphere as `immersive` says, in the encoder's words.
-fn rung_config(rung: &Rung, immersive: &Immersive) -> RungConfig {
+fn rung_config(rung: &ConfiguredRung, immersive: &Immersive) -> RungConfig {
     RungConfig {
         reprojection: rung
             .projection

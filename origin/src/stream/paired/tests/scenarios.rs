@@ -29,7 +29,7 @@ fn locked(simulation: &Simulation) {
     assert!(
         simulation.is_locked(),
         "{:#?}",
-        reports.map(|report| report["twin"].clone())
+        reports.map(|report| report["pairing"].clone())
     );
     for rendition in ["source", "audio"] {
         assert!(
@@ -59,7 +59,7 @@ fn starts_apart_end_in_one_run() {
                 locked(&simulation);
                 let report = simulation.report(0);
                 assert_eq!(
-                    report["twin"]["disagreements"], 0,
+                    report["pairing"]["disagreements"], 0,
                     "{rate:?} {apart} {first}"
                 );
             }
@@ -208,7 +208,7 @@ fn one_lost_connection_comes_back_into_the_same_run() {
         locked(&simulation);
         assert_eq!(simulation.report(lost)["run"]["epoch"], run_id);
         assert!(
-            simulation.report(1 - lost)["twin"]["joins"]
+            simulation.report(1 - lost)["pairing"]["joins"]
                 .as_u64()
                 .unwrap()
                 <= 1
@@ -254,7 +254,7 @@ fn a_partition_of_a_lock_changes_nothing() {
     simulation.run(s(20));
     simulation.partitioned = true;
     simulation.run(s(60));
-    assert_eq!(simulation.report(0)["twin"]["state"], "alone");
+    assert_eq!(simulation.report(0)["pairing"]["state"], "alone");
     assert!(simulation.in_common("source") > 4, "both go on alike");
     simulation.partitioned = false;
     simulation.run(s(10));
@@ -264,7 +264,7 @@ fn a_partition_of_a_lock_changes_nothing() {
 #[test]
 fn only_a_lock_that_there_should_be_is_missed() {
     let unlocked =
-        |simulation: &Simulation, index| simulation.report(index)["twin"]["unlocked"] == true;
+        |simulation: &Simulation, index| simulation.report(index)["pairing"]["unlocked"] == true;
     let mut simulation = Simulation::new(shape((30, 1), 60));
     // The encoder only fails over: the peer says that nobody publishes there.
     simulation.connect(0, ms(0), ms(0));
@@ -293,7 +293,7 @@ fn a_slow_peer_costs_a_bounded_wait() {
     assert!(
         simulation.media(0, "source").is_some(),
         "{:#?}",
-        simulation.report(0)["twin"]
+        simulation.report(0)["pairing"]
     );
     simulation.connect(1, ms(0), ms(0));
     simulation.run(s(12));
@@ -415,9 +415,9 @@ fn timelines_that_follow_a_clock_at_their_own_moments_find_together_again() {
     simulation.pause(ms(5312));
     simulation.run(s(120));
     locked(&simulation);
-    let before = [0, 1].map(|index| simulation.report(index)["twin"]["disagreements"].clone());
+    let before = [0, 1].map(|index| simulation.report(index)["pairing"]["disagreements"].clone());
     simulation.run(s(30));
     locked(&simulation);
-    let after = [0, 1].map(|index| simulation.report(index)["twin"]["disagreements"].clone());
+    let after = [0, 1].map(|index| simulation.report(index)["pairing"]["disagreements"].clone());
     assert_eq!(before, after);
 }

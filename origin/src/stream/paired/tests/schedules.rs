@@ -109,7 +109,7 @@ proptest! {
         prop_assert!(
             simulation.is_locked(),
             "{:#?}",
-            [simulation.report(0)["twin"].clone(), simulation.report(1)["twin"].clone()]
+            [simulation.report(0)["pairing"].clone(), simulation.report(1)["pairing"].clone()]
         );
         prop_assert!(simulation.observer.urls() > 50);
     }
@@ -142,7 +142,7 @@ proptest! {
         prop_assert!(
             simulation.is_locked(),
             "{:#?}",
-            [simulation.report(0)["twin"].clone(), simulation.report(1)["twin"].clone()]
+            [simulation.report(0)["pairing"].clone(), simulation.report(1)["pairing"].clone()]
         );
     }
 }

@@ -242,13 +242,13 @@ impl Simulation {
 
     /// `/api/streams` of an origin.
     pub fn report(&self, index: usize) -> serde_json::Value {
-        self.origins[index].stream.report()
+        serde_json::to_value(self.origins[index].stream.report()).expect("JSON")
     }
 
     /// Both say that they are locked, to the same run.
     pub fn is_locked(&self) -> bool {
         let [a, b] = [self.report(0), self.report(1)];
-        let locked = |report: &serde_json::Value| report["twin"]["state"] == "locked";
+        let locked = |report: &serde_json::Value| report["pairing"]["state"] == "locked";
         locked(&a) && locked(&b) && a["run"]["epoch"] == b["run"]["epoch"]
     }
 
