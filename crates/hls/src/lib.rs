@@ -39,7 +39,7 @@ mod timing;
 pub mod window;
 
 pub use error::Error;
-pub use packager::{Config, Event, Packager, Pushed, RungSpec, Tracks};
+pub use packager::{Config, Event, Keyframes, Packager, Pushed, RungSpec, Tracks};
 pub use render::{Delivery, Flavour, render_media, render_multivariant};
 pub use segment::{Init, Part, Segment};
 pub use snapshot::{

@@ -135,16 +135,24 @@ impl Segmenter {
         self.last_interval = None;
     }
 
-    /// Whether the open segment is expected to end at or before `dts`, judging by the last keyframe
-    /// interval; `jitter` ticks later counts too.
-    pub fn expects_cut_by(&self, dts: i64, jitter: i64) -> bool {
-        let (Some((start, _)), Some(sync), Some(interval)) =
-            (self.open, self.last_sync, self.last_interval)
-        else {
+    /// Whether the open segment is expected to end at or before `dts`: judging by the last keyframe
+    /// interval, where `jitter` ticks later counts too, or because it has no room for one more unit
+    /// of `duration`.
+    pub fn expects_cut_by(&self, dts: i64, jitter: i64, duration: i64) -> bool {
+        let Some((start, independent)) = self.open else {
             return false;
         };
-        // The first expected sync sample that is due.
-        let due = start + self.target;
+        if dts - start + duration > self.limit {
+            return true;
+        }
+        let (Some(sync), Some(interval)) = (self.last_sync, self.last_interval) else {
+            return false;
+        };
+        // The first expected sync sample that is due: in a dependent segment, the next one is.
+        let due = match independent {
+            true => start + self.target,
+            false => start,
+        };
         let ahead = (due - sync).max(0);
         let intervals = (ahead / interval.max(1)).max(1);
         let mut next = sync + intervals * interval;
@@ -283,7 +291,20 @@ mod tests {
     fn the_end_of_a_segment_is_foreseen_from_the_keyframe_interval() {
         let mut segmenter = Segmenter::new(ticks(2));
         run(&mut segmenter, 0, 151, |f| f % 30 == 0);
-        assert!(!segmenter.expects_cut_by(165 * FRAME, FRAME / 2));
-        assert!(segmenter.expects_cut_by(180 * FRAME, FRAME / 2));
+        assert!(!segmenter.expects_cut_by(165 * FRAME, FRAME / 2, FRAME));
+        assert!(segmenter.expects_cut_by(180 * FRAME, FRAME / 2, FRAME));
+    }
+
+    #[test]
+    fn a_cut_at_the_limit_and_the_one_after_it_are_expected() {
+        let mut segmenter = Segmenter::new(ticks(2));
+        segmenter.fix(2);
+        // A keyframe every three seconds: cut at 72 frames, then at the keyframe.
+        run(&mut segmenter, 0, 91, |f| f % 90 == 0);
+        assert!(!segmenter.expects_cut_by(161 * FRAME, FRAME / 2, FRAME));
+        assert!(segmenter.expects_cut_by(162 * FRAME, FRAME / 2, FRAME));
+        run(&mut segmenter, 91, 165, |f| f % 90 == 0);
+        assert!(!segmenter.expects_cut_by(177 * FRAME, FRAME / 2, FRAME));
+        assert!(segmenter.expects_cut_by(180 * FRAME, FRAME / 2, FRAME));
     }
 }

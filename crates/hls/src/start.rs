@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PlaylistConstants, Snapshot};
+use crate::{Keyframes, PlaylistConstants, Snapshot};
 
 /// What the first segment follows.
 #[derive(Clone, Debug)]
@@ -89,6 +89,9 @@ pub struct Boundary {
     /// The video configuration has changed in this run: keyframes bring their parameter sets along.
     #[serde(default, rename = "repeats_sets")]
     pub has_inband_parameter_sets: bool,
+    /// What is known of the source's keyframes, which decides where segments start.
+    #[serde(default)]
+    pub keyframes: Keyframes,
 }
 
 /// How far a stream has come that viewers watch: enough to continue after its process died.

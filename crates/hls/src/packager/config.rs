@@ -90,6 +90,12 @@ pub enum Event {
         /// The segment.
         msn: u64,
     },
+    /// The source's keyframes are not IDR pictures: players cannot start its pass-through, which is
+    /// not listed while anything else carries the stream. Turn off open GOP and intra refresh in the
+    /// encoder.
+    KeyframesNotIdr,
+    /// The source's keyframes are IDR pictures again.
+    KeyframesIdr,
     /// A rendition has a gap.
     Gap {
         /// The rendition.

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use media::VIDEO_TIMESCALE;
 
-use super::{LISTED_TARGETS, Packager, READY_SEGMENTS, State};
+use super::{KeyframeWatch, LISTED_TARGETS, Packager, READY_SEGMENTS, State};
 use crate::{
     Boundary, Error, LastPosition, PlaylistConstants, Snapshot, Start, Variant,
     rendition::{PartTarget, Rendition},
@@ -206,6 +206,7 @@ impl Packager {
             self.part_target = PartTarget::Ticks(ticks);
         }
         self.renditions.has_inband_parameter_sets = boundary.has_inband_parameter_sets;
+        self.keyframes = KeyframeWatch::new(boundary.keyframes);
         self.continuation.boundary = Some(boundary);
     }
 
@@ -273,6 +274,7 @@ impl Packager {
             keyframe_interval: self.segmenter.last_interval(),
             part_target: self.part_target.ticks(),
             has_inband_parameter_sets: timing.contents.inband_parameter_sets,
+            keyframes: self.keyframes.state(),
         })
     }
 

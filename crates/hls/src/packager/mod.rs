@@ -24,6 +24,7 @@
 mod audio;
 mod config;
 mod continuation;
+mod keyframes;
 mod numbering;
 mod publish;
 mod rungs;
@@ -36,6 +37,8 @@ use media::{AccessUnit, Immersive, MediaKind, VIDEO_TIMESCALE};
 pub use config::{Config, Event, Pushed, RungSpec, Tracks};
 use config::{check_kind, check_unit};
 use continuation::{Continuation, Promise};
+pub use keyframes::Keyframes;
+use keyframes::{Access, KeyframeWatch};
 use numbering::Numbering;
 use publish::Playlists;
 
@@ -49,9 +52,13 @@ use crate::{
     window::Window,
 };
 
-/// Audio ahead of the video by this much means that the video has stopped. Longer than a frame of
-/// any live source (1 fps), shorter than what the shortest target duration allows one frame to last.
-pub const VIDEO_STALL_MAX_MS: i64 = 2_000;
+/// Audio ahead of the video by this much means that the video has stopped. The timeline has filled it
+/// by then where it can; sources with time stamps this far apart are legal.
+pub const VIDEO_STALL_MAX_MS: i64 = 5_000;
+
+/// No frame lasts longer: more than one of any live source (1 fps), less than what the shortest
+/// target duration allows.
+pub const FRAME_MAX_MS: i64 = 2_000;
 
 /// While video is stopped, audio is published with this delay, so that video that comes back in time
 /// still opens its segment at its own time.
@@ -134,6 +141,7 @@ pub struct Packager {
     window: Window,
     numbering: Numbering,
     clock: SourceClock,
+    keyframes: KeyframeWatch,
     renditions: Renditions,
     continuation: Continuation,
     playlists: Playlists,
@@ -163,6 +171,7 @@ impl Packager {
             window: Window::new(VIDEO_TIMESCALE.ticks(config.window)),
             numbering: Numbering::new(next_msn, discontinuities),
             clock: SourceClock::default(),
+            keyframes: KeyframeWatch::default(),
             renditions: Renditions::new(),
             continuation: Continuation::none(),
             playlists: Playlists::new(&config),
@@ -287,6 +296,7 @@ impl Packager {
         self.close_segment(end);
         self.close_complete_audio(true);
         self.segmenter.interrupt();
+        self.keyframes.interrupt();
         self.state = State::AwaitingSync;
         self.numbering.discontinuity = self.follows();
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use media::{MediaKind, VIDEO_TIMESCALE};
 
 use super::{
-    Config, Event, LISTED_TARGETS, Packager, RUNG_START_MAX_MS, State,
+    Config, Event, Keyframes, LISTED_TARGETS, Packager, RUNG_START_MAX_MS, State,
     continuation::{Promise, enough},
 };
 use crate::{
@@ -141,10 +141,13 @@ impl Packager {
             false => self.continuation.segments_needed(),
         };
         let up = |rendition: &Rendition| rendition.whole_segments >= needed;
-        let all_up = self.renditions.followers().all(up);
         let waited = self.window.clock() - ready_at;
-        let patience = VIDEO_TIMESCALE.from_millis(RUNG_START_MAX_MS);
-        if !(self.playlists.multivariant_exists || all_up || ended || waited >= patience) {
+        let waited_enough = ended || waited >= VIDEO_TIMESCALE.from_millis(RUNG_START_MAX_MS);
+        let offers_source = self.offers_source(waited_enough);
+        // Where players cannot start the source, a rung may be on its way that carries the stream.
+        let carried = offers_source || !self.renditions.rungs.is_empty();
+        let all_up = carried && self.renditions.followers().all(up);
+        if !(self.playlists.multivariant_exists || all_up || waited_enough) {
             return;
         }
         self.playlists.multivariant_exists = true;
@@ -153,7 +156,8 @@ impl Packager {
         for (index, rendition) in self.renditions.iter_mut().enumerate() {
             // The leader made the playlist appear, perhaps with fewer, longer segments.
             let leads = (index == 0 || !leader_up) && rendition.whole_segments > 0;
-            if !rendition.listed && (up(rendition) || leads) {
+            let offered = index > 0 || offers_source;
+            if !rendition.listed && offered && (up(rendition) || leads) {
                 rendition.listed = true;
                 listed.push(rendition.name.clone());
             }
@@ -162,6 +166,13 @@ impl Packager {
         listed
             .into_iter()
             .for_each(|name| self.raise(Event::Listed(name)));
+    }
+
+    /// Whether the pass-through may be listed: where players can start it, and, in time, where
+    /// nothing else is.
+    fn offers_source(&self, waited_enough: bool) -> bool {
+        let is_alone = self.renditions.followers().next().is_none();
+        self.keyframes.state() != Keyframes::NotIdr || waited_enough && is_alone
     }
 
     /// What viewers can be told now. Cheap: segments are shared, only lists of pointers are copied.
@@ -215,14 +226,14 @@ impl Packager {
     fn lookahead(&self, rendition: &Rendition) -> Lookahead {
         let timing = self.numbering.get(rendition.cursor);
         let known_end = timing.and_then(|timing| timing.end);
-        let delay = self.clock.delay;
+        let (delay, frame) = (self.clock.delay, self.clock.frame);
         let ends = |end: i64| match (rendition.kind, known_end) {
             (MediaKind::Video, Some(known)) => end >= known.dts,
-            (MediaKind::Video, None) => self.segmenter.expects_cut_by(end, self.clock.frame / 2),
+            (MediaKind::Video, None) => self.segmenter.expects_cut_by(end, frame / 2, frame),
             (MediaKind::Audio, Some(known)) => self.audio_end_time() >= known.time,
             (MediaKind::Audio, None) => {
                 let end = self.audio_end_time() - delay;
-                self.segmenter.expects_cut_by(end, AUDIO_JITTER)
+                self.segmenter.expects_cut_by(end, AUDIO_JITTER, frame)
             }
         };
         let numbering = &self.numbering;

@@ -2,7 +2,9 @@
 
 use media::{AccessUnit, VIDEO_TIMESCALE};
 
-use super::{CutPoint, Event, Packager, Pushed, SEGMENT_BYTES_MAX, State, VIDEO_STALL_MAX_MS};
+use super::{
+    Access, CutPoint, Event, FRAME_MAX_MS, Keyframes, Packager, Pushed, SEGMENT_BYTES_MAX, State,
+};
 use crate::{Error, segmenter::Verdict};
 
 /// A hole in the video longer than this is a new timeline rather than a row of gaps.
@@ -12,13 +14,13 @@ const HOLE_MAX_MS: i64 = 10_000;
 /// lasts on.
 const HOLE_MIN_MS: i64 = 1_000;
 
-/// How long a frame lasts when nothing follows for longer than [`VIDEO_STALL_MAX_MS`]. The same for
+/// How long a frame lasts when nothing follows for longer than [`FRAME_MAX_MS`]. The same for
 /// every rung.
 const LINGER_MS: i64 = 100;
 
 /// Shortens a frame that lasts longer than any segment could hold: what follows it is a hole.
 pub(super) fn clamp_duration(unit: &mut AccessUnit) {
-    if i64::from(unit.duration) > VIDEO_TIMESCALE.from_millis(VIDEO_STALL_MAX_MS) {
+    if i64::from(unit.duration) > VIDEO_TIMESCALE.from_millis(FRAME_MAX_MS) {
         unit.duration = u32::try_from(VIDEO_TIMESCALE.from_millis(LINGER_MS)).unwrap_or(u32::MAX);
     }
 }
@@ -41,20 +43,21 @@ impl Packager {
         if self.state == State::Cutting && hole > VIDEO_TIMESCALE.from_millis(HOLE_MIN_MS) {
             self.stall();
         }
+        let may_start = self.note_keyframe(&unit);
         let opened = match self.state {
-            State::Cutting => self.continue_video(&unit, wall)?,
-            State::Stalled => match self.resume_video(&unit, wall)? {
+            State::Cutting => self.continue_video(&unit, may_start, wall)?,
+            State::Stalled => match self.resume_video(&unit, may_start, wall)? {
                 true => true,
                 false => return Ok(Pushed::default()),
             },
             _ if self.continuation.precedes_boundary(unit.dts) => return Ok(Pushed::default()),
-            _ if unit.is_sync => {
+            _ if may_start => {
                 self.open_video(&unit, wall)?;
                 true
             }
             _ => return Ok(Pushed::default()),
         };
-        if unit.is_sync {
+        if may_start {
             self.segmenter.note_sync(unit.dts);
         }
         let duration = i64::from(unit.duration);
@@ -71,19 +74,41 @@ impl Packager {
         })
     }
 
+    /// Whether a segment may start with the unit.
+    fn note_keyframe(&mut self, unit: &AccessUnit) -> bool {
+        let before = self.keyframes.state();
+        let may_start = self.keyframes.note(unit.dts, access(unit));
+        match (before, self.keyframes.state()) {
+            (Keyframes::Unknown | Keyframes::Idr, Keyframes::NotIdr) => {
+                self.raise(Event::KeyframesNotIdr);
+            }
+            (Keyframes::NotIdr, Keyframes::Idr) => {
+                self.raise(Event::KeyframesIdr);
+                self.list_renditions();
+            }
+            _ => {}
+        }
+        may_start
+    }
+
     /// A unit while a segment is open: does it open the next one?
-    fn continue_video(&mut self, unit: &AccessUnit, wall: i64) -> Result<bool, Error> {
+    fn continue_video(
+        &mut self,
+        unit: &AccessUnit,
+        may_start: bool,
+        wall: i64,
+    ) -> Result<bool, Error> {
         let open_bytes = self.renditions.source.open_bytes();
         let full = open_bytes + unit.payload.len() as u64 > SEGMENT_BYTES_MAX;
         let verdict = self
             .segmenter
-            .judge(unit.dts, i64::from(unit.duration), unit.is_sync);
+            .judge(unit.dts, i64::from(unit.duration), may_start);
         if verdict == Verdict::Continue && !full {
             return Ok(false);
         }
         self.close_segment(self.cut_point(unit));
         let msn = self.open_video(unit, wall)?;
-        if !unit.is_sync {
+        if !may_start {
             self.raise(Event::LateSync { msn });
         }
         Ok(true)
@@ -107,7 +132,8 @@ impl Packager {
         let start = self.cut_point(unit);
         self.clock.delay = start.time - start.dts;
         let msn = self.open_segment(start, wall, true);
-        self.segmenter.open(unit.dts, unit.is_sync);
+        // A segment that starts at a keyframe of the usual kind is as good as they get.
+        self.segmenter.open(unit.dts, is_keyframe(unit));
         self.state = State::Cutting;
         if let Some(timing) = self.numbering.newest() {
             let source = &mut self.renditions.source;
@@ -128,7 +154,12 @@ impl Packager {
     }
 
     /// A frame after a stall: resumes where it is a sync sample that audio has not passed yet.
-    fn resume_video(&mut self, unit: &AccessUnit, wall: i64) -> Result<bool, Error> {
+    fn resume_video(
+        &mut self,
+        unit: &AccessUnit,
+        may_start: bool,
+        wall: i64,
+    ) -> Result<bool, Error> {
         let hole = unit.dts - self.clock.video_end;
         if hole > VIDEO_TIMESCALE.from_millis(HOLE_MAX_MS) && !self.renditions.has_audio {
             // Nothing was published meanwhile: no row of gaps can tell viewers more than one
@@ -137,16 +168,16 @@ impl Packager {
             self.numbering.discontinuity = true;
             self.numbering.anchor = None;
             self.state = State::AwaitingSync;
-            if unit.is_sync {
+            if may_start {
                 self.open_video(unit, wall)?;
             }
-            return Ok(unit.is_sync);
+            return Ok(may_start);
         }
         let start = self.cut_point(unit);
         let passed = self.audio_end_time();
         let open = self.numbering.newest();
         let behind = open.is_none_or(|open| start.dts <= open.start.dts);
-        if !unit.is_sync || behind || start.time < passed {
+        if !may_start || behind || start.time < passed {
             return Ok(false);
         }
         self.fill_stall(start);
@@ -155,4 +186,15 @@ impl Packager {
         self.raise(Event::VideoResumed { msn });
         Ok(true)
     }
+}
+
+fn access(unit: &AccessUnit) -> Access {
+    match unit.is_sync {
+        true => Access::Idr,
+        false => Access::No,
+    }
+}
+
+fn is_keyframe(unit: &AccessUnit) -> bool {
+    access(unit) != Access::No
 }
