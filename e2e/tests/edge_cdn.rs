@@ -176,7 +176,7 @@ async fn lifetimes(port: u16, playlist: &str) {
     let segment = format!("/hls/foo/source/{segment}");
     for (path, lifetime) in [
         (playlist, "max-age=1"),
-        (&blocked, "max-age=12"),
+        (&blocked, "max-age=1"),
         (&segment, "max-age=31536000, immutable"),
     ] {
         let answer = ask(port, path).await;

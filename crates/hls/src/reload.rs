@@ -117,26 +117,22 @@ fn decide_part(media: &MediaSnapshot, msn: u64, part: u64, last: u64) -> Decisio
     }
 }
 
-/// Whether the playlist ends with the very segment or part that was asked for: what a request that
-/// was held gets, unless more came at once. Asked again, such an answer still satisfies the request,
-/// which an answer that has more, or had it all along, need not do: video.js asks for the last part
-/// of a finished segment until it sees the next one.
+/// Whether shared caches may keep the answer to a request that was held: the playlist ends with the
+/// very part that was asked for, within a segment; without parts, with the segment.
+///
+/// An answer that has more, or had it all along, may be asked for again by a player that wants news:
+/// video.js asks for the last part of a finished segment until it sees the next one, and stands
+/// still for as long as a cache repeats that answer.
 pub fn ends_as_asked(directives: &Directives, media: &MediaSnapshot) -> bool {
     let Some(msn) = directives.msn else {
         return false;
     };
-    let part = directives
-        .part
-        .filter(|_| media.constants().part_target.is_some());
-    let newest = media.open().or_else(|| media.listed().last());
-    let ends = newest.is_some_and(|newest| newest.msn == msn);
-    match part {
-        None => ends && media.open().is_none(),
-        Some(part) => {
-            let parts = newest.map_or(0, |newest| newest.parts.len() as u64);
-            ends && part.checked_add(1) == Some(parts)
-        }
+    if media.constants().part_target.is_none() {
+        return media.last_msn() == Some(msn);
     }
+    let open = media.open().filter(|open| open.msn == msn);
+    let parts = open.map(|open| open.parts.len() as u64);
+    parts.is_some() && parts == directives.part.and_then(|part| part.checked_add(1))
 }
 
 /// The Advance Part Limit: three parts, or three seconds' worth where parts are shorter than a
