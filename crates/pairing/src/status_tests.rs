@@ -26,6 +26,7 @@ fn status() -> PeerStatus {
         keyframe_interval: Some(720_000),
         part_target: Some(180_000),
         has_inband_parameter_sets: false,
+        keyframes: hls::Keyframes::Idr,
     };
     let mark = KeyframeMark {
         hash: 1,
