@@ -97,6 +97,55 @@ async fn playlists_are_compressed_once_for_those_who_take_it() {
     );
 }
 
+/// video.js 8 asks again for the part that has just completed a segment, until it sees the next one.
+#[tokio::test]
+async fn who_asks_for_a_part_it_has_gets_the_present_playlist() {
+    const WAITED: &str = "public, max-age=1, s-maxage=12, stale-if-error=0";
+    let newest = Arc::new(AtomicU64::new(9));
+    let seen = Arc::clone(&newest);
+    let origin = Origin::start(move |_, _| {
+        let msn = seen.load(Ordering::Relaxed);
+        // Only the first had to be waited for: later ones are satisfied on arrival.
+        let lifetime = if msn == 9 {
+            WAITED
+        } else {
+            "public, max-age=1"
+        };
+        async move { respond(200, lifetime, playlist(msn)) }
+    });
+    let edge = Edge::with_hand(config(&[&origin])).await;
+    let asked = format!("{PLAYLIST}?_HLS_msn=10&_HLS_part=0");
+    let first = edge.get(&asked).await;
+    assert_eq!(first.header("cache-control"), WAITED, "browsers: a second");
+    newest.store(10, Ordering::Relaxed);
+    edge.advance(Duration::from_millis(900));
+    let herd = edge.get(&asked).await;
+    assert_eq!((herd.header("x-cache"), &herd.body), ("HIT", &first.body));
+    assert_eq!(origin.count(&asked), 1);
+    edge.advance(Duration::from_millis(100));
+    let again = edge.get(&asked).await;
+    assert_eq!(again.body[..], *playlist(10).as_bytes());
+    assert_eq!(again.header("cache-control"), "public, max-age=1");
+    newest.store(11, Ordering::Relaxed);
+    edge.advance(Duration::from_secs(1));
+    assert_eq!(edge.get(&asked).await.body[..], *playlist(11).as_bytes());
+}
+
+/// A plain answer is kept as long as its origin lets a shared cache keep it.
+#[tokio::test]
+async fn a_plain_playlist_is_kept_for_its_s_maxage() {
+    let lifetime = "public, max-age=1, s-maxage=3";
+    let origin = Origin::start(move |_, _| async move { respond(200, lifetime, playlist(9)) });
+    let edge = Edge::with_hand(config(&[&origin])).await;
+    edge.get(PLAYLIST).await;
+    edge.advance(Duration::from_millis(2900));
+    let kept = edge.get(PLAYLIST).await;
+    assert_eq!((kept.header("x-cache"), kept.header("age")), ("HIT", "2"));
+    edge.advance(Duration::from_millis(100));
+    edge.get(PLAYLIST).await;
+    assert_eq!(origin.count(PLAYLIST), 2);
+}
+
 #[tokio::test]
 async fn origins_see_paths_and_directives_alone() {
     let origin = Origin::start(|_, headers| async move {

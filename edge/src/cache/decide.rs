@@ -30,6 +30,19 @@ const fn default_lifetime(kind: Kind) -> Duration {
     }
 }
 
+/// How fast a live playlist moves: what the age of an answer with it is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// `EXT-X-TARGETDURATION`.
+    pub target: Duration,
+    /// After this time the playlist lists more than an answer to delivery directives had to: a part
+    /// or a segment more. None for an answer to a plain request.
+    pub outdated_after: Option<Duration>,
+}
+
+/// An outdated answer is kept this long anyway: long enough for a herd, and no player notices.
+const OUTDATED_AFTER_MIN: Duration = Duration::from_secs(1);
+
 /// What may be done with an entry, from the moment it was fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetimes {
@@ -61,28 +74,34 @@ pub fn decide(lifetimes: Lifetimes, age: Duration) -> Decision {
     }
 }
 
-/// How long an answer may be kept; none when it must not be. `target` is the playlist's own target
-/// duration where it has one.
+/// How long an answer may be kept; none when it must not be. `pace` is that of a live media playlist.
+///
+/// An answer that an origin has held back until it had the part asked for may be kept for long, for
+/// whoever asks for that part has seen nothing newer. But video.js 8 does ask for a part that it has
+/// already: it must get the present playlist, or it would stand until the old one goes stale. So such
+/// an answer stays fresh only until the next part or segment is due.
 pub fn lifetimes(
     kind: Kind,
     status: StatusCode,
     headers: &HeaderMap,
-    target: Option<Duration>,
+    pace: Option<Pace>,
 ) -> Option<Lifetimes> {
     let said = Directives::of(headers);
     if said.forbidden {
         return None;
     }
     let age = upstream_age(headers);
+    let outdated_after = pace.and_then(|pace| pace.outdated_after);
     let asked = said
         .lifetime()
         .unwrap_or(default_lifetime(kind))
+        .min(outdated_after.map_or(Duration::MAX, |after| after.max(OUTDATED_AFTER_MIN)))
         .saturating_sub(age);
     match status {
         StatusCode::OK => {
             let usable_for = match kind {
-                Kind::Playlist => target
-                    .map_or(asked, |t| t.mul_f64(PLAYLIST_USABLE_TARGETS))
+                Kind::Playlist => pace
+                    .map_or(asked, |pace| pace.target.mul_f64(PLAYLIST_USABLE_TARGETS))
                     .saturating_sub(age),
                 Kind::Multivariant | Kind::Info => RARELY_CHANGING_USABLE,
                 // These never change: while we have them they are right.
@@ -163,13 +182,12 @@ mod tests {
     }
 
     fn of(kind: Kind, status: u16, value: &'static str) -> Option<Lifetimes> {
-        let target = Some(Duration::from_secs(2));
-        lifetimes(
-            kind,
-            StatusCode::from_u16(status).unwrap(),
-            &said(value),
-            target,
-        )
+        let pace = Pace {
+            target: Duration::from_secs(2),
+            outdated_after: None,
+        };
+        let status = StatusCode::from_u16(status).unwrap();
+        lifetimes(kind, status, &said(value), Some(pace))
     }
 
     fn s(seconds: u64) -> Duration {
@@ -224,6 +242,26 @@ mod tests {
             Decision::Gone,
             "1.5 target durations of 2 s"
         );
+    }
+
+    #[test]
+    fn a_waited_for_playlist_is_fresh_until_the_next_part_is_due() {
+        let fresh_for = |value, outdated_after| {
+            let pace = Pace {
+                target: s(4),
+                outdated_after,
+            };
+            let kept = lifetimes(Kind::Playlist, StatusCode::OK, &said(value), Some(pace));
+            kept.unwrap().fresh_for
+        };
+        let waited = "public, max-age=1, s-maxage=24";
+        assert_eq!(fresh_for(waited, None), s(24), "a plain one, as it says");
+        assert_eq!(fresh_for(waited, Some(s(4))), s(4), "by whole segments");
+        let part = Some(Duration::from_millis(1500));
+        assert_eq!(fresh_for(waited, part), Duration::from_millis(1500));
+        let short_part = Some(Duration::from_millis(200));
+        assert_eq!(fresh_for(waited, short_part), s(1), "a herd's time");
+        assert_eq!(fresh_for("max-age=1, s-maxage=2", Some(s(4))), s(2));
     }
 
     #[test]

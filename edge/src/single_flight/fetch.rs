@@ -12,7 +12,7 @@ use service::http::allow_cors;
 use super::chunks::{Chunks, chunks_of};
 use super::partial_body::{Budget, PartialBody};
 use super::{FetchWriter, State};
-use crate::cache::decide::{Decision, lifetimes};
+use crate::cache::decide::{Decision, Pace, lifetimes};
 use crate::cache::{CacheEntry, DiskCache, MemoryCache, SMALL_BYTES_MAX, headers_from};
 use crate::metrics::Metrics;
 use crate::request::{CacheRequest, Kind};
@@ -83,14 +83,14 @@ impl Fetcher {
                 self.stream(request, writer, status, headers, chunks_of(body), rest)
                     .await;
             }
-            Verdict::Whole(found, duration) => {
+            Verdict::Whole(found, pace) => {
                 let Found {
                     status,
                     headers,
                     body,
                     ..
                 } = found;
-                let entry = self.entry(request.kind, status, &headers, body, duration);
+                let entry = self.entry(request.kind, status, &headers, body, pace);
                 self.finish(request, writer, entry);
             }
             Verdict::Failed(failure) => self.fail(writer, failure),
@@ -172,9 +172,9 @@ impl Fetcher {
         status: StatusCode,
         headers: &HeaderMap,
         body: Bytes,
-        target_duration: Option<Duration>,
+        pace: Option<Pace>,
     ) -> Arc<CacheEntry> {
-        let kept = lifetimes(kind, status, headers, target_duration);
+        let kept = lifetimes(kind, status, headers, pace);
         let now = self.clock.now();
         Arc::new(CacheEntry::new(
             kind,

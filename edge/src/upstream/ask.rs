@@ -25,6 +25,7 @@ use service::http::{ClientError, read_all};
 use super::freshness::Freshness;
 use super::health::Seen;
 use super::{Origin, Origins, PLAYLIST_BYTES_MAX, seen};
+use crate::cache::decide::Pace;
 use crate::playlist::{self, PlaylistSummary};
 use crate::request::{Blocking, CacheRequest, Kind};
 
@@ -46,8 +47,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum Verdict {
     /// This one has it; the body is still to come.
     Streaming(Found<Incoming>),
-    /// This one has it; the body is whole. `target` is a playlist's target duration.
-    Whole(Found<Bytes>, Option<Duration>),
+    /// This one has it; the body is whole. A media playlist says how fast it moves.
+    Whole(Found<Bytes>, Option<Pace>),
     /// No origin has an answer that could be given to a viewer.
     Failed(Failure),
 }
@@ -278,7 +279,7 @@ impl Origins {
                 }
             };
         let summary = playlist::scan(&body).filter(|_| status == StatusCode::OK);
-        let target_duration = summary.as_ref().map(|summary| summary.target);
+        let pace = summary.as_ref().map(|summary| pace(request, summary));
         let verdict = Verdict::Whole(
             Found {
                 origin,
@@ -286,7 +287,7 @@ impl Origins {
                 headers,
                 body,
             },
-            target_duration,
+            pace,
         );
         match (status, summary) {
             (StatusCode::OK, Some(summary)) => self.judge_playlist(request, &summary, verdict),
@@ -376,5 +377,19 @@ impl Origins {
             }
         }
         None
+    }
+}
+
+/// How fast the playlist that answers `request` moves.
+fn pace(request: &CacheRequest<'_>, summary: &PlaylistSummary) -> Pace {
+    Pace {
+        target: summary.target,
+        outdated_after: match request.blocking {
+            // One that has ended stays as it is.
+            _ if summary.ended => None,
+            Blocking::No => None,
+            Blocking::Segment => Some(summary.target),
+            Blocking::Part => Some(summary.part_target.unwrap_or(summary.target)),
+        },
     }
 }
