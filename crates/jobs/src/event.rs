@@ -1,20 +1,32 @@
-//! Reads the messages S3 puts into a queue when an object was created, and writes the same for a
-//! folder.
+//! Reads the messages that S3 and stores like it put into a queue when an object was created, and
+//! writes the same for a folder.
 //!
-//! S3 delivers at least once and in no order, encodes keys as an HTML form does (a space is `+`),
-//! sends a test message without records when the notification is set up, and may add fields and
-//! minor versions at any time. All of that is read here; what cannot be read is named, never
-//! guessed. What this does not do: decide which keys matter.
+//! ```text
+//! S3 ──────────────────────► {"Records": […]}
+//! S3 ──► SNS ──────────────► {"Type": "Notification", "Message": "<the same as text>"}, or raw
+//! S3 ──► EventBridge ──────► {"detail-type": "Object Created", "detail": {…}}, or its detail alone
+//! MinIO, Ceph, others ─────► {"Records": […]} with other sources, MinIO also {"Event": […]}
+//! ```
+//!
+//! S3 delivers at least once and in no order, sends a test message without records when the
+//! notification is set up, and may add fields and minor versions at any time. All of that is read
+//! here; what cannot be read is named, never guessed. What this does not do: decide which keys matter,
+//! or confirm a subscription of SNS (its URL would have to be trusted).
 
-use std::{cmp::Ordering, time::SystemTime};
+mod eventbridge;
+mod record;
 
-use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
-/// Major event version that is understood; S3 promises that minor versions only add.
-const MAJOR_VERSION: &str = "2";
+use serde_json::Value;
+
+pub use record::object_created;
 
 /// Records of one message that are read at most: S3 sends one, the shape allows more.
 pub const RECORDS_MAX: usize = 100;
+
+/// Envelopes within each other at most: EventBridge's in SNS's in a string are three.
+const ENVELOPES_MAX: usize = 4;
 
 /// An object that was created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,108 +96,72 @@ pub enum Message {
     Foreign,
 }
 
-#[derive(Deserialize)]
-struct Envelope {
-    #[serde(rename = "Records")]
-    records: Option<Vec<serde_json::Value>>,
-    #[serde(rename = "Event")]
-    event: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Record {
-    event_version: String,
-    event_source: String,
-    #[serde(default)]
-    event_time: String,
-    event_name: String,
-    s3: S3,
-}
-
-#[derive(Serialize, Deserialize)]
-struct S3 {
-    bucket: Bucket,
-    object: Object,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Bucket {
-    name: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Object {
-    key: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    e_tag: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sequencer: Option<String>,
+impl Message {
+    /// Nothing was created, for this reason.
+    fn ignored(reason: String) -> Self {
+        Self::Created {
+            objects: Vec::new(),
+            ignored: vec![reason],
+        }
+    }
 }
 
 /// Reads a queue message.
 pub fn parse(body: &str) -> Message {
-    let Ok(envelope) = serde_json::from_str::<Envelope>(body) else {
-        return Message::Foreign;
-    };
-    let Some(records) = envelope.records else {
-        let test = envelope.event.is_some_and(|event| event == "s3:TestEvent");
-        return if test {
-            Message::Test
-        } else {
-            Message::Foreign
-        };
-    };
+    read_text(body, ENVELOPES_MAX)
+}
+
+fn read_text(text: &str, envelopes_left: usize) -> Message {
+    match (serde_json::from_str(text), envelopes_left.checked_sub(1)) {
+        (Ok(value), Some(envelopes_left)) => read(&value, envelopes_left),
+        _ => Message::Foreign,
+    }
+}
+
+fn read(value: &Value, envelopes_left: usize) -> Message {
+    if let Some(text) = value.as_str() {
+        return read_text(text, envelopes_left);
+    }
+    let text = |name: &str| value.get(name).and_then(Value::as_str);
+    if let Some(records) = value.get("Records").and_then(Value::as_array) {
+        return read_records(records);
+    }
+    match value.get("Event") {
+        Some(Value::Array(records)) => return read_records(records),
+        Some(Value::String(name)) if name == "s3:TestEvent" => return Message::Test,
+        _ => {}
+    }
+    match (text("Type"), text("TopicArn")) {
+        (Some("Notification"), Some(_)) => {
+            return text("Message")
+                .map_or(Message::Foreign, |text| read_text(text, envelopes_left));
+        }
+        (Some("SubscriptionConfirmation"), Some(topic)) => {
+            let url = text("SubscribeURL").unwrap_or_default();
+            return Message::ignored(format!(
+                "SNS topic {topic} waits for its subscription to be confirmed: open {url}"
+            ));
+        }
+        (Some(kind), Some(topic)) => {
+            return Message::ignored(format!("is {kind} of SNS topic {topic}"));
+        }
+        _ => {}
+    }
+    eventbridge::read(value).unwrap_or(Message::Foreign)
+}
+
+fn read_records(records: &[Value]) -> Message {
     let (mut objects, mut ignored) = (Vec::<ObjectCreated>::new(), Vec::new());
     if records.len() > RECORDS_MAX {
         ignored.push(format!("{} records exceed {RECORDS_MAX}", records.len()));
     }
-    for (index, record) in records.into_iter().take(RECORDS_MAX).enumerate() {
-        match created(record) {
+    for (index, record) in records.iter().take(RECORDS_MAX).enumerate() {
+        match record::created(record) {
             Ok(object) => keep_newest(&mut objects, object),
             Err(reason) => ignored.push(format!("record {index}: {reason}")),
         }
     }
     Message::Created { objects, ignored }
-}
-
-fn created(record: serde_json::Value) -> Result<ObjectCreated, String> {
-    let record: Record = serde_json::from_value(record).map_err(|error| error.to_string())?;
-    if record.event_source != "aws:s3" {
-        return Err(format!(
-            "comes from {:?}, not from aws:s3",
-            record.event_source
-        ));
-    }
-    let major = record.event_version.split('.').next().unwrap_or_default();
-    if major != MAJOR_VERSION {
-        return Err(format!(
-            "has version {}, not {MAJOR_VERSION}.x",
-            record.event_version
-        ));
-    }
-    // The notification's configuration writes `s3:ObjectCreated:…`, the event itself does not.
-    let name = record
-        .event_name
-        .strip_prefix("s3:")
-        .unwrap_or(&record.event_name);
-    if !name.starts_with("ObjectCreated:") {
-        return Err(format!("is {name}, not a creation"));
-    }
-    let S3 { bucket, object } = record.s3;
-    Ok(ObjectCreated {
-        bucket: bucket.name,
-        key: decode_key(&object.key)?,
-        size: object.size,
-        etag: object.e_tag,
-        version_id: object.version_id,
-        sequencer: object.sequencer.as_deref().map(Sequencer::new),
-    })
 }
 
 fn keep_newest(objects: &mut Vec<ObjectCreated>, object: ObjectCreated) {
@@ -198,55 +174,20 @@ fn keep_newest(objects: &mut Vec<ObjectCreated>, object: ObjectCreated) {
     }
 }
 
-/// A key as S3 writes it into an event: `+` is a space, then `%XX`.
-fn decode_key(encoded: &str) -> Result<String, String> {
-    let spaced = encoded.replace('+', " ");
-    match percent_encoding::percent_decode_str(&spaced).decode_utf8() {
-        Ok(key) => Ok(key.into_owned()),
-        Err(_) => Err(format!(
-            "has key {encoded:?}, which is not UTF-8 once decoded"
-        )),
-    }
+/// An entity tag without the quotes that some stores leave around it.
+fn etag(text: Option<String>) -> Option<String> {
+    text.map(|text| text.trim_matches('"').to_owned())
+        .filter(|text| !text.is_empty())
 }
 
-/// What an HTML form leaves as it is, and the slash, as in S3's events.
-const ENCODED: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'*')
-    .remove(b' ');
+/// A version: none in a bucket without versions, which some stores write as an empty or null one.
+fn version_id(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty() && text != "null")
+}
 
-/// The message S3 would send for `object`, for stores that send none.
-pub fn object_created(object: &ObjectCreated, at: SystemTime) -> String {
-    let time = time::OffsetDateTime::from(at);
-    let format = time::macros::format_description!(
-        "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
-    );
-    let key = percent_encoding::utf8_percent_encode(&object.key, ENCODED).to_string();
-    let record = Record {
-        event_version: "2.1".into(),
-        event_source: "aws:s3".into(),
-        event_time: time.format(&format).unwrap_or_default(),
-        event_name: "ObjectCreated:Put".into(),
-        s3: S3 {
-            bucket: Bucket {
-                name: object.bucket.clone(),
-            },
-            object: Object {
-                key: key.replace(' ', "+"),
-                size: object.size,
-                e_tag: object.etag.clone(),
-                version_id: object.version_id.clone(),
-                sequencer: object
-                    .sequencer
-                    .as_ref()
-                    .map(|sequencer| sequencer.0.clone()),
-            },
-        },
-    };
-    serde_json::json!({ "Records": [record] }).to_string()
+fn sequencer(text: Option<String>) -> Option<Sequencer> {
+    text.filter(|text| !text.is_empty())
+        .map(|text| Sequencer::new(&text))
 }
 
 #[cfg(test)]
