@@ -157,13 +157,11 @@ impl Config {
             }
         }
         config.check_sizes(file)?;
+        file.check_admin("edge", config.admin_listen, config.admin_token.as_ref())?;
         let drain = &config.drain;
-        if drain.lifecycle_hook.is_some() != drain.auto_scaling_group.is_some() {
-            let reason = "needs edge.drain.auto_scaling_group as well; give both or neither";
-            return Err(file.reject("edge.drain.lifecycle_hook", reason));
-        }
-        let asks_aws = drain.target_group_arn.is_some() || drain.lifecycle_hook.is_some();
-        if asks_aws && !cfg!(feature = "aws") {
+        let (group, hook) = (&drain.auto_scaling_group, &drain.lifecycle_hook);
+        file.check_lifecycle("edge", group.as_deref(), hook.as_deref())?;
+        if drain.target_group_arn.is_some() && !cfg!(feature = "aws") {
             let reason = "cannot be used: this program was built without AWS; build it with \
                           `--features aws`";
             return Err(file.reject("edge.drain.target_group_arn", reason));
@@ -302,6 +300,10 @@ mod tests {
             ),
             ("[edge.drain]\nlifecycle_hook = \"h\"", "auto_scaling_group"),
             ("[edge]\norigin = []", "did you mean origins?"),
+            (
+                "[edge]\nadmin_listen = \"0.0.0.0:9091\"",
+                "edge.toml:2: edge.admin_listen = 0.0.0.0:9091 is not loopback; set admin_token",
+            ),
         ] {
             let error = load(text).expect_err(text);
             assert!(error.contains(words), "{error}");

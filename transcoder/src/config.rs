@@ -62,20 +62,6 @@ impl Default for Drain {
     }
 }
 
-impl Drain {
-    fn check(&self) -> Result<(), String> {
-        if self.lifecycle_hook.is_some() != self.auto_scaling_group.is_some() {
-            return Err("needs drain.auto_scaling_group as well; give both or neither".into());
-        }
-        if self.lifecycle_hook.is_some() && !cfg!(feature = "aws") {
-            let reason = "cannot be used: this program was built without AWS; build it with \
-                          `--features aws`";
-            return Err(reason.into());
-        }
-        Ok(())
-    }
-}
-
 /// One `[[transcoder.ladder]]` entry.
 pub type Rung = contract::RungConfig<Bitrate>;
 
@@ -116,10 +102,14 @@ impl Config {
                 "is outside segment_target to 10m".into(),
             ));
         }
-        config
-            .drain
-            .check()
-            .map_err(|reason| reject("drain.lifecycle_hook", reason))?;
+        file.check_admin(
+            "transcoder",
+            config.admin_listen,
+            config.admin_token.as_ref(),
+        )?;
+        let drain = &config.drain;
+        let (group, hook) = (&drain.auto_scaling_group, &drain.lifecycle_hook);
+        file.check_lifecycle("transcoder", group.as_deref(), hook.as_deref())?;
         if config.ladder.len() > encode::ladder::RUNGS_MAX {
             let reason = format!("has more than {} rungs", encode::ladder::RUNGS_MAX);
             return Err(reject("ladder", reason));
@@ -185,6 +175,10 @@ mod tests {
                 "width",
             ),
             ("[transcoder]\nslot = 1", "slot"),
+            (
+                "[transcoder]\nadmin_listen = \"10.0.0.1:9092\"",
+                "is not loopback; set admin_token",
+            ),
             (
                 "[transcoder.drain]\nlifecycle_hook = \"drain\"",
                 "auto_scaling_group",

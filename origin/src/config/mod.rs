@@ -369,15 +369,9 @@ impl Config {
                 "and peer_secret belong together; set both or neither".into(),
             );
         }
-        if !self.admin_listen.ip().is_loopback() && self.admin_token.is_none() {
-            return refuse(
-                "admin_listen",
-                format!(
-                    "= {} is not loopback; set admin_token too",
-                    self.admin_listen
-                ),
-            );
-        }
+        file.check_admin("origin", self.admin_listen, self.admin_token.as_ref())?;
+        let (group, hook) = (&self.drain.auto_scaling_group, &self.drain.lifecycle_hook);
+        file.check_lifecycle("origin", group.as_deref(), hook.as_deref())?;
         if let Some((key, reason)) = self.aws.fault(&self.drain.metadata) {
             return refuse(key, reason);
         }

@@ -1,9 +1,11 @@
-//! The `[store]` and `[jobs]` sections, which several roles read alike: addresses as text, for the
-//! crates that know what they mean.
+//! What several roles have alike: the `[store]` and `[jobs]` sections, with addresses as text for the
+//! crates that know what they mean, and the rules of admin listeners and lifecycle hooks.
+
+use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use super::Duration;
+use super::{Duration, Error, File, Secret};
 
 /// `[store]`: where recordings and VOD lie.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -66,4 +68,43 @@ fn here(name: &str) -> String {
     let folder = std::env::current_dir().unwrap_or_else(|_| "/var/lib/panocast".into());
     let path = folder.join("var").join(name);
     path.to_string_lossy().replace('%', "%25")
+}
+
+impl File {
+    /// Refuses an admin listener that the process would refuse to start: one that others than this
+    /// machine reach and that asks for no token.
+    pub fn check_admin(
+        &self,
+        section: &str,
+        listen: SocketAddr,
+        token: Option<&Secret>,
+    ) -> Result<(), Error> {
+        if listen.ip().is_loopback() || token.is_some() {
+            return Ok(());
+        }
+        let reason =
+            format!("= {listen} is not loopback; set admin_token too, or listen on 127.0.0.1");
+        Err(self.reject(&format!("{section}.admin_listen"), reason))
+    }
+
+    /// Refuses a lifecycle hook without its Auto Scaling group, and either in a program that cannot
+    /// speak to AWS.
+    pub fn check_lifecycle(
+        &self,
+        section: &str,
+        auto_scaling_group: Option<&str>,
+        lifecycle_hook: Option<&str>,
+    ) -> Result<(), Error> {
+        let key = format!("{section}.drain.lifecycle_hook");
+        if lifecycle_hook.is_some() != auto_scaling_group.is_some() {
+            let group = format!("{section}.drain.auto_scaling_group");
+            return Err(self.reject(&key, format!("needs {group} as well; give both or neither")));
+        }
+        if lifecycle_hook.is_some() && !cfg!(feature = "aws") {
+            let reason = "cannot be used: this program was built without AWS; build it with \
+                          `--features aws`";
+            return Err(self.reject(&key, reason));
+        }
+        Ok(())
+    }
 }
