@@ -47,6 +47,8 @@ struct Settings {
     stores: service::config::Stores,
     jobs: service::config::Jobs,
     log: service::log::Config,
+    /// Where this machine is told that it will go.
+    metadata: Metadata,
 }
 
 impl Settings {
@@ -59,10 +61,22 @@ impl Settings {
         }
         let log: service::log::Config = file.section("log")?;
         log.filter()?;
+        let origin = origin::Config::load(file)?;
+        let edge = edge::Config::load(file)?;
+        let transcoder = transcoder::Config::load(file)?;
+        let metadata = one_metadata(
+            file,
+            [
+                ("origin.drain.metadata", &origin.drain.metadata),
+                ("edge.drain.metadata", &edge.drain.metadata),
+                ("transcoder.drain.metadata", &transcoder.drain.metadata),
+            ],
+        )?;
         Ok(Self {
-            origin: origin::Config::load(file)?,
-            edge: edge::Config::load(file)?,
-            transcoder: transcoder::Config::load(file)?,
+            origin,
+            edge,
+            transcoder,
+            metadata,
             test_source,
             stores: file.section("store")?,
             jobs: file.section("jobs")?,
@@ -71,7 +85,26 @@ impl Settings {
     }
 }
 
-/// Runs everything until SIGINT or SIGTERM.
+/// The one metadata service that the roles name: they share this machine, and with it its end.
+fn one_metadata(file: &File, named: [(&str, &Metadata); 3]) -> Result<Metadata> {
+    let mut found: Option<(&str, &Metadata)> = None;
+    for (key, metadata) in named {
+        let Some(url) = metadata.url() else { continue };
+        if let Some((other, known)) = found
+            && known.url() != Some(url)
+        {
+            let reason = format!(
+                "= {url:?} is not what {other} says, and one machine has one metadata service; give \
+                 both the same or leave one out"
+            );
+            return Err(file.reject(key, reason).into());
+        }
+        found = Some((key, metadata));
+    }
+    Ok(found.map_or_else(Metadata::off, |(_, metadata)| metadata.clone()))
+}
+
+/// Runs everything until SIGINT, SIGTERM or the cloud's notice that this machine will go.
 pub fn start(arguments: &Arguments) -> Result<()> {
     let file = arguments.common.load()?;
     let settings = Settings::load(&file)?;
@@ -107,8 +140,8 @@ impl Role {
         }
     }
 
-    async fn end(self, cause: &Cause) -> Result<()> {
-        self.trigger.interrupt(cause.clone(), None);
+    async fn end(self, cause: &Cause, deadline: Option<Duration>) -> Result<()> {
+        self.trigger.interrupt(cause.clone(), deadline);
         self.task
             .await
             .with_context(|| format!("the {} failed", self.name))?
@@ -117,7 +150,19 @@ impl Role {
 
 async fn run(settings: Settings, with_test_source: bool) -> Result<()> {
     let clock = Clock::real();
-    let (_trigger, mut notices) = interruption::source(Metadata::off(), true, clock.clone());
+    let metadata = settings.metadata.clone();
+    #[cfg(feature = "aws")]
+    let hooks = [
+        (
+            settings.origin.drain.auto_scaling_group.clone(),
+            settings.origin.drain.lifecycle_hook.clone(),
+        ),
+        (
+            settings.transcoder.drain.auto_scaling_group.clone(),
+            settings.transcoder.drain.lifecycle_hook.clone(),
+        ),
+    ];
+    let (_trigger, mut notices) = interruption::source(metadata, true, clock.clone());
     let Settings {
         mut origin,
         mut edge,
@@ -169,14 +214,20 @@ async fn run(settings: Settings, with_test_source: bool) -> Result<()> {
         ));
     }
     let picture = tokio::spawn(first_picture(public, clock.clone()));
-    let cause = tokio::select! {
-        (cause, _) = notices.interrupted(|| {}) => cause,
+    let rebalance = || tracing::warn!("rebalance recommended: this machine may be taken soon");
+    let (cause, deadline) = tokio::select! {
+        told = notices.interrupted(rebalance) => told,
         failed = first_failure(&mut roles) => return failed,
     };
     picture.abort();
     eprintln!("\n{cause}: ending; recordings are sealed first");
     while let Some(role) = roles.pop() {
-        role.end(&cause).await?;
+        role.end(&cause, deadline).await?;
+    }
+    // The edge answers its own hook when it has drained.
+    #[cfg(feature = "aws")]
+    for (group, hook) in hooks.into_iter().filter(|(_, hook)| hook.is_some()) {
+        interruption::aws::leave_group(group, hook, &settings.metadata, &clock).await?;
     }
     Ok(())
 }
@@ -247,5 +298,37 @@ async fn first_picture(public: SocketAddr, clock: Clock) {
             let _ = std::io::stdout().flush();
         }
         clock.sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Settings, String> {
+        let file = File::parse("up.toml", text).map_err(|error| error.to_string())?;
+        Settings::load(&file).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn one_machine_has_one_metadata_service() {
+        assert_eq!(load("").unwrap().metadata, Metadata::off());
+        let here = "metadata = \"http://127.0.0.1:1\"";
+        for role in ["origin", "edge", "transcoder"] {
+            let settings = load(&format!("[{role}.drain]\n{here}\n")).unwrap();
+            assert_eq!(
+                settings.metadata.url(),
+                Some("http://127.0.0.1:1"),
+                "{role}"
+            );
+        }
+        assert!(load(&format!("[origin.drain]\n{here}\n[edge.drain]\n{here}\n")).is_ok());
+        let two = format!(
+            "[origin.drain]\n{here}\n[edge.drain]\n{}",
+            here.replace(":1\"", ":2\"")
+        );
+        let error = load(&two).map(drop).unwrap_err();
+        assert!(error.contains("up.toml:4: edge.drain.metadata"), "{error}");
+        assert!(error.contains("origin.drain.metadata"), "{error}");
     }
 }
