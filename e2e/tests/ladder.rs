@@ -225,3 +225,40 @@ async fn rungs_are_aligned_with_b_frames_at_29_97() {
     };
     check(source, 29.97).await;
 }
+
+/// A camera that comes back with a larger picture: rungs that the smaller one was too small for.
+#[tokio::test]
+async fn a_larger_picture_gets_its_rungs() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let settings = "record = false\n\
+        [[origin.ladder]]\nwidth = 480\nbitrate = \"300k\"\npreset = \"ultrafast\"\n\
+        [[origin.ladder]]\nwidth = 160\nbitrate = \"100k\"\npreset = \"ultrafast\"\n\
+        [origin.hls]\nwindow = \"90s\"";
+    let origin = Origin::start(folder.path(), settings).await;
+    let publish = |size, name| {
+        let source = Ffmpeg {
+            size,
+            seconds: Some(10),
+            ..Ffmpeg::default()
+        };
+        source.publish(folder.path(), name, &origin.publish_url("foo"))
+    };
+    let mut small = publish("320x160", "small");
+    let listed = origin.text_when("/hls/foo.m3u8", |_| true).await;
+    assert!(listed.contains("foo/80p/") && !listed.contains("480x240"));
+    assert!(small.wait("the small picture ends").await.success());
+    let mut large = publish("640x320", "large");
+    let listed = origin
+        .text_when("/hls/foo.m3u8", |text| text.contains("480x240"))
+        .await;
+    for rendition in ["source", "240p", "80p"] {
+        assert!(listed.contains(&format!("foo/{rendition}/")), "{listed}");
+    }
+    assert!(large.wait("the large picture ends").await.success());
+    let rung = viewer::fetch(&origin, "foo", "240p").await;
+    assert!(rung.units().next().is_some_and(|unit| unit.is_sync));
+    let init = &rung.inits.values().next().expect("an init segment").1;
+    let avc = init.tracks[0].track.avc().expect("H.264");
+    assert_eq!((avc.width(), avc.height()), (480, 240));
+    origin.assert_healthy().await;
+}

@@ -3,9 +3,10 @@
 //! It joins the packager with the ladder: source units go to both, rung units come back from the ladder's threads,
 //! and the cut that the packager makes in the source is the keyframe that the ladder forces.
 
+mod rungs;
+
 use std::{sync::Arc, time::SystemTime};
 
-use encode::ladder::{self, Rung as LadderRung};
 use hls::{Boundary, Config, Event, Packager, RungSpec, Snapshot, Tracks};
 use media::{AccessUnit, Immersive, MediaKind, Track};
 use pairing::RunStatus;
@@ -15,11 +16,11 @@ use tracing::{debug, error, info, warn};
 use super::{
     Environment,
     ladder::{LadderReport, LadderSink, Ladders},
-    rung::{self, Rung},
+    rung::Rung,
     unix_micros,
 };
 use crate::{
-    api::{RecordingReport, RenditionReport, RunReport, RungState},
+    api::{RecordingReport, RenditionReport, RunReport},
     config::{Rung as ConfiguredRung, StreamConfig},
     recorder::{Handle, Meta},
     rfc3339::rfc3339,
@@ -58,6 +59,8 @@ pub struct Run {
     ending: bool,
     ended: bool,
     late_syncs: u64,
+    /// The source's keyframes are no IDR pictures.
+    needs_idr: bool,
     recorder_dropped: u64,
 }
 
@@ -117,6 +120,7 @@ impl Run {
             ending: false,
             ended: false,
             late_syncs: 0,
+            needs_idr: false,
             recorder_dropped: 0,
         };
         let planned = run.plan(tracks.video.as_ref());
@@ -398,147 +402,12 @@ impl Run {
             return;
         }
         self.video = tracks.video.clone();
-        let planned = self.plan(self.video.as_ref());
-        let mut chosen = Vec::new();
-        for (index, state) in self.rungs.iter_mut().enumerate() {
-            match planned
-                .iter()
-                .find(|(configured, _)| *configured == state.configured)
-            {
-                Some((_, rung)) => chosen.push((index, rung.clone())),
-                None => state.change(
-                    RungState::Absent,
-                    Some("the source is too small for it".into()),
-                ),
-            }
-        }
-        let Some(video) = &self.video else {
-            self.ladders.retire(&self.ladder_reports);
-            return;
-        };
-        if let Err(error) =
-            self.ladders
-                .start(&self.ladder_reports, video, chosen, self.ladder_threads)
-        {
-            error!(stream = self.stream, %error, "cannot start the ladder; only the pass-through is served");
-        }
-        for index in 0..self.rungs.len() {
-            if !self.ladders.carries(index) {
-                self.gap(index);
-            }
-        }
-    }
-
-    fn plan(&self, video: Option<&Track>) -> Vec<(usize, LadderRung)> {
-        rung::plan(video, &self.ladder_config, &self.immersive).unwrap_or_else(|error| {
-            error!(stream = self.stream, %error, "cannot plan the ladder; only the pass-through is served");
-            Vec::new()
-        })
-    }
-
-    fn apply(&mut self, event: ladder::Event) {
-        use ladder::Event as E;
-        let result = match event {
-            E::Track { rung, track } => {
-                self.set_state(rung, RungState::Running, None);
-                self.packager.rung_track(rung, track)
-            }
-            E::AccessUnit { rung, unit } => self.packager.push_rung(rung, unit),
-            E::Shed { rung, reason, .. } => {
-                warn!(
-                    stream = self.stream,
-                    rung = self.rung_name(rung),
-                    ?reason,
-                    "rung shed"
-                );
-                self.note_shed(rung, format!("{reason:?}"));
-                self.packager.rung_gap(rung)
-            }
-            E::Failed { rung, reason, .. } => {
-                error!(
-                    stream = self.stream,
-                    rung = self.rung_name(rung),
-                    reason,
-                    "rung failed; it is tried again"
-                );
-                self.note_failed(rung, reason);
-                self.packager.rung_gap(rung)
-            }
-            E::Resumed { rung, .. } => {
-                info!(
-                    stream = self.stream,
-                    rung = self.rung_name(rung),
-                    "rung is back"
-                );
-                self.set_state(rung, RungState::Running, None);
-                Ok(())
-            }
-            E::Damaged { units, reason } => {
-                warn!(
-                    stream = self.stream,
-                    units, reason, "cannot decode: rungs miss these access units"
-                );
-                Ok(())
-            }
-            E::Skipped { units } => {
-                warn!(
-                    stream = self.stream,
-                    units, "decoding is too slow: access units passed over in all rungs"
-                );
-                Ok(())
-            }
-            _ => Ok(()),
-        };
-        if let Err(error) = result {
-            debug!(stream = self.stream, %error, "rung unit left out");
-        }
-        self.drain_events();
-    }
-
-    fn note_shed(&mut self, rung: usize, reason: String) {
-        if let Some(state) = self.rungs.get_mut(rung) {
-            state.sheds += 1;
-            let labels = [self.stream.as_str(), state.spec.name.as_str()];
-            let metrics = &self.environment.metrics;
-            metrics.rung_sheds.with_label_values(&labels).inc();
-        }
-        self.set_state(rung, RungState::Shed, Some(reason));
-    }
-
-    fn note_failed(&mut self, rung: usize, reason: String) {
-        if let Some(state) = self.rungs.get_mut(rung) {
-            state.failures += 1;
-            let labels = [self.stream.as_str(), state.spec.name.as_str()];
-            let metrics = &self.environment.metrics;
-            metrics.rung_failures.with_label_values(&labels).inc();
-        }
-        self.set_state(rung, RungState::Failed, Some(reason));
-    }
-
-    fn set_state(&mut self, rung: usize, state: RungState, reason: Option<String>) {
-        if let Some(rung) = self.rungs.get_mut(rung) {
-            let labels = [self.stream.as_str(), rung.spec.name.as_str()];
-            let shed = i64::from(state == RungState::Shed);
-            let metrics = &self.environment.metrics;
-            metrics.rung_shed.with_label_values(&labels).set(shed);
-            let failed = i64::from(state == RungState::Failed);
-            metrics.rung_failed.with_label_values(&labels).set(failed);
-            rung.change(state, reason);
-        }
-    }
-
-    fn gap(&mut self, rung: usize) {
-        if let Err(error) = self.packager.rung_gap(rung) {
-            debug!(stream = self.stream, %error, "no gap marked");
-        }
-    }
-
-    fn rung_name(&self, rung: usize) -> &str {
-        self.rungs.get(rung).map_or("?", |state| &state.spec.name)
+        self.start_ladder();
     }
 
     fn drain_events(&mut self) {
         let stream = self.stream.as_str();
+        let mut keyframes_not_idr = false;
         while let Some(event) = self.packager.next_event() {
             match event {
                 Event::Ready(constants) => {
@@ -566,8 +435,22 @@ impl Run {
                     warn!(stream, msn, "pictures stand still; audio goes on")
                 }
                 Event::VideoResumed { msn } => info!(stream, msn, "pictures are back"),
+                Event::KeyframesNotIdr => {
+                    warn!(
+                        stream,
+                        "keyframes are not IDR pictures (open GOP or intra refresh): turn it off in the encoder"
+                    );
+                    keyframes_not_idr = true;
+                }
+                Event::KeyframesIdr => {
+                    info!(stream, "keyframes are IDR pictures again");
+                    self.needs_idr = false;
+                }
                 _ => {}
             }
+        }
+        if keyframes_not_idr {
+            self.carry_by_rung();
         }
     }
 }

@@ -12,6 +12,10 @@ use crate::{
     config::Rung as ConfiguredRung,
 };
 
+/// Stands for a place in the configured ladder: the rung that a source gets whose keyframes are no
+/// IDR pictures where the ladder has none for it.
+pub(super) const AUTOMATIC: usize = usize::MAX;
+
 /// One rung of the ladder and what became of it.
 #[derive(Debug)]
 pub(super) struct Rung {
@@ -45,6 +49,13 @@ impl Rung {
             sheds: 0,
             failures: 0,
         }
+    }
+
+    /// The source has another shape: the rung has another size, and the same name.
+    pub fn resize(&mut self, rung: &LadderRung) {
+        self.spec.width = rung.width;
+        self.spec.height = rung.height;
+        self.spec.bitrate = rung.bitrate_max.into();
     }
 
     /// What it does from now on, and why.
@@ -95,6 +106,25 @@ pub(super) fn plan(
         .into_iter()
         .filter_map(|rung| Some((place(&rung)?, rung)));
     Ok(placed.collect())
+}
+
+/// The rung of the source's own size that carries a stream whose pass-through cannot be started, if
+/// this machine has the cores for it.
+pub(super) fn automatic(video: &Track) -> Result<Vec<(usize, LadderRung)>, encode::Error> {
+    let Some(config) = video.avc() else {
+        return Ok(Vec::new());
+    };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let size = (config.width(), config.height());
+    let rung = ladder::source_size(size, config.frame_rate(), None, cores)?;
+    Ok(rung.into_iter().map(|rung| (AUTOMATIC, rung)).collect())
+}
+
+/// A name for a further rung that none of `known` has.
+pub(super) fn unused_name(name: &str, known: &[Rung]) -> String {
+    let taken = |name: &String| known.iter().any(|rung| rung.spec.name == *name);
+    let mut names = std::iter::once(name.to_owned()).chain((2..).map(|n| format!("{name}-{n}")));
+    names.find(|name| !taken(name)).unwrap_or_default()
 }
 
 /// A configured rung of a source that lies on the sphere as `immersive` says, in the encoder's words.
