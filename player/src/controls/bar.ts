@@ -6,6 +6,7 @@ import { clock } from '../media/timing.ts';
 import { h, iconButton, relabel, say } from '../page/dom.ts';
 import type { Route } from '../route.ts';
 import type { SceneContext } from '../scene/scene.ts';
+import { FullScreen } from './full-screen.ts';
 import { Idle } from './idle.ts';
 import { listenForKeys } from './keys.ts';
 import { SeekBar } from './seek.ts';
@@ -20,6 +21,7 @@ export class Bar {
   private mute: HTMLButtonElement;
   private volume: HTMLInputElement;
   private full: HTMLButtonElement;
+  private fullScreen: FullScreen;
   private edge: HTMLButtonElement;
   private time = h('p', { class: 'time' });
   private latency = h('p', { class: 'latency' });
@@ -28,7 +30,7 @@ export class Bar {
   readonly tools: Tools;
 
   constructor(
-    private page: HTMLElement,
+    page: HTMLElement,
     private playback: Playback,
     route: Watch,
     stage: () => SceneContext | undefined,
@@ -78,7 +80,7 @@ export class Bar {
       ),
     );
     video.addEventListener('volumechange', () => this.showSound());
-    document.addEventListener('fullscreenchange', () => this.showFull());
+    this.fullScreen = new FullScreen(page, () => this.showFull());
     this.idle = new Idle(page, () => !video.paused);
     listenForKeys(page, this, playback, stage);
     this.showSound();
@@ -127,8 +129,7 @@ export class Bar {
   }
 
   toggleFull(): void {
-    if (document.fullscreenElement) void document.exitFullscreen();
-    else void this.page.requestFullscreen?.().catch(() => undefined);
+    this.fullScreen.toggle();
   }
 
   private showSound(): void {
@@ -140,7 +141,7 @@ export class Bar {
   }
 
   private showFull(): void {
-    const on = document.fullscreenElement !== null;
+    const { on } = this.fullScreen;
     relabel(this.full, on ? 'unfull' : 'full', on ? 'Leave full screen' : 'Full screen');
   }
 }

@@ -9,14 +9,18 @@ import Hls, { type ErrorData, type LevelDetails } from 'hls.js';
 import { rememberBandwidth, settings, verdict } from './engine.ts';
 import { type Info, PLAIN, parseInfo } from './info.ts';
 import { LiveLatency } from './live-latency.ts';
-import { json, probe, probeMedia } from './probe.ts';
+import { json, probe, probeMedia, text } from './probe.ts';
 import { fitting, type Rung } from './quality.ts';
 import { asksAgain, next, type Phase, type PlayerEvent, retryDelay } from './state.ts';
 import { bufferedAhead, latencyOf, nextBuffered, type Span, spanOf } from './timing.ts';
+import { differs, plain, renditions } from './tracks.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** Media errors closer together than this mean that recovering does not help. */
 const RECOVERY_REST_MS = 5000;
+/** How long behind a discontinuity the offer of renditions is compared: a new rung needs its first segments. */
+const COMPARED_FOR_MS = 20_000;
+const COMPARED_EVERY_MS = 4000;
 /** What does not need the media waits for it no longer than this. */
 const UNDER_WAY_MS = 1000;
 /** So many rebuilds without a picture between them, and the page says that it cannot play this. */
@@ -79,6 +83,10 @@ export class Playback {
   private wantsPaused = false;
   private starvedAt = 0;
   private discontinuity = -1;
+  /** The renditions that hls.js was started with. */
+  private held = new Set<string>();
+  private compareUntil = 0;
+  private comparedAt = 0;
   /** Of the page for the first attempt, of the attempt for later ones. */
   private startedAt = 0;
   private timer: ReturnType<typeof setInterval>;
@@ -224,6 +232,11 @@ export class Playback {
     this.hls = hls;
     const { Events } = Hls;
     hls.on(Events.MANIFEST_PARSED, () => {
+      const tracks = [
+        ...hls.levels.flatMap((level) => level.url),
+        ...hls.allAudioTracks.map((t) => t.url),
+      ];
+      this.held = new Set(tracks.filter(Boolean).map((address) => plain(address, this.playlist)));
       this.fit(hls);
       this.onlevels();
       this.on({ kind: 'media ready' });
@@ -233,15 +246,32 @@ export class Playback {
       if (details.live) this.live = true;
       this.asked = 0;
       // Behind a discontinuity the publisher may send another shape.
-      if (this.discontinuity !== details.endCC && this.discontinuity >= 0) void this.readInfo();
+      if (this.discontinuity !== details.endCC && this.discontinuity >= 0) {
+        void this.readInfo();
+        this.compareUntil = performance.now() + COMPARED_FOR_MS;
+      }
       this.discontinuity = details.endCC;
     });
     hls.on(Events.FRAG_LOADING, () => this.report?.());
     hls.on(Events.FRAG_BUFFERED, () => this.goesOn());
     hls.on(Events.LEVELS_UPDATED, () => this.onlevels());
-    hls.on(Events.ERROR, (_, data) => this.failed(data));
+    // A remedy may destroy hls.js: not while it is in the midst of telling, it goes on with its own members then.
+    hls.on(Events.ERROR, (_, data) => {
+      queueMicrotask(() => {
+        if (this.hls === hls) this.failed(data);
+      });
+    });
     hls.loadSource(this.playlist);
     hls.attachMedia(this.video);
+  }
+
+  /** Starts over once the stream offers other renditions: audio that came late, rungs of a larger picture. */
+  private async compareTracks(hls: Hls): Promise<void> {
+    const answer = await text(this.playlist);
+    if (this.hls !== hls || typeof answer === 'string' || this.held.size === 0) return;
+    if (!differs(this.held, renditions(answer.text, this.playlist))) return;
+    this.compareUntil = 0;
+    this.attach();
   }
 
   /** Drops rungs that no texture can hold. */
@@ -254,6 +284,8 @@ export class Playback {
     if (this.hls) rememberBandwidth(this.hls.bandwidthEstimate);
     this.hls?.destroy();
     this.hls = undefined;
+    this.held.clear();
+    this.discontinuity = -1;
     this.report = undefined;
     clearTimeout(this.asking);
     this.asking = undefined;
@@ -370,6 +402,11 @@ export class Playback {
     if (!hls || document.hidden) return;
     const details = hls.latestLevelDetails;
     this.comeCloser(hls, details);
+    const now = performance.now();
+    if (now < this.compareUntil && now - this.comparedAt > COMPARED_EVERY_MS) {
+      this.comparedAt = now;
+      void this.compareTracks(hls);
+    }
     const remedy = this.watchdog.check({
       now: performance.now() / 1000,
       wants: !this.wantsPaused && this.phase !== 'blocked' && this.phase !== 'finished',

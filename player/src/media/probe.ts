@@ -44,7 +44,8 @@ export async function probe(playlist: string): Promise<Answer> {
   return media === 'no answer' || media === 'absent' ? media : judge(media.text);
 }
 
-async function text(url: string): Promise<{ text: string } | 'absent' | 'no answer'> {
+/** A playlist's own text, past every cache of the browser. */
+export async function text(url: string): Promise<{ text: string } | 'absent' | 'no answer'> {
   try {
     const response = await fetch(url, {
       cache: 'no-store',
