@@ -171,7 +171,9 @@ fn kind_of(path: &str) -> Result<Kind, Refusal> {
         Some(Resource::Live(Live::Playlist { .. })) => Ok(Kind::Playlist),
         Some(Resource::Live(Live::Multivariant { .. })) => Ok(Kind::Multivariant),
         Some(Resource::Live(Live::Media { .. })) => Ok(Kind::Media),
-        Some(Resource::Live(Live::Index | Live::Info { .. })) => Ok(Kind::Info),
+        Some(Resource::Live(Live::Index | Live::Info { .. } | Live::Poster { .. })) => {
+            Ok(Kind::Info)
+        }
         Some(Resource::Vod(_)) => Ok(Kind::Vod),
         None if path.starts_with("/hls/") || path.starts_with("/vod/") => Err(Refusal::NoSuchPath),
         None => Ok(Kind::Page),

@@ -30,6 +30,7 @@ use crate::{
     stream::DiscontinuityStore,
     stream::{Environment, PeerConfig, Stream},
     stream::{Registry, TICK},
+    thumbnail::Thumbnails,
 };
 
 /// After the publishers have been sent away, answers in flight get this long; blocked requests end by themselves.
@@ -140,7 +141,8 @@ impl App {
         let (signal, watch) = drain::channel();
         let readiness = Readiness::new();
         let conformance = ConformanceChecks::new(self.metrics.clone(), self.clock.clone());
-        let operator = self.operator(&conformance, &readiness);
+        let thumbnails = Arc::new(Thumbnails::default());
+        let operator = self.operator(&conformance, &readiness, &thumbnails);
         let state = AdminState {
             registry: self.metrics_registry.clone(),
             readiness: readiness.clone(),
@@ -172,6 +174,7 @@ impl App {
             Arc::clone(&self.registry),
             self.segment_store.clone(),
             self.metrics.clone(),
+            thumbnails,
             peer_server,
         );
         let segment_store = tokio::spawn(self.segment_store.run(Arc::clone(&self.registry)));
@@ -267,12 +270,18 @@ impl App {
         (Some(poller), Some(server))
     }
 
-    fn operator(&self, conformance: &ConformanceChecks, readiness: &Readiness) -> Operator {
+    fn operator(
+        &self,
+        conformance: &ConformanceChecks,
+        readiness: &Readiness,
+        thumbnails: &Arc<Thumbnails>,
+    ) -> Operator {
         let sources = operator::Sources {
             registry: Arc::clone(&self.registry),
             recorder: self.recorder.clone(),
             conformance: conformance.clone(),
             readiness: readiness.clone(),
+            thumbnails: Arc::clone(thumbnails),
             token: self.config.admin_token.clone(),
             clock: self.clock.clone(),
         };

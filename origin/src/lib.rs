@@ -22,6 +22,7 @@ pub mod recorder;
 mod rfc3339;
 mod segment_store;
 mod stream;
+mod thumbnail;
 
 pub use app::{Addresses, App};
 pub use config::Config;

@@ -21,6 +21,11 @@ pub enum Live<'a> {
         /// The stream's name.
         stream: &'a str,
     },
+    /// `/hls/<stream>/poster.jpg`: a recent picture.
+    Poster {
+        /// The stream's name.
+        stream: &'a str,
+    },
     /// `/hls/<stream>/<rendition>/index.m3u8`.
     Playlist {
         /// The stream's name.
@@ -106,6 +111,9 @@ impl<'a> Live<'a> {
         if rest == "info.json" {
             return Some(Self::Info { stream });
         }
+        if rest == "poster.jpg" {
+            return Some(Self::Poster { stream });
+        }
         let (rendition, rest) = rest.split_once('/')?;
         if !is_name(rendition) {
             return None;
@@ -134,6 +142,7 @@ impl<'a> Live<'a> {
             Self::Index => None,
             Self::Multivariant { stream, .. }
             | Self::Info { stream }
+            | Self::Poster { stream }
             | Self::Playlist { stream, .. }
             | Self::Media { stream, .. } => Some(stream),
         }
@@ -149,6 +158,7 @@ impl Display for Live<'_> {
                 write!(f, "/hls/{stream}{flavour}.m3u8")
             }
             Self::Info { stream } => write!(f, "/hls/{stream}/info.json"),
+            Self::Poster { stream } => write!(f, "/hls/{stream}/poster.jpg"),
             Self::Playlist { stream, rendition } => {
                 write!(f, "/hls/{stream}/{rendition}/index.m3u8")
             }

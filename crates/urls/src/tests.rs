@@ -28,6 +28,10 @@ fn documented() -> Vec<(&'static str, Resource<'static>)> {
         ("/hls/foo.spatial.m3u8", multivariant(true)),
         ("/hls/foo/info.json", Resource::Live(Live::Info { stream })),
         (
+            "/hls/foo/poster.jpg",
+            Resource::Live(Live::Poster { stream }),
+        ),
+        (
             "/hls/foo/audio/index.m3u8",
             Resource::Live(Live::Playlist { stream, rendition }),
         ),
@@ -167,6 +171,7 @@ proptest! {
             Live::Index,
             Live::Multivariant { stream, spatial },
             Live::Info { stream },
+            Live::Poster { stream },
             Live::Playlist { stream, rendition },
         ];
         let media = files.map(|file| Live::Media { stream, rendition, run_id, file });

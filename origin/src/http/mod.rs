@@ -27,6 +27,7 @@ use crate::{
     segment_store::{MediaKey, SegmentStore},
     stream::Registry,
     stream::{Stream, View},
+    thumbnail::Thumbnails,
 };
 
 /// How long caches may keep an error: long enough to absorb a herd, too short for anybody to notice.
@@ -35,12 +36,16 @@ const ERROR_LIFETIME: CacheControl = CacheControl::max_age(1);
 /// How long caches may keep lists and stream facts.
 const FACTS_LIFETIME: CacheControl = CacheControl::max_age(1);
 
+/// How long caches may keep a live poster: it is decoded at most so often, however many look.
+const POSTER_LIFETIME: CacheControl = CacheControl::max_age(10);
+
 /// Answers viewers and edges.
 #[derive(Clone)]
 pub struct Http {
     registry: Arc<Registry>,
     segment_store: SegmentStore,
     metrics: Metrics,
+    thumbnails: Arc<Thumbnails>,
     peer_server: Option<PeerServer>,
 }
 
@@ -50,12 +55,14 @@ impl Http {
         registry: Arc<Registry>,
         segment_store: SegmentStore,
         metrics: Metrics,
+        thumbnails: Arc<Thumbnails>,
         peer_server: Option<PeerServer>,
     ) -> Self {
         Self {
             registry,
             segment_store,
             metrics,
+            thumbnails,
             peer_server,
         }
     }
@@ -104,6 +111,7 @@ impl Http {
                 ("multivariant", self.multivariant(request, stream, spatial))
             }
             Live::Info { stream } => ("facts", self.info(request, stream)),
+            Live::Poster { stream } => ("poster", self.poster(request, stream).await),
             Live::Playlist { stream, rendition } => {
                 ("playlist", self.playlist(request, stream, rendition).await)
             }
@@ -144,6 +152,22 @@ impl Http {
         match self.registry.find(stream) {
             Some(stream) => json_answer(request, &stream.info()),
             None => not_found("no such stream"),
+        }
+    }
+
+    async fn poster(&self, request: &Request, stream: &str) -> Response {
+        let Some(stream) = self.registry.find(stream) else {
+            return not_found("no such stream");
+        };
+        match self.thumbnails.of(&stream).await {
+            Some(jpeg) => {
+                let tag = service::http::etag_of(&jpeg);
+                Content::new([jpeg], "image/jpeg")
+                    .with_etag(&tag)
+                    .with_header(header::CACHE_CONTROL, POSTER_LIFETIME.to_header())
+                    .respond(request.method(), request.headers())
+            }
+            None => not_found("the stream has no picture yet"),
         }
     }
 

@@ -15,7 +15,6 @@ mod conformance;
 mod fleet_status;
 mod history;
 mod page;
-mod thumbnail;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -37,10 +36,10 @@ use crate::{
     config::OperatorConfig,
     recorder::Recorder,
     stream::{Registry, Stream},
+    thumbnail::Thumbnails,
 };
 use fleet_status::FleetStatus;
 use history::Histories;
-use thumbnail::Thumbnails;
 
 /// One sample of history: fine enough to see a hiccup, coarse enough to keep ten minutes of it.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
@@ -60,7 +59,7 @@ struct Shared {
     player: Option<String>,
     fleet_status: FleetStatus,
     histories: Mutex<Histories>,
-    thumbnails: Thumbnails,
+    thumbnails: Arc<Thumbnails>,
 }
 
 /// What else of the origin the page shows.
@@ -73,6 +72,8 @@ pub struct Sources {
     pub conformance: ConformanceChecks,
     /// Whether we want traffic.
     pub readiness: Readiness,
+    /// Pictures of the streams.
+    pub thumbnails: Arc<Thumbnails>,
     /// Shown to edges and transcoders that demand a token.
     pub token: Option<Secret>,
     /// The time.
@@ -93,7 +94,7 @@ impl Operator {
                 player: config.player.clone(),
                 fleet_status,
                 histories: Mutex::default(),
-                thumbnails: Thumbnails::default(),
+                thumbnails: sources.thumbnails,
             }),
         }
     }

@@ -80,6 +80,7 @@ export class Stats {
     this.fact('Frames dropped', `${s.dropped} of ${s.frames}`);
     this.fact('Largest texture', renderer ? `${renderer.capabilities.maxTextureSize} px` : '–');
     this.fact('hls.js', Hls.version);
+    if (s.info.warnings.length > 0) this.fact('Warnings', s.info.warnings.join(' '));
   }
 
   private fact(name: string, value: string): void {

@@ -30,6 +30,7 @@ export class Tools {
     this.stats = new Stats(stage);
     this.menu = new Menu(playback, this.captions, [
       { text: 'Statistics', pick: () => this.stats.toggle() },
+      { text: 'Copy code to embed', pick: () => void this.share.embed(location.href, this.name) },
       { text: 'Keyboard', pick: () => this.help.toggle() },
     ]);
     this.motion = iconButton(
@@ -50,6 +51,11 @@ export class Tools {
       h('div', { class: 'anchor' }, this.menu.button, this.menu.panel),
     ];
     this.layers = [this.captions.element, this.stats.panel, this.share.message, this.help.dialog];
+  }
+
+  /** Shows a short message. */
+  tell(text: string): void {
+    this.share.tell(text);
   }
 
   ready(stage: SceneContext): void {

@@ -28,6 +28,8 @@ export interface Info {
   /** Rungs whose projection is another, by the size of their pictures. */
   rungs: readonly { width: number; height: number; projection: Projection }[];
   startedAt: Date | undefined;
+  /** What a recording lacks or had to be mended, in sentences. */
+  warnings: readonly string[];
   /** Undefined for anything that is not a live stream of ours. */
   state: 'live' | 'waiting' | 'ended' | undefined;
 }
@@ -41,6 +43,7 @@ export const PLAIN: Info = {
   fov: undefined,
   rungs: [],
   startedAt: undefined,
+  warnings: [],
   state: undefined,
 };
 
@@ -61,8 +64,14 @@ export function parseInfo(value: unknown): Info {
     fov: degrees('fov') > 0 ? degrees('fov') : undefined,
     rungs: rungs(from['rungs']),
     startedAt: date(from['started_at']),
+    warnings: sentences(from['warnings']),
     state: oneOf(['live', 'waiting', 'ended'] as const, from['state']),
   };
+}
+
+/** The strings of a list; anything else in its place is nothing. */
+export function sentences(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
 }
 
 /** What holds for a picture of this size; the lens is the source's own. */

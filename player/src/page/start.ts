@@ -1,6 +1,6 @@
 /** The start page: what is live now and what was recorded, as cards. */
 
-import { date } from '../media/info.ts';
+import { date, sentences } from '../media/info.ts';
 import { json } from '../media/probe.ts';
 import { clock } from '../media/timing.ts';
 import { watchLink } from '../route.ts';
@@ -8,6 +8,9 @@ import { h, say } from './dom.ts';
 
 /** How often the list of live streams is asked for. */
 const REFRESH_MS = 5000;
+
+/** How old a live picture gets on the page. */
+const LIVE_POSTER_MS = 30_000;
 
 export interface Card {
   key: string;
@@ -18,6 +21,7 @@ export interface Card {
   startedAt: Date | undefined;
   seconds: number | undefined;
   shape: string | undefined;
+  warnings: readonly string[];
 }
 
 type Row = Record<string, unknown>;
@@ -48,19 +52,28 @@ export function cards(value: unknown, from: string, page: string): Card[] {
     }
     const info = (row['info'] ?? {}) as Row;
     const seconds = row['duration'];
-    const poster = text(row['poster']) ?? text(info['poster']);
+    const live = asset === undefined;
+    const poster =
+      text(row['poster']) ?? text(info['poster']) ?? (live ? livePoster(playlist) : undefined);
     list.push({
       key: asset ?? title,
       title,
       link: watchLink(playlist, page),
-      live: asset === undefined,
+      live,
       poster: poster === undefined ? undefined : new URL(poster, from).href,
       startedAt: date(row['started_at']),
       seconds: typeof seconds === 'number' ? seconds : undefined,
       shape: shapeOf(info),
+      warnings: sentences(row['warnings'] ?? info['warnings']),
     });
   }
   return list;
+}
+
+/** Next to what describes the stream; asked for again each half minute, which the address says. */
+function livePoster(playlist: string): string {
+  const half = Math.floor(Date.now() / LIVE_POSTER_MS);
+  return `${playlist.replace(/(\.spatial)?\.m3u8(\?.*)?$/, '')}/poster.jpg?${half}`;
 }
 
 function shapeOf(info: Row): string | undefined {
@@ -172,7 +185,14 @@ function card(c: Card): HTMLElement {
   return h(
     'li',
     {},
-    h('a', { href: c.link, class: 'card' }, poster, h('h3', {}, c.title), h('p', {}, about)),
+    h(
+      'a',
+      { href: c.link, class: 'card' },
+      poster,
+      h('h3', {}, c.title),
+      h('p', {}, about),
+      ...c.warnings.slice(0, 1).map((text) => h('p', { class: 'warning' }, text)),
+    ),
   );
 }
 

@@ -65,7 +65,13 @@ export function watchPage(app: HTMLElement, route: Watch): void {
   app.replaceChildren(page);
   expose(playback, () => stage);
 
-  playback.oninfo = (info) => stage?.picture.setInfo(info);
+  let warned = false;
+  playback.oninfo = (info) => {
+    stage?.picture.setInfo(info);
+    const [warning] = info.warnings;
+    if (warning !== undefined && !warned) bar.tools.tell(warning);
+    warned ||= warning !== undefined;
+  };
   // Media is asked for before the sphere is there; it will open on the view that the address wants.
   playback.headingReport = () =>
     coarse(stage ? viewed(stage) : (route.view ?? { yaw: 0, pitch: 0 }));

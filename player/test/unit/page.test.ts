@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { embedCode } from '../../src/controls/share.ts';
 import { cards } from '../../src/page/start.ts';
 import { baseOf, route, shareLink, viewOf, watchLink } from '../../src/route.ts';
 
@@ -49,4 +50,27 @@ test('cards survive what they do not know', () => {
     [list[0]?.live, list[0]?.shape, list[0]?.link],
     [true, '360°', '?url=/hls/a.m3u8'],
   );
+});
+
+test('code to embed grants what a frame lacks and quotes what it holds', () => {
+  const code = embedCode('https://x.example/?url=/hls/a.m3u8&b="c"', 'A "show"');
+  assert.match(code, /src="https:\/\/x\.example\/\?url=\/hls\/a\.m3u8&amp;b=&quot;c&quot;"/);
+  assert.match(code, /title="A &quot;show&quot;"/);
+  for (const grant of ['autoplay', 'fullscreen', 'gyroscope', 'xr-spatial-tracking'])
+    assert.match(code, new RegExp(`allow="[^"]*${grant}`));
+});
+
+test('a live card shows a recent picture, a recording what it lacks', () => {
+  const [live] = cards(
+    [{ name: 'a', url: '/hls/a.m3u8' }],
+    'https://x.example/',
+    'https://x.example/',
+  );
+  assert.match(live?.poster ?? '', /^https:\/\/x\.example\/hls\/a\/poster\.jpg\?\d+$/);
+  const rows = [
+    { asset: 'b', stream: 'b', url: '/vod/b/index.m3u8', warnings: ['Half is missing.', 7] },
+  ];
+  const [stored] = cards(rows, 'https://x.example/', 'https://x.example/');
+  assert.equal(stored?.poster, undefined);
+  assert.deepEqual(stored?.warnings, ['Half is missing.']);
 });

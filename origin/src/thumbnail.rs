@@ -1,4 +1,4 @@
-//! The newest keyframe of a stream to a small JPEG.
+//! Makes a small JPEG of a stream's newest keyframe, for the operator page and as the live poster.
 //!
 //! Made when somebody looks and kept until the next keyframe: a few milliseconds of one core from
 //! the smallest rendition, and nothing while nobody does. The picture is the frame as it is sent,
