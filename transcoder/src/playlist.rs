@@ -208,6 +208,7 @@ pub fn render_multivariant(
         })
     });
     let multivariant = Multivariant {
+        captions: None,
         audio: group.collect(),
         variants,
         immersive,

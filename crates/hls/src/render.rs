@@ -6,7 +6,12 @@ use media::Immersive;
 
 use crate::{
     MediaSnapshot, Multivariant, Segment, Variant,
-    playlist::{header, multivariant, part, segment},
+    packager::SOURCE,
+    playlist::{
+        header,
+        multivariant::{self, Captions, Groups},
+        part, segment,
+    },
     reload::Skip,
 };
 
@@ -169,10 +174,19 @@ pub fn render_multivariant(
     for audio in &multivariant.audio {
         multivariant::audio(&mut out, audio, stream);
     }
+    if let Some(instream_id) = &multivariant.captions {
+        multivariant::captions(&mut out, instream_id);
+    }
     for variant in &multivariant.variants {
         let audio = !multivariant.audio.is_empty() && variant.resolution.is_some();
         let layout = layout(variant);
-        multivariant::stream_inf(&mut out, variant, audio, layout.as_deref(), stream);
+        let captions = match &multivariant.captions {
+            None => Captions::None,
+            Some(_) if &*variant.rendition == SOURCE => Captions::Group,
+            Some(_) => Captions::Unsaid,
+        };
+        let groups = Groups { audio, captions };
+        multivariant::stream_inf(&mut out, variant, groups, layout.as_deref(), stream);
     }
     out
 }

@@ -307,6 +307,9 @@ impl AudioRendition {
 pub struct Multivariant {
     /// Variants, in the order listed.
     pub variants: Vec<Variant>,
+    /// INSTREAM-ID of the closed captions in the pass-through; rungs have none.
+    #[serde(default)]
+    pub captions: Option<String>,
     /// Audio that all variants with video share, one entry for each language.
     pub audio: Vec<AudioRendition>,
     /// Projection and stereo layout.

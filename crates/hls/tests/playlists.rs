@@ -202,6 +202,38 @@ fn spatial_says_what_the_draft_has_words_for() {
     assert!(text.contains("DATA-ID=\"org.panocast.projection\",VALUE=\"equirectangular\""));
 }
 
+#[test]
+fn captions_are_said_of_the_source_alone_and_none_of_all() {
+    let mut broadcast = broadcast();
+    broadcast.run_seconds(20);
+    let shown = broadcast
+        .packager
+        .snapshot()
+        .multivariant()
+        .unwrap()
+        .clone();
+    let lines = |shown: &hls::Multivariant| {
+        let text = render_multivariant(shown, Some("foo"), Flavour::Web);
+        let said = |line: &str| line.contains("CAPTIONS").then(|| line.to_owned());
+        text.lines().filter_map(said).collect::<Vec<_>>()
+    };
+    let none = lines(&shown);
+    assert_eq!(none.len(), shown.variants.len());
+    assert!(
+        none.iter()
+            .all(|line| line.ends_with(",CLOSED-CAPTIONS=NONE"))
+    );
+
+    let mut with = (*shown).clone();
+    with.captions = Some("CC1".to_owned());
+    let said = lines(&with);
+    let group = "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"captions\",NAME=\"Captions\",\
+                 DEFAULT=NO,AUTOSELECT=YES,INSTREAM-ID=\"CC1\"";
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert_eq!(said[0], group);
+    assert!(said[1].ends_with(",CLOSED-CAPTIONS=\"captions\""));
+}
+
 fn directives(msn: Option<u64>, part: Option<u64>) -> Directives {
     Directives {
         msn,

@@ -129,6 +129,12 @@ impl Continuation {
             .cloned()
     }
 
+    /// The captions that the restored multivariant playlist named.
+    pub fn known_captions(&self) -> Option<String> {
+        let known = self.restored.as_ref()?.multivariant.as_ref()?;
+        known.captions.clone()
+    }
+
     /// Gives a rendition the segments that were restored of its name.
     pub fn inherit(&self, next_msn: u64, heir: &mut Rendition) {
         let Some(restored) = &self.restored else {

@@ -22,6 +22,7 @@
 //! across discontinuities, and both tracks share one zero.
 
 mod audio;
+mod captions;
 mod config;
 mod continuation;
 mod keyframes;

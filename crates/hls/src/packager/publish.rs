@@ -28,6 +28,9 @@ pub(super) struct Playlists {
     /// The media clock when the first playlist appeared.
     pub ready_at: Option<i64>,
     pub multivariant_exists: bool,
+    /// INSTREAM-ID of the source's closed captions, found before the multivariant playlist exists:
+    /// players read it once.
+    pub captions: Option<&'static str>,
     /// Viewers would see something new that is not in one rendition alone.
     pub changed: bool,
     revision: u64,
@@ -41,6 +44,7 @@ impl Playlists {
             constants: None,
             ready_at: None,
             multivariant_exists: false,
+            captions: None,
             changed: false,
             revision: 0,
             cached: Arc::new(Snapshot {
@@ -296,7 +300,9 @@ impl Packager {
                 projection: None,
             }));
         }
+        let known = || self.continuation.known_captions();
         Some(Multivariant {
+            captions: self.playlists.captions.map(str::to_owned).or_else(known),
             audio: group.filter(|_| has_video).into_iter().collect(),
             variants,
             immersive: self.config.immersive,

@@ -60,6 +60,7 @@ impl Packager {
         if may_start {
             self.segmenter.note_sync(unit.dts);
         }
+        self.note_captions(&unit);
         let duration = i64::from(unit.duration);
         let frames = self.clock.frames;
         self.clock.frame = duration;
@@ -72,6 +73,17 @@ impl Packager {
         Ok(Pushed {
             opens_segment: opened,
         })
+    }
+
+    /// Looks for closed captions until the multivariant playlist says whether there are any.
+    fn note_captions(&mut self, unit: &AccessUnit) {
+        if self.playlists.multivariant_exists || self.playlists.captions == Some("CC1") {
+            return;
+        }
+        let config = self.renditions.source.track().and_then(|track| track.avc());
+        let found =
+            config.and_then(|config| super::captions::instream_id(config.nal_units(&unit.payload)));
+        self.playlists.captions = found.or(self.playlists.captions);
     }
 
     /// Whether a segment may start with the unit.

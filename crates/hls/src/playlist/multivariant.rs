@@ -10,6 +10,28 @@ use crate::{AudioRendition, Variant};
 /// The one audio group's id.
 const AUDIO_GROUP: &str = "audio";
 
+/// The one closed captions group's id.
+const CAPTIONS_GROUP: &str = "captions";
+
+/// Which groups a variant belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Groups {
+    pub audio: bool,
+    pub captions: Captions,
+}
+
+/// CLOSED-CAPTIONS of a variant (bis §4.4.6.2): without it, players of Apple offer captions that are
+/// not there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Captions {
+    /// No variant has any: NONE must then stand on all.
+    None,
+    /// They are in this one's video.
+    Group,
+    /// They are in another one's: NONE may not stand then.
+    Unsaid,
+}
+
 /// REQ-VIDEO-LAYOUT for pictures that need more than a flat screen; `None` where the draft has no
 /// word for them.
 pub(crate) fn video_layout(immersive: &Immersive) -> Option<String> {
@@ -63,6 +85,16 @@ pub(crate) fn audio(out: &mut String, audio: &AudioRendition, stream: Option<&st
     );
 }
 
+/// EXT-X-MEDIA of the closed captions in the video.
+pub(crate) fn captions(out: &mut String, instream_id: &str) {
+    let _ = writeln!(
+        out,
+        "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"{CAPTIONS_GROUP}\",NAME=\"Captions\",\
+         DEFAULT=NO,AUTOSELECT=YES,INSTREAM-ID=\"{}\"",
+        quotable(instream_id)
+    );
+}
+
 /// What a quoted string can hold (RFC 8216 §4.2): neither quotes nor line ends.
 fn quotable(text: &str) -> String {
     let fits = |c: &char| !c.is_control() && *c != '"';
@@ -73,7 +105,7 @@ fn quotable(text: &str) -> String {
 pub(crate) fn stream_inf(
     out: &mut String,
     variant: &Variant,
-    has_audio: bool,
+    groups: Groups,
     layout: Option<&str>,
     stream: Option<&str>,
 ) {
@@ -88,8 +120,15 @@ pub(crate) fn stream_inf(
     if let Some(rate) = variant.frame_rate {
         let _ = write!(out, ",FRAME-RATE={rate:.3}");
     }
-    if has_audio {
+    if groups.audio {
         let _ = write!(out, ",AUDIO=\"{AUDIO_GROUP}\"");
+    }
+    match groups.captions {
+        Captions::None => out.push_str(",CLOSED-CAPTIONS=NONE"),
+        Captions::Group => {
+            let _ = write!(out, ",CLOSED-CAPTIONS=\"{CAPTIONS_GROUP}\"");
+        }
+        Captions::Unsaid => {}
     }
     if let Some(layout) = layout {
         let _ = write!(out, ",REQ-VIDEO-LAYOUT=\"{layout}\"");
