@@ -5,7 +5,7 @@
 // and ends with 1 when a player needed help; `--write FILE` keeps the table. `--gauntlet` lets several faults happen to
 // one broadcast, one after the other, where there is little time.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +15,7 @@ import { BROWSER_PLAYERS, openBrowsers } from './players/browsers.mjs';
 import { FAULTS, GAUNTLET } from './players/faults.mjs';
 import { judge } from './players/judge.mjs';
 import { NATIVE_PLAYERS, startNative } from './players/natives.mjs';
-import { table } from './players/table.mjs';
+import { NOTES, table } from './players/table.mjs';
 
 /** All players have shown pictures for this long before anything goes wrong: what their start cost the source has passed. */
 const BEFORE_MS = 12_000;
@@ -106,5 +106,9 @@ console.log(text);
 for (const row of rows.filter((row) => !row.ok)) {
   console.log(`FAIL ${row.mode}, ${row.fault}, ${row.player}: ${row.wrong.join('; ')}`);
 }
-if (options.write) writeFileSync(options.write, text);
+if (options.write) {
+  const before = existsSync(options.write) ? readFileSync(options.write, 'utf8') : '';
+  const [, notes] = before.split(NOTES);
+  writeFileSync(options.write, notes ? `${text}\n${NOTES}${notes}` : text);
+}
 process.exit(rows.every((row) => row.ok) ? 0 : 1);

@@ -204,6 +204,8 @@ pub struct RunReport {
     pub target_duration: Option<u64>,
     /// Segments that were closed without a keyframe because none came in time.
     pub late_keyframes: u64,
+    /// What kind of pictures the source's keyframes are.
+    pub keyframes: hls::Keyframes,
     /// Bytes of media held in memory.
     pub window_bytes: u64,
     /// The ladder.

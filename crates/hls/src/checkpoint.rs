@@ -1,20 +1,26 @@
-//! What remains of a run when its process dies: a snapshot written down, and read back.
+//! Writes down what viewers see of a run, and reads it back after its process died.
 //!
 //! ```text
-//! snapshot --Checkpoint::of--> text           text --Checkpoint::restore--> snapshot --Packager::resume--> the next run
+//! snapshot --Checkpoint::of--> text     text --Checkpoint::restore--> snapshot --> Start::Restart
 //!     \--bytes of parts--> files ---------bytes--/
 //! ```
 //!
-//! A part changes little of it, so what is written for each part is the [`CheckpointDelta`] since the last one.
+//! A part changes little of it, so what is written for each part is the [`CheckpointDelta`] since
+//! the last one.
 //!
-//! A player is served best after a restart when nothing is missing: the segments it knows, under the URLs it knows, then
-//! a discontinuity, as if the encoder had reconnected. So the next process lists what the last one listed. The segment
-//! that was open is closed with the parts it had. All renditions say of it how long it lasts where it got furthest: players
-//! that add durations up (Shaka Player) would else place what comes after it at another time in each rendition, and show a
-//! second again when they change the rung. A rendition that was behind has a hole there instead, as decode times do. A rendition that had no part yet of the newest segment gets a gap
-//! there, because all renditions number alike; so does a segment whose bytes are not all found.
+//! A player is served best after a restart when nothing is missing: the segments it knows, under the
+//! URLs it knows, then a discontinuity, as if the encoder had reconnected. So the next process lists
+//! what the last one listed.
 //!
-//! What this does not do: read or write files, judge whether an index is recent enough to go on from.
+//! The segment that was open is closed with the parts it had. All renditions say of it how long it
+//! lasts where it got furthest: players that add durations up (Shaka Player) would else place what
+//! comes after it at another time in each rendition, and show a second again when they change the
+//! rung. A rendition that was behind has a hole there instead, as decode times do. A rendition that
+//! had no part yet of the newest segment gets a gap there, because all renditions number alike; so
+//! does a segment whose bytes are not all found.
+//!
+//! What this does not do: read or write files, or judge whether a checkpoint is recent enough to
+//! continue from.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -70,7 +76,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 struct PartEntry(usize, i64, bool, bool);
 
-/// What makes one index of another: see [`Checkpoint::since`].
+/// What makes one checkpoint of another: see [`Checkpoint::since`].
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct CheckpointDelta {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,7 +157,8 @@ impl Checkpoint {
         })
     }
 
-    /// Makes a change again that [`Checkpoint::since`] found; `None`, and nothing certain, where it is none of this index.
+    /// Applies a delta that [`Checkpoint::since`] found; `None`, and an undefined state, where it is
+    /// none of this checkpoint.
     pub fn apply(&mut self, change: CheckpointDelta) -> Option<()> {
         for (place, delta) in change.renditions {
             let segments = &mut self.renditions.get_mut(place)?.segments;

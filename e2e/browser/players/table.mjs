@@ -1,5 +1,8 @@
 // Rows of verdicts -> the table in docs/ref/players.md.
 
+/** Where the part of the page begins that is written by hand. */
+export const NOTES = '## What players are known to do';
+
 const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
 
 function cell({ ok, stallMs, behindMs }) {

@@ -65,6 +65,7 @@ fn run() -> RunReport {
         next_msn: 1_793_534_400,
         target_duration: Some(4),
         late_keyframes: 0,
+        keyframes: hls::Keyframes::Idr,
         window_bytes: 1,
         rungs: vec![RungReport {
             name: "960p".to_owned(),

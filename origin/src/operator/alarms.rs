@@ -169,6 +169,14 @@ fn signal(list: &mut List, report: &StreamReport, samples: &[Sample]) {
 
 /// What this origin makes of it.
 fn outputs(list: &mut List, run: &RunReport) {
+    if run.keyframes == hls::Keyframes::NotIdr {
+        list.add(
+            Level::Error,
+            "keyframes are not IDR pictures (open GOP or intra refresh): players cannot start the \
+             source",
+            "turn it off in the encoder; until then rungs carry the stream",
+        );
+    }
     for rung in &run.rungs {
         rung_state(list, rung);
     }

@@ -370,6 +370,7 @@ impl Run {
             next_msn: self.packager.next_msn(),
             target_duration: constants.map(|constants| constants.target_duration),
             late_keyframes: self.late_syncs,
+            keyframes: self.packager.keyframes(),
             window_bytes: snapshot.retained_bytes(),
             rungs: self.rungs.iter().map(Rung::report).collect(),
             renditions: snapshot.renditions().iter().map(rendition).collect(),
@@ -430,6 +431,12 @@ impl Run {
                         );
                     }
                 }
+                Event::KeyframesNotIdr => warn!(
+                    stream,
+                    "keyframes are not IDR pictures (open GOP or intra refresh): turn it off in the \
+                     encoder; players cannot start the source, which only rungs carry now"
+                ),
+                Event::KeyframesIdr => info!(stream, "keyframes are IDR pictures again"),
                 Event::Gap { rendition, msn } => debug!(stream, %rendition, msn, "gap"),
                 Event::VideoStalled { msn } => {
                     warn!(stream, msn, "pictures stand still; audio goes on")

@@ -72,6 +72,11 @@ impl Packager {
         self.playlists.constants
     }
 
+    /// What is known of the source's keyframes.
+    pub fn keyframes(&self) -> Keyframes {
+        self.keyframes.state()
+    }
+
     /// Moves the window and lets playlists appear; after each closed segment.
     pub(super) fn advance_window(&mut self) {
         let whole = self.renditions.leader().whole_segments;

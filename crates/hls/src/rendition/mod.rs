@@ -277,7 +277,7 @@ impl Rendition {
         };
         let timescale = self.timescale();
         while let Some(open) = &mut self.open {
-            // The last part of a full house takes all the rest.
+            // At PARTS_MAX the last part takes all remaining units.
             if open.parts.len() + 1 >= part::PARTS_MAX {
                 break;
             }

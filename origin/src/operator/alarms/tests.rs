@@ -90,11 +90,15 @@ fn figures_of_a_new_publisher_are_not_judged() {
 #[test]
 fn what_the_report_says_becomes_alarms() {
     type Change = fn(&mut StreamEntry);
-    let cases: [(Change, &str); 9] = [
+    let cases: [(Change, &str); 10] = [
         (|entry| entry.stream.publisher = None, "nobody publishes"),
         (
             |entry| entry.stream.publisher.as_mut().unwrap().damaged_tags = 3,
             "3 damaged tags",
+        ),
+        (
+            |entry| entry.stream.run.as_mut().unwrap().keyframes = hls::Keyframes::NotIdr,
+            "keyframes are not IDR pictures (open GOP or intra refresh)",
         ),
         (|entry| rung(entry, RungState::Shed), "rung 960p is shed"),
         (|entry| rung(entry, RungState::Failed), "rung 960p failed"),
