@@ -1,4 +1,4 @@
-//! BANDWIDTH and AVERAGE-BANDWIDTH of one rendition, measured from the segments it made.
+//! Measures BANDWIDTH and AVERAGE-BANDWIDTH of one rendition from the segments it made.
 //!
 //! bis §4.4.6.2: BANDWIDTH is the largest bit rate of any run of contiguous segments that lasts 0.5
 //! to 1.5 target durations, container included. Nobody can measure the future of a live stream, so

@@ -8,9 +8,9 @@
 //! A part changes little of it, so what is written for each part is the [`CheckpointDelta`] since
 //! the last one.
 //!
-//! A player is served best after a restart when nothing is missing: the segments it knows, under the
-//! URLs it knows, then a discontinuity, as if the encoder had reconnected. So the next process lists
-//! what the last one listed.
+//! A player is served best after a restart when nothing is missing: the segments it knows, under
+//! the URLs it knows, then a discontinuity, as if the encoder had reconnected. So the next process
+//! lists what the last one listed.
 //!
 //! The segment that was open is closed with the parts it had. All renditions say of it how long it
 //! lasts where it got furthest: players that add durations up (Shaka Player) would else place what
@@ -85,8 +85,8 @@ pub struct CheckpointDelta {
     renditions: Vec<(usize, RenditionDelta)>,
 }
 
-/// What changes in one rendition: what was listed before `first` goes, and `segments` take the place of those that were
-/// numbered alike or higher.
+/// What changes in one rendition: what was listed before `first` goes, and `segments` take the
+/// place of those that were numbered alike or higher.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct RenditionDelta {
     first: u64,
@@ -157,8 +157,8 @@ impl Checkpoint {
         })
     }
 
-    /// Applies a delta that [`Checkpoint::since`] found; `None`, and an undefined state, where it is
-    /// none of this checkpoint.
+    /// Applies a delta that [`Checkpoint::since`] found; `None`, and an undefined state, where it
+    /// is none of this checkpoint.
     pub fn apply(&mut self, change: CheckpointDelta) -> Option<()> {
         for (place, delta) in change.renditions {
             let segments = &mut self.renditions.get_mut(place)?.segments;
@@ -186,9 +186,9 @@ impl Checkpoint {
         newest.max().unwrap_or(0)
     }
 
-    /// What players may see of it now that its process is gone, and the run `run_id` is to go on with it. `read` gives
-    /// the bytes of a rendition and the run that made them, `None` where they are lost. `None` where an index makes no
-    /// sense.
+    /// What players may see of it now that its process is gone, and the run `run_id` is to go on
+    /// with it. `read` gives the bytes of a rendition and the run that made them, `None` where they
+    /// are lost. `None` where an index makes no sense.
     pub fn restore(
         &self,
         run_id: &str,
@@ -384,7 +384,8 @@ impl Entry {
         }
     }
 
-    /// The segment, or a gap where any of its bytes are missing; `None` where the entry makes no sense.
+    /// The segment, or a gap where any of its bytes are missing; `None` where the entry makes no
+    /// sense.
     fn restore(
         &self,
         run_id: &Arc<str>,

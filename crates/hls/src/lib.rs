@@ -1,4 +1,5 @@
-//! Access units to LL-HLS: parts, segments, a sliding window, and the playlists that list them.
+//! Packages access units as low-latency HLS: parts, segments, a sliding window, and the playlists
+//! that list them.
 //!
 //! ```text
 //! source units --+                              +-- snapshot --> render_media, render_multivariant

@@ -1,4 +1,4 @@
-//! How long a part is: the PART-TARGET of a stream, and where a part ends.
+//! Decides how long parts are: the PART-TARGET of a stream, and where each part ends.
 //!
 //! bis §4.4.4.9 allows durations of 85 to 100 % of PART-TARGET except for the last part of a
 //! segment. With a constant frame rate a target of a whole number of frames makes every part

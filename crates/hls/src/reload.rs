@@ -120,9 +120,9 @@ fn decide_part(media: &MediaSnapshot, msn: u64, part: u64, last: u64) -> Decisio
 /// Whether shared caches may keep the answer to a request that was held: the playlist ends with the
 /// very part that was asked for, within a segment; without parts, with the segment.
 ///
-/// An answer that has more, or had it all along, may be asked for again by a player that wants news:
-/// video.js asks for the last part of a finished segment until it sees the next one, and stands
-/// still for as long as a cache repeats that answer.
+/// An answer that has more, or had it all along, may be asked for again by a player that wants
+/// news: video.js asks for the last part of a finished segment until it sees the next one, and
+/// stands still for as long as a cache repeats that answer.
 pub fn ends_as_asked(directives: &Directives, media: &MediaSnapshot) -> bool {
     let Some(msn) = directives.msn else {
         return false;

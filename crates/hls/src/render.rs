@@ -1,4 +1,4 @@
-//! Snapshots to playlist text: pure functions.
+//! Renders snapshots as playlist text, by pure functions.
 
 use std::sync::Arc;
 

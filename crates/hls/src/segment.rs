@@ -1,4 +1,4 @@
-//! What is served: init segments, parts, and the segments they add up to.
+//! Holds what is served: init segments, parts, and the segments they add up to.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Where segments start, and the target duration that follows from it.
+//! Decides where segments start, and the target duration that follows from it.
 //!
 //! A segment wants to start at a sync sample once the current one has lasted the segment target.
 //! The target duration is fixed for life when the first playlist appears (bis §4.4.3.1), from what
@@ -8,7 +8,7 @@
 //! - irregular keyframes (intervals that differ by more than a tenth): the segment target plus the
 //!   longest interval, since a segment that misses its target by a hair waits one whole interval
 //!   more. Intervals that are never below the target cannot miss it: where they differ by at most
-//!   half a second (a busy encoder left pictures out) they count as regular, because players keep
+//!   half a second (a busy encoder left frames out) they count as regular, because players keep
 //!   three target durations behind live;
 //! - never below the configured target, never below [`TARGET_DURATION_MIN`].
 //!
@@ -48,7 +48,7 @@ pub enum Verdict {
     },
 }
 
-/// Where the segments of the leading track. Times are in [`VIDEO_TIMESCALE`].
+/// Cuts the leading track into segments. Times are in [`VIDEO_TIMESCALE`].
 #[derive(Clone, Debug)]
 pub struct Segmenter {
     target: i64,

@@ -1,4 +1,4 @@
-//! What viewers can be told at one instant: immutable, cheap to build for each part, shared by
+//! Says what viewers can be told at one instant: immutable, cheap to build for each part, shared by
 //! every HTTP task.
 
 use std::{sync::Arc, time::Duration};
@@ -113,7 +113,7 @@ impl MediaSnapshot {
         &self.name
     }
 
-    /// Pictures or sound.
+    /// Video or audio.
     pub fn kind(&self) -> MediaKind {
         self.kind
     }
@@ -258,13 +258,13 @@ impl MediaSnapshot {
 /// One variant stream.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Variant {
-    /// The rendition of its pictures, or of its sound where there are no pictures.
+    /// The rendition of its video, or of its audio where there is no video.
     pub rendition: Arc<str>,
-    /// Peak bits per second, sound included.
+    /// Peak bits per second, audio included.
     pub bandwidth: u64,
-    /// Average bits per second, sound included.
+    /// Average bits per second, audio included.
     pub average_bandwidth: u64,
-    /// RFC 6381 strings of pictures and sound.
+    /// RFC 6381 strings of video and audio.
     pub codecs: String,
     /// Width and height in pixels.
     pub resolution: Option<(u32, u32)>,
@@ -367,7 +367,8 @@ impl Snapshot {
         self.renditions.iter().find(|media| &*media.name == name)
     }
 
-    /// What a run that goes on from here starts with: the next segment's number, and the discontinuities before it.
+    /// What a run that goes on from here starts with: the next segment's number, and the
+    /// discontinuities before it.
     pub fn next_numbers(&self) -> (u64, u64) {
         let last = |media: &Arc<MediaSnapshot>| {
             let newest = media.open.as_ref().or(media.listing.segments.last())?;
@@ -388,7 +389,8 @@ impl Snapshot {
         newest.max().unwrap_or(0)
     }
 
-    /// The media time of the end of the newest segment, in seconds: of that of any rendition; 0 without any.
+    /// The media time of the end of the newest segment, in seconds: of that of any rendition; 0
+    /// without any.
     pub fn end_seconds(&self) -> f64 {
         let newest = self.renditions.iter().filter_map(|media| {
             let mut segments = media.listing.segments.iter().chain(&media.open);

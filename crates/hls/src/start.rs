@@ -29,8 +29,8 @@ pub enum Start {
         /// Discontinuities before the first segment.
         discontinuity_sequence: u64,
     },
-    /// The peer's segments: the first one here is the one that starts at `boundary`. Units before it
-    /// are left out; the first unit of the leading track at or after it must lie exactly there.
+    /// The peer's segments: the first one here is the one that starts at `boundary`. Units before
+    /// it are left out; the first unit of the leading track at or after it must lie exactly there.
     JoinPeer {
         /// The start of a segment of the peer's run.
         boundary: Boundary,

@@ -1,4 +1,4 @@
-//! Which closed segments the playlists list, and how long removed ones stay fetchable.
+//! Decides which closed segments the playlists list, and how long removed ones stay fetchable.
 //!
 //! One window serves all renditions of a stream, so that they all drop a segment at the same time.
 //! It counts media time, not wall time: a stream that stands still keeps what it has.

@@ -1,4 +1,5 @@
-//! The encoder was away: after a long pause viewers get more than one segment at once, after a short one what there is.
+//! The encoder was away: after a long pause viewers get more than one segment at once, after a
+//! short one what there is.
 
 mod common;
 

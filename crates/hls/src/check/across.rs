@@ -1,14 +1,14 @@
-//! Rules between the renditions of one stream.
+//! Judges what must hold between the renditions of one stream.
 
 use std::collections::BTreeMap;
 
 use super::{Media, Rule, Unit, Violation};
 
-/// Sound starts up to a frame after the pictures of its segment, and its segments are cut at
+/// Audio starts up to a frame after the video of its segment, and its segments are cut at
 /// frames: at the lowest rate in use a frame lasts 64 ms, and two may meet.
 const DATE_TOLERANCE_SECONDS: f64 = 0.13;
 
-/// At the end of a timeline sound also lacks the reordering delay of the pictures.
+/// At the end of a timeline audio also lacks the reordering delay of the video.
 const DURATION_TOLERANCE_SECONDS: f64 = 0.3;
 
 pub(super) fn check(latest: &BTreeMap<String, Media>) -> Vec<Violation> {

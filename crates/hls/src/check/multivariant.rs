@@ -1,4 +1,4 @@
-//! Multivariant playlist text to what it lists, and what it must not leave out.
+//! Reads a multivariant playlist, and judges what it must not leave out.
 
 use super::{
     Attributes, Findings, Rule, Violation,

@@ -1,4 +1,4 @@
-//! Playlist text to plain structs: only what the rules need, and nothing assumed of the writer.
+//! Reads playlist text into plain structs: only what the rules need, and nothing assumed of the writer.
 
 use std::collections::BTreeMap;
 
@@ -88,8 +88,8 @@ pub struct Media {
 }
 
 impl Media {
-    /// Whether nothing follows a complete segment, or another timeline. Each rendition ends where its last sample does,
-    /// and a process that was killed had more of one than of another.
+    /// Whether nothing follows a complete segment, or another timeline. Each rendition ends where
+    /// its last sample does, and a process that was killed had more of one than of another.
     pub fn ends_timeline(&self, index: usize) -> bool {
         let next = self.segments.get(index + 1).or(self.open.as_ref());
         next.map_or(self.discontinuity_ahead || self.ended, |next| {

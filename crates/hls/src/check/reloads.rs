@@ -1,4 +1,4 @@
-//! Rules between one playlist and the next of the same rendition.
+//! Judges what must hold between one playlist and the next of the same rendition.
 
 use super::{Findings, Media, Rule, Unit};
 

@@ -1,16 +1,16 @@
-//! Rules that one playlist can break by itself.
+//! Judges what one playlist must hold by itself.
 
 use super::{Findings, Media, Rule, Unit};
 
 /// Durations are decimal text: two that should be equal may differ by the last digit of each.
 const ROUNDING_SECONDS: f64 = 0.000_1;
 
-/// Sound of 16 kHz has frames of 64 ms, and the first one after a gap waits for the segment to
+/// Audio of 16 kHz has frames of 64 ms, and the first one after a gap waits for the segment to
 /// start. Between segments of frames nothing but rounding is allowed, but whether a gap lies before
 /// is not worth telling apart here.
 const DATE_TOLERANCE_MICROS: i64 = 66_000;
 
-/// A gap lasts as long as the pictures' segment, the sound's before it up to a frame more.
+/// A gap lasts as long as the video's segment, the audio's before it up to a frame more.
 const GAP_TOLERANCE_MICROS: i64 = 132_000;
 
 /// A part may be this much of PART-TARGET at least.
@@ -109,7 +109,7 @@ fn dates(media: &Media, findings: &mut Findings) {
     }
 }
 
-/// Sound next to a gap may start up to a frame after the gap's end.
+/// Audio next to a gap may start up to a frame after the gap's end.
 fn off(date: i64, expected: i64, unit: &Unit) -> bool {
     let tolerance = if unit.gap {
         GAP_TOLERANCE_MICROS

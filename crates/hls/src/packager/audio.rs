@@ -44,8 +44,8 @@ impl Packager {
         Ok(Pushed::default())
     }
 
-    /// While video is stopped, ends a segment at every segment target before `until`. The frame there
-    /// may be shown with another delay than those before, and audio must not pass it.
+    /// While video is stopped, ends a segment at every segment target before `until`. The frame
+    /// there may be shown with another delay than those before, and audio must not pass it.
     pub(super) fn fill_stall(&mut self, until: CutPoint) {
         let target = VIDEO_TIMESCALE.ticks(self.config.segment_target);
         while let Some(timing) = self.numbering.newest() {
@@ -106,8 +106,8 @@ impl Packager {
 
     /// Puts held units that start before `limit` (a presentation time) into their segments.
     ///
-    /// With video leading, `limit` is the next frame's decode time: no later boundary can lie before
-    /// it, since nothing is shown before it is decoded.
+    /// With video leading, `limit` is the next frame's decode time: no later boundary can lie
+    /// before it, since nothing is shown before it is decoded.
     pub(super) fn release_audio(&mut self, limit: i64) {
         while let Some(front) = self.clock.held.front() {
             if self.audio_time(front.pts) >= limit {

@@ -1,5 +1,5 @@
-//! What a packager is given and what it says: configuration, tracks, rungs, events; and the checks
-//! at its door.
+//! Describes and checks what a packager is given and what it says: configuration, tracks, rungs,
+//! units, events.
 
 use std::{sync::Arc, time::Duration};
 
@@ -58,9 +58,9 @@ pub struct Tracks {
 pub struct RungSpec {
     /// The rendition's name, the last folder of its URL.
     pub name: String,
-    /// Pixels.
+    /// Picture width in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Picture height in pixels.
     pub height: u32,
     /// Configured maximum in bits per second: what the multivariant playlist says until something
     /// is measured.
@@ -91,8 +91,8 @@ pub enum Event {
         msn: u64,
     },
     /// The source's keyframes are not IDR pictures: players cannot start its pass-through, which is
-    /// not listed while anything else carries the stream. Turn off open GOP and intra refresh in the
-    /// encoder.
+    /// not listed while anything else carries the stream. Turn off open GOP and intra refresh in
+    /// the encoder.
     KeyframesNotIdr,
     /// The source's keyframes are IDR pictures again.
     KeyframesIdr,

@@ -15,12 +15,12 @@
 //! **After a long pause.** A player that waited for the encoder has played all it had. Given the
 //! first segment (or part) as soon as it is there, it plays that and stops again until the next one
 //! comes: a stall for each, because what it has never gets ahead of what it plays. It starts as a
-//! new viewer does, so it is given what a new viewer is given: all renditions are held back together
-//! until each has as many segments of the new timeline as a first playlist needs. That costs viewers
-//! who have waited for longer than three target durations six seconds more. Two segments were not
-//! enough: until a player without low latency has seen the next one, its own reload interval and a
-//! cache's lifetime pass. After a short pause nothing is held back: players still play then, or have
-//! only just stopped.
+//! new viewer does, so it is given what a new viewer is given: all renditions are held back
+//! together until each has as many segments of the new timeline as a first playlist needs. That
+//! costs viewers who have waited for longer than three target durations six seconds more. Two
+//! segments were not enough: until a player without low latency has seen the next one, its own
+//! reload interval and a cache's lifetime pass. After a short pause nothing is held back: players
+//! still play then, or have only just stopped.
 
 use std::sync::Arc;
 

@@ -1,10 +1,10 @@
 //! Decides which keyframes start segments, and whether players can start the pass-through there.
 //!
-//! A player starts at an IDR picture (ISO/IEC 14496-10 §7.4.1.2.4). Encoders that use an open GOP or
-//! intra refresh send few or none after the first: their keyframes are recovery points, at which a
-//! decoder that has what came before goes on, and which browsers refuse to start at. Segments start
-//! at those all the same, so that the ladder's rungs, which get real IDR pictures there, are cut in
-//! time; the pass-through itself is not offered then.
+//! A player starts at an IDR picture (ISO/IEC 14496-10 §7.4.1.2.4). Encoders that use an open GOP
+//! or intra refresh send few or none after the first: their keyframes are recovery points, at which
+//! a decoder that has what came before goes on, and which browsers refuse to start at. Segments
+//! start at those all the same, so that the ladder's rungs, which get real IDR pictures there, are
+//! cut in time; the pass-through itself is not offered then.
 
 use media::VIDEO_TIMESCALE;
 use serde::{Deserialize, Serialize};

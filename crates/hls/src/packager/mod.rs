@@ -53,16 +53,16 @@ use crate::{
     window::Window,
 };
 
-/// Audio ahead of the video by this much means that the video has stopped. The timeline has filled it
-/// by then where it can; sources with time stamps this far apart are legal.
+/// Audio ahead of the video by this much means that the video has stopped. The timeline has filled
+/// it by then where it can; sources with time stamps this far apart are legal.
 pub const VIDEO_STALL_MAX_MS: i64 = 5_000;
 
 /// No frame lasts longer: more than one of any live source (1 fps), less than what the shortest
 /// target duration allows.
 pub const FRAME_MAX_MS: i64 = 2_000;
 
-/// While video is stopped, audio is published with this delay, so that video that comes back in time
-/// still opens its segment at its own time.
+/// While video is stopped, audio is published with this delay, so that video that comes back in
+/// time still opens its segment at its own time.
 const STALL_HOLD_MS: i64 = 500;
 
 /// Audio this far behind the video is given up for the segment at hand: encoders interleave within

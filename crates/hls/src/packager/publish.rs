@@ -345,9 +345,9 @@ impl Packager {
         })
     }
 
-    /// Frames per second: as the encoder declares it, because dropped frames do not change the rate;
-    /// as measured over the whole timeline where it declares none or, in the source, one that is
-    /// plainly wrong.
+    /// Frames per second: as the encoder declares it, because dropped frames do not change the
+    /// rate; as measured over the whole timeline where it declares none or, in the source, one that
+    /// is plainly wrong.
     fn frame_rate(&self, declared: Option<(u32, u32)>, is_rung: bool) -> Option<f64> {
         let (count, ticks) = self.clock.frames;
         let measured =

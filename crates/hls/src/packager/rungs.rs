@@ -138,8 +138,8 @@ impl Packager {
         }
     }
 
-    /// Closes the rung's segment at its cursor, whole or as a gap. An open segment cannot be closed:
-    /// its rung waits.
+    /// Closes the rung's segment at its cursor, whole or as a gap. An open segment cannot be
+    /// closed: its rung waits.
     fn finish_rung(&mut self, index: usize) {
         let Ok(rung) = self.renditions.rung(index) else {
             return;

@@ -20,8 +20,8 @@ pub(crate) struct Groups {
     pub captions: Captions,
 }
 
-/// CLOSED-CAPTIONS of a variant (bis §4.4.6.2): without it, players of Apple offer captions that are
-/// not there.
+/// CLOSED-CAPTIONS of a variant (bis §4.4.6.2): without it, players of Apple offer captions that
+/// are not there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Captions {
     /// No variant has any: NONE must then stand on all.

@@ -1,12 +1,14 @@
-//! One rendition's open segment and its closed ones: access units in, parts and segments out.
+//! Turns one rendition's access units into parts and segments.
 //!
-//! It is told where segments start and end ([`SegmentTiming`]); it decides only where parts end. A segment
-//! that cannot be whole becomes a gap, so that numbers stay in step with the other renditions.
+//! It is told where segments start and end ([`SegmentTiming`]); it decides only where parts end. A
+//! segment that cannot be whole becomes a gap, so that numbers stay in step with the other
+//! renditions.
 //!
-//! Once the pictures' configuration has changed in a run, every keyframe brings its parameter sets along. Init segments
-//! have them, but a player that reads a rendition as one file keeps the first (FFmpeg's does), and one that was told of a
-//! discontinuity before it was told of the init segment behind it takes the last (hls.js up to 1.6.16, Shaka): both would
-//! decode nothing any more. Until then, and where the encoder repeats them itself, units stay as they came.
+//! Once the video configuration has changed in a run, every keyframe brings its parameter sets
+//! along. Init segments have them, but a player that reads a rendition as one file keeps the first
+//! (FFmpeg's does), and one that was told of a discontinuity before it was told of the init segment
+//! behind it takes the last (hls.js up to 1.6.16, Shaka): both would decode nothing any more. Until
+//! then, and where the encoder repeats them itself, units stay as they came.
 
 mod open;
 mod parameter_sets;
@@ -157,7 +159,7 @@ impl Rendition {
         self.track.as_ref()
     }
 
-    /// The track of the newest pictures or sound, those of an earlier run included.
+    /// The track of the newest media, of an earlier run too.
     pub fn last_track(&self) -> Option<&Track> {
         let inits = self.closed.segments.iter().rev();
         let last = || inits.filter_map(|segment| segment.init.as_ref()).next();
@@ -190,8 +192,8 @@ impl Rendition {
         }
     }
 
-    /// The open segment goes on elsewhere: it becomes a gap when it closes, and what does not make a part
-    /// yet never will, since there the part has more.
+    /// The open segment goes on elsewhere: it becomes a gap when it closes, and what does not make
+    /// a part yet never will, since there the part has more.
     pub fn abandon(&mut self) {
         if let Some(open) = &mut self.open {
             open.broken = true;
@@ -221,7 +223,7 @@ impl Rendition {
         let init = self.current_init(immersive)?;
         // Announced before its first part: players fetch it meanwhile.
         self.changed |= self.last_init() != Some(init.index);
-        // Pictures start where the segment starts, on every rung; sound up to a frame later.
+        // Video starts where the segment starts, on every rung; audio up to a frame later.
         let first_time = match self.kind {
             MediaKind::Video => timing.start.time,
             MediaKind::Audio => self.timescale().rescale(first.pts, VIDEO_TIMESCALE),
@@ -291,8 +293,8 @@ impl Rendition {
 
     /// Turns the first `count` pending units into a part.
     ///
-    /// A single frame may outlast PART-TARGET when the source pauses. Its part then claims the most
-    /// a part may last; the media tells the truth.
+    /// A single frame may outlast PART-TARGET when the source pauses. Its DURATION is then clamped
+    /// to PART-TARGET; the media and the segment's EXTINF keep the real duration.
     fn flush(&mut self, count: usize, part_target: PartTarget) -> Result<(), cmaf::Error> {
         let timescale = self.timescale();
         let (Some(open), Some(track)) = (&mut self.open, &self.track) else {
@@ -368,8 +370,8 @@ impl Rendition {
         }
     }
 
-    /// The segment of `timing` was lost before anything of it could be made here: lists it as a gap, also as the first.
-    /// Without parts: viewers may know some, and those must not change.
+    /// The segment of `timing` was lost before anything of it could be made here: lists it as a
+    /// gap, also as the first. Without parts: viewers may know some, and those must not change.
     pub fn lose(&mut self, timing: &SegmentTiming) {
         self.cursor = timing.msn + 1;
         self.changed = true;
@@ -381,8 +383,8 @@ impl Rendition {
             .push(Arc::new(lost));
     }
 
-    /// EXTINF: pictures last until the next segment's first; sound lasts its own samples, unless it
-    /// set in late or broke off early. Then it lasts as long as its share of the segment, so that
+    /// EXTINF: video lasts until the next segment's first frame; audio lasts its own samples, unless
+    /// it set in late or broke off early. Then it lasts as long as its share of the segment, so that
     /// playlists do not drift apart.
     fn duration(&self, open: &Open, timing: &SegmentTiming, length: i64) -> i64 {
         if self.kind == MediaKind::Video {

@@ -1,4 +1,4 @@
-//! The segment that grows, and the segments it may become: whole, grown so far, or a gap.
+//! Holds the segment that grows, and makes what it may become: whole, grown so far, or a gap.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use media::{AccessUnit, Timescale, VIDEO_TIMESCALE};
 use super::PartTarget;
 use crate::{Init, Part, Segment, part, timing::SegmentTiming};
 
-/// Sound that ends this much before its segment broke off: whole frames always reach past the end,
+/// Audio that ends this much before its segment broke off: whole frames always reach past the end,
 /// so only rounding is less.
 pub(super) const BROKEN_OFF_MS: i64 = 10;
 
-/// At the end of a timeline sound may also lack the reordering delay by which pictures are shown
-/// after the last sound that came.
+/// At the end of a timeline audio may also lack the reordering delay by which video is shown after
+/// the last audio that came.
 pub(super) const ENDED_SHORT_MS: i64 = 250;
 
 /// The open segment.

@@ -7,7 +7,8 @@ const SPS: u8 = 7;
 /// NAL unit type of an access unit delimiter.
 const DELIMITER: u8 = 9;
 
-/// The unit with its track's parameter sets in front; as it is where it has its own, or is no keyframe of pictures.
+/// The unit with its track's parameter sets in front; as it is where it has its own, or is no
+/// keyframe of pictures.
 pub(super) fn repeated(mut unit: AccessUnit, track: &Track) -> AccessUnit {
     let Some(config) = track.avc().filter(|_| unit.is_sync) else {
         return unit;

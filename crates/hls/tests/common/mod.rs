@@ -1,5 +1,5 @@
-//! A simulated broadcast: video, audio and rungs pushed into a packager in the order an origin would
-//! see them.
+//! A simulated broadcast: video, audio and rungs pushed into a packager in the order an origin
+//! would see them.
 
 #![allow(dead_code)] // Each test binary uses its own part.
 
@@ -278,7 +278,8 @@ impl Broadcast {
     }
 }
 
-/// A watched broadcast with one rung that broke no rule in its first seconds: a segment each `gop` frames, 30 a second.
+/// A watched broadcast with one rung that broke no rule in its first seconds: a segment each `gop`
+/// frames, 30 a second.
 pub fn broadcast(seconds: u64, gop: u64) -> (Broadcast, Checker) {
     let source = Source::regular(30, gop);
     let mut broadcast = Broadcast::new(config(), source, &[rung("960p", 1_000_000)]);
@@ -288,7 +289,8 @@ pub fn broadcast(seconds: u64, gop: u64) -> (Broadcast, Checker) {
     (broadcast, checker)
 }
 
-/// The process of `died` is followed by one with `packager`, whose encoder comes `away` after the last picture.
+/// The process of `died` is followed by one with `packager`, whose encoder comes `away` after the
+/// last picture.
 pub fn gone_on(died: &Broadcast, packager: Packager, away: Duration) -> Broadcast {
     let rungs = [rung("960p", 1_000_000)];
     let mut next = Broadcast::started(packager, Source::regular(30, 60), &rungs);
