@@ -123,7 +123,7 @@ pub fn assert_tiles(name: &str, rendition: &Rendition) {
             .first()
             .unwrap_or_else(|| panic!("{name} {} is empty", segment.msn));
         assert!(
-            first.is_sync,
+            first.is_sync(),
             "{name} segment {} starts with a sync sample",
             segment.msn
         );

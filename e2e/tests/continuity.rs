@@ -331,7 +331,7 @@ async fn another_picture_size_is_one_aligned_discontinuity_on_every_rung() {
             .values()
             .map(|(_, init)| init.tracks[0].track.clone());
         tracks
-            .filter_map(|track| track.avc().map(|avc| (avc.width(), avc.height())))
+            .filter_map(|track| Some(track.as_video()?.config.dimensions()))
             .collect()
     };
     let both = BTreeSet::from([(320, 160), (480, 240)]);

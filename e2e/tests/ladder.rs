@@ -146,7 +146,7 @@ fn cuts_alike(name: &str, rung: &Rendition, reference: &Rendition) {
         .segments
         .iter()
         .flat_map(|s| s.units.iter().skip(1))
-        .filter(|unit| unit.is_sync);
+        .filter(|unit| unit.is_sync());
     assert!(
         name == "source" || syncs.count() == 0,
         "{name} has keyframes where segments start only"
@@ -256,9 +256,9 @@ async fn a_larger_picture_gets_its_rungs() {
     }
     assert!(large.wait("the large picture ends").await.success());
     let rung = viewer::fetch(&origin, "foo", "240p").await;
-    assert!(rung.units().next().is_some_and(|unit| unit.is_sync));
+    assert!(rung.units().next().is_some_and(|unit| unit.is_sync()));
     let init = &rung.inits.values().next().expect("an init segment").1;
-    let avc = init.tracks[0].track.avc().expect("H.264");
-    assert_eq!((avc.width(), avc.height()), (480, 240));
+    let video = init.tracks[0].track.as_video().expect("video");
+    assert_eq!(video.config.dimensions(), (480, 240));
     origin.assert_healthy().await;
 }

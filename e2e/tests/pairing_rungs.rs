@@ -77,7 +77,7 @@ fn interchangeable(folder: &Path, name: &str, both: &[Rendition; 2]) {
         let times = |segment: &viewer::Segment| -> Vec<_> {
             let units = segment.units.iter();
             units
-                .map(|unit| (unit.dts, unit.duration, unit.is_sync))
+                .map(|unit| (unit.dts, unit.duration, unit.is_sync()))
                 .collect()
         };
         assert_eq!(

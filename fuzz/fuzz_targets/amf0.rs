@@ -11,5 +11,5 @@ fuzz_target!(|data: &[u8]| {
         // Bytes, because NaN is not equal to itself.
         assert_eq!(amf0::write_all(&again), written);
     }
-    let _ = flv::Metadata::parse(data);
+    let _ = flv::metadata::parse(data);
 });

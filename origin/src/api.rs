@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use hls::Tracks;
-use media::{Immersive, Orientation, Projection, StereoLayout, timeline};
+use media::{Immersive, Orientation, Projection, StereoLayout, Track, timeline};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -148,23 +148,21 @@ impl TracksReport {
         let video = tracks.video.as_ref();
         let audio = tracks.audio.as_ref();
         Self {
-            video: video
-                .and_then(|track| Some((track, track.avc()?)))
-                .map(|(track, config)| VideoReport {
-                    codec: track.rfc6381(),
-                    width: config.width(),
-                    height: config.height(),
-                    frame_rate: config
-                        .frame_rate()
-                        .map(|(n, d)| f64::from(n) / f64::from(d)),
-                }),
-            audio: audio
-                .and_then(|track| Some((track, track.aac()?)))
-                .map(|(track, config)| AudioReport {
-                    codec: track.rfc6381(),
-                    sample_rate: config.sample_rate(),
-                    channels: config.channels().into(),
-                }),
+            video: video.and_then(Track::as_video).map(|track| {
+                let (width, height) = track.config.dimensions();
+                let rate = track.config.frame_rate();
+                VideoReport {
+                    codec: track.config.rfc6381(),
+                    width,
+                    height,
+                    frame_rate: rate.map(|(n, d)| f64::from(n) / f64::from(d)),
+                }
+            }),
+            audio: audio.and_then(Track::as_audio).map(|track| AudioReport {
+                codec: track.config.rfc6381(),
+                sample_rate: track.config.sample_rate(),
+                channels: track.config.channels().into(),
+            }),
         }
     }
 }

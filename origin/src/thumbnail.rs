@@ -77,14 +77,15 @@ fn newest(snapshot: &Snapshot) -> Option<Arc<Segment>> {
 }
 
 fn width(segment: &Segment) -> Option<u32> {
-    Some(segment.init.as_ref()?.track.avc()?.width())
+    let video = segment.init.as_ref()?.track.as_video()?;
+    Some(video.config.dimensions().0)
 }
 
 fn picture(segment: &Segment) -> Option<Bytes> {
     let init = segment.init.as_ref()?;
-    let config = init.track.avc()?;
-    let width = config.width().min(WIDTH) & !1;
-    let height = (config.height() * width / config.width().max(1)).max(2) & !1;
+    let (source_width, source_height) = init.track.as_video()?.config.dimensions();
+    let width = source_width.min(WIDTH) & !1;
+    let height = (source_height * width / source_width.max(1)).max(2) & !1;
     let known = cmaf::read_init(&init.bytes).ok()?;
     let units = cmaf::read_chunk(&known, &segment.parts.first()?.bytes).ok()?;
     let keyframe = units.first()?;

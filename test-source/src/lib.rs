@@ -60,7 +60,7 @@ pub enum Error {
     #[error(
         "cannot publish: the video encoder does not make H.264; set test-source.encoder to libx264"
     )]
-    NotAvc,
+    NotVideo,
     /// No thread could be started.
     #[error("cannot start the source's thread: {0}")]
     Thread(std::io::Error),

@@ -285,7 +285,7 @@ impl Connection<'_> {
             return Ok(());
         };
         let mut tag = mux::access_unit(&item.unit, timestamp_ms);
-        if self.damage && item.unit.kind == MediaKind::Video && !item.unit.is_sync {
+        if self.damage && item.unit.kind == MediaKind::Video && !item.unit.is_sync() {
             self.damage = false;
             tag.body = damaged(&tag);
         }

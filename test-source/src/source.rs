@@ -13,7 +13,9 @@ use std::{
 };
 
 use encode::{Picture, audio, video};
-use media::{AccessUnit, MediaKind, VIDEO_TIMESCALE, aac, avc};
+use media::{
+    AccessUnit, AudioConfig, MediaKind, SourceMetadata, Track, VIDEO_TIMESCALE, VideoConfig,
+};
 use service::Clock;
 use tokio::sync::broadcast;
 
@@ -41,11 +43,11 @@ pub struct Item {
 #[derive(Clone, Debug)]
 pub struct Tracks {
     /// Of the pictures.
-    pub video: avc::Config,
+    pub video: VideoConfig,
     /// Of the audio track, if there is one.
-    pub audio: Option<aac::Config>,
+    pub audio: Option<AudioConfig>,
     /// What `onMetaData` says.
-    pub metadata: flv::Metadata,
+    pub metadata: SourceMetadata,
 }
 
 /// Runs until `stop`; see the module.
@@ -110,12 +112,12 @@ impl<'a> Source<'a> {
             .sound
             .then(|| audio::Encoder::new(settings, 0))
             .transpose()?;
-        let aac = encoder
-            .as_ref()
-            .and_then(|encoder| encoder.track().aac().cloned());
+        let track = encoder.as_ref().map(audio::Encoder::track);
+        let audio = track.and_then(Track::as_audio);
+        let audio = audio.map(|track| track.config.clone());
         let epoch = unix(clock.wall());
         Ok(Self {
-            tracks: Arc::new(pipeline.tracks(config, aac)?),
+            tracks: Arc::new(pipeline.tracks(config, audio)?),
             tone: encoder.map(|encoder| (Tone::new(config.sample_rate, epoch), encoder)),
             pipeline,
             note: format!("{} FPS", config.frame_rate),
@@ -252,17 +254,19 @@ impl VideoPipeline {
         })
     }
 
-    fn tracks(&self, config: &Config, audio: Option<aac::Config>) -> Result<Tracks, Error> {
-        let video = self.encoder.track().avc().cloned().ok_or(Error::NotAvc)?;
+    fn tracks(&self, config: &Config, audio: Option<AudioConfig>) -> Result<Tracks, Error> {
+        let video = self.encoder.track().as_video().ok_or(Error::NotVideo)?;
+        let video = video.config.clone();
+        let (width, height) = video.dimensions();
         let kbps = |rate: u64| u32::try_from(rate / 1000).ok();
-        let metadata = flv::Metadata {
-            width: Some(video.width()),
-            height: Some(video.height()),
+        let metadata = SourceMetadata {
+            width: Some(width),
+            height: Some(height),
             frame_rate: Some(f64::from(config.frame_rate.0) / f64::from(config.frame_rate.1)),
             video_bitrate_kbps: kbps(config.bitrate.get()),
             audio_bitrate_kbps: audio.as_ref().and(kbps(config.audio_bitrate.get())),
-            audio_sample_rate: audio.as_ref().map(aac::Config::sample_rate),
-            audio_channels: audio.as_ref().map(|aac| aac.channels().into()),
+            audio_sample_rate: audio.as_ref().map(AudioConfig::sample_rate),
+            audio_channels: audio.as_ref().map(|audio| audio.channels().into()),
             encoder: Some(concat!("panocast-test-source ", env!("CARGO_PKG_VERSION")).to_owned()),
             projection: Some(config.projection),
             stereo: Some(config.stereo),
@@ -304,5 +308,5 @@ fn unix(wall: SystemTime) -> Duration {
 
 /// Whether a publisher may begin with this unit.
 pub fn opens(item: &Item) -> bool {
-    item.unit.kind == MediaKind::Video && item.unit.is_sync
+    item.unit.kind == MediaKind::Video && item.unit.is_sync()
 }

@@ -1,6 +1,6 @@
 //! Writes one slice of one rendition: access units become segments in the egress store.
 
-use media::{AccessUnit, Codec, Immersive, MediaKind, Track, VIDEO_TIMESCALE};
+use media::{AccessUnit, Immersive, MediaKind, Track, VIDEO_TIMESCALE};
 use service::http::fnv1a;
 use urls::AssetFile;
 
@@ -86,7 +86,7 @@ impl RenditionWriter {
     fn timescale(&self) -> media::Timescale {
         self.track
             .as_ref()
-            .map_or(VIDEO_TIMESCALE, |track| track.timescale)
+            .map_or(VIDEO_TIMESCALE, Track::timescale)
     }
 
     async fn close(&mut self, store: &RetryingStore) -> Result<()> {
@@ -127,16 +127,16 @@ impl RenditionWriter {
         let Some(track) = &self.track else {
             return Ok(None);
         };
-        let (resolution, channels) = match &track.codec {
-            Codec::Avc(avc) => (Some((avc.width(), avc.height())), None),
-            Codec::Aac(aac) => (None, Some(aac.channels())),
+        let (resolution, channels) = match track {
+            Track::Video(track) => (Some(track.config.dimensions()), None),
+            Track::Audio(track) => (None, Some(track.config.channels())),
         };
         Ok(Some(RenditionSlice {
             codec: track.rfc6381(),
             resolution,
             frame_rate: self.rate.filter(|_| resolution.is_some()),
             channels,
-            timescale: track.timescale.rate(),
+            timescale: track.timescale().rate(),
             name: self.name,
             init: self.init,
             segments: self.made,

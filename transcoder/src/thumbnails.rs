@@ -86,7 +86,7 @@ impl Thumbnails {
 
     /// A rendition writer's unit.
     pub(crate) fn unit(&mut self, writer: usize, unit: &AccessUnit) {
-        if !unit.is_sync || unit.dts < self.start {
+        if !unit.is_sync() || unit.dts < self.start {
             return;
         }
         if Self::is_wanted(writer, self.poster) {

@@ -152,8 +152,8 @@ async fn an_odd_size_becomes_even_rungs() {
         "few players decode 4:4:4\n{master}"
     );
     let read = read_rendition(&*fixture.egress, &asset, "80p").await;
-    let avc = read.track.avc().unwrap();
-    assert_eq!((avc.width(), avc.height()), (160, 80));
+    let video = read.track.as_video().unwrap();
+    assert_eq!(video.config.dimensions(), (160, 80));
 }
 
 /// The track's display matrix, as a phone writes it that was held upright: a quarter to the right.
@@ -202,8 +202,8 @@ async fn pictures_stored_on_their_side_come_out_upright() {
         "nobody turns the copy\n{master}"
     );
     let read = read_rendition(&*fixture.egress, &asset, "320p").await;
-    let avc = read.track.avc().unwrap();
-    assert_eq!((avc.width(), avc.height()), (160, 320));
+    let video = read.track.as_video().unwrap();
+    assert_eq!(video.config.dimensions(), (160, 320));
     let picture = fixture.folder.path().join("first.gray");
     let playlist = fixture.vod().join(&asset).join("320p/index.m3u8");
     let first = ["-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "gray"];
@@ -233,8 +233,8 @@ async fn pictures_smaller_than_every_rung_keep_their_size() {
     let asset = result.unwrap();
     decodes(&fixture, &asset);
     let read = read_rendition(&*fixture.egress, &asset, "64p").await;
-    let avc = read.track.avc().unwrap();
-    assert_eq!((avc.width(), avc.height()), (96, 64));
+    let video = read.track.as_video().unwrap();
+    assert_eq!(video.config.dimensions(), (96, 64));
 }
 
 #[tokio::test]

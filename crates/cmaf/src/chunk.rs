@@ -184,7 +184,7 @@ fn entry(unit: &AccessUnit, next: Option<&AccessUnit>) -> Result<TrunEntry, Erro
     Ok(TrunEntry {
         duration: Some(duration),
         size: Some(size),
-        flags: Some(if unit.is_sync {
+        flags: Some(if unit.is_sync() {
             SYNC_FLAGS
         } else {
             NON_SYNC_FLAGS

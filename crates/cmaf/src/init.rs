@@ -1,7 +1,7 @@
 //! Tracks to an init segment: `ftyp` and a `moov` that promises fragments and knows no duration.
 
 use bytes::Bytes;
-use media::{Codec, Immersive, MediaKind, Track, aac, avc};
+use media::{AudioConfig, Immersive, MediaKind, Track, VideoConfig, aac, avc};
 use mp4_atom::{
     Audio, Dinf, Dref, FourCC, Ftyp, Hdlr, Matrix, Mdhd, Mvhd, Smhd, Stco, Stsc, Stsz, Stts, Tkhd,
     Trex, Url, Visual, Vmhd,
@@ -94,7 +94,7 @@ fn trak(out: &mut Vec<u8>, id: u32, track: &Track, immersive: &Immersive) -> Res
             &Mdhd {
                 creation_time: 0,
                 modification_time: 0,
-                timescale: track.timescale.rate(),
+                timescale: track.timescale().rate(),
                 duration: 0,
                 language: "und".into(),
             },
@@ -125,9 +125,12 @@ fn trak(out: &mut Vec<u8>, id: u32, track: &Track, immersive: &Immersive) -> Res
 }
 
 fn tkhd(track_id: u32, track: &Track) -> Result<Tkhd, Error> {
-    let (width, height) = match track.avc() {
-        Some(config) => (side(config.width())?, side(config.height())?),
-        None => (0, 0),
+    let (width, height) = match track {
+        Track::Video(track) => {
+            let (width, height) = track.config.dimensions();
+            (side(width)?, side(height)?)
+        }
+        Track::Audio(_) => (0, 0),
     };
     Ok(Tkhd {
         track_id,
@@ -144,9 +147,15 @@ fn stbl(out: &mut Vec<u8>, track: &Track, immersive: &Immersive) -> Result<(), E
     container(out, b"stsd", |out| {
         out.extend_from_slice(&0u32.to_be_bytes()); // version and flags
         out.extend_from_slice(&1u32.to_be_bytes()); // entries
-        match &track.codec {
-            Codec::Avc(config) => container(out, b"avc1", |out| avc1(out, config, immersive)),
-            Codec::Aac(config) => container(out, b"mp4a", |out| mp4a(out, config)),
+        match track {
+            Track::Video(track) => match &track.config {
+                VideoConfig::Avc(config) => {
+                    container(out, b"avc1", |out| avc1(out, config, immersive))
+                }
+            },
+            Track::Audio(track) => match &track.config {
+                AudioConfig::Aac(config) => container(out, b"mp4a", |out| mp4a(out, config)),
+            },
         }
     })?;
     leaf(out, &Stts::default())?;

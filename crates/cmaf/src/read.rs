@@ -5,7 +5,10 @@
 //! refused, not guessed at.
 
 use bytes::Bytes;
-use media::{AccessUnit, Codec, Immersive, MediaKind, Projection, Timescale, Track, aac, avc};
+use media::{
+    AccessUnit, AudioTrack, Immersive, MediaKind, Projection, RandomAccess, Timescale, Track,
+    VideoTrack, aac, avc,
+};
 use mp4_atom::{Mdhd, Tfdt, Tfhd, Tkhd, Trun};
 
 use crate::{
@@ -112,18 +115,19 @@ fn read_trak(body: &[u8]) -> Result<(InitTrack, Option<Immersive>), Error> {
     let entry = children(entries)
         .next()
         .ok_or_else(|| Error::damaged(&stsd.kind, "no sample entry"))?;
-    let (codec, immersive) = match &entry.kind {
+    let (track, immersive) = match &entry.kind {
         b"avc1" => {
             let boxes = entry_children(&entry, VISUAL_ENTRY_BYTES)?;
             let record = children(boxes).require("avc1", "avcC")?.body;
-            let config = avc::Config::parse(Bytes::copy_from_slice(record))?;
-            (Codec::Avc(config), Some(immersive::read(children(boxes))?))
+            let config = avc::Config::parse(Bytes::copy_from_slice(record))?.into();
+            let track = Track::Video(VideoTrack { timescale, config });
+            (track, Some(immersive::read(children(boxes))?))
         }
         b"mp4a" => {
             let boxes = entry_children(&entry, AUDIO_ENTRY_BYTES)?;
             let esds = children(boxes).require("mp4a", "esds")?;
-            let config = aac::Config::parse(specific_config(&esds)?)?;
-            (Codec::Aac(config), None)
+            let config = aac::Config::parse(specific_config(&esds)?)?.into();
+            (Track::Audio(AudioTrack { timescale, config }), None)
         }
         _ => {
             return Err(Error::Foreign {
@@ -131,7 +135,6 @@ fn read_trak(body: &[u8]) -> Result<(InitTrack, Option<Immersive>), Error> {
             });
         }
     };
-    let track = Track { timescale, codec };
     Ok((InitTrack { id, track }, immersive))
 }
 
@@ -212,6 +215,7 @@ pub fn read_chunk(init: &Init, bytes: &Bytes) -> Result<Vec<Sample>, Error> {
     for entry in run.samples.iter() {
         let size = entry.size.or(tfhd.default_sample_size).unwrap_or(0) as usize;
         let duration = entry.duration.or(tfhd.default_sample_duration).unwrap_or(0);
+        let flags = entry.flags.unwrap_or(usual);
         let end = at.checked_add(size).ok_or_else(out_of_range)?;
         if bytes.get(at..end).is_none() {
             return Err(out_of_range());
@@ -223,7 +227,7 @@ pub fn read_chunk(init: &Init, bytes: &Bytes) -> Result<Vec<Sample>, Error> {
                 dts,
                 pts: dts.saturating_add(entry.cts.unwrap_or(0)),
                 duration,
-                is_sync: entry.flags.unwrap_or(usual) & NON_SYNC_BIT == 0,
+                random_access: RandomAccess::idr_if(flags & NON_SYNC_BIT == 0),
                 payload: bytes.slice(at..end),
             },
         });

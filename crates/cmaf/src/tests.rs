@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use media::{
-    AccessUnit, Immersive, MediaKind, Orientation, Projection, StereoLayout, Track, aac, avc,
+    AccessUnit, Immersive, MediaKind, Orientation, Projection, RandomAccess, StereoLayout, Track,
+    aac, avc,
 };
 use proptest::prelude::*;
 
@@ -43,7 +44,7 @@ fn unit(kind: MediaKind, dts: i64, offset: i64, duration: u32, is_sync: bool) ->
         dts,
         pts: dts + offset,
         duration,
-        is_sync,
+        random_access: RandomAccess::idr_if(is_sync),
         payload: Bytes::from(format!("payload at {dts}")),
     }
 }
@@ -252,7 +253,7 @@ fn units(kind: MediaKind) -> impl Strategy<Value = Vec<AccessUnit>> {
                     dts,
                     pts: dts + offset,
                     duration,
-                    is_sync: is_sync || kind == MediaKind::Audio,
+                    random_access: RandomAccess::idr_if(is_sync || kind == MediaKind::Audio),
                     payload: Bytes::from(payload),
                 };
                 dts += i64::from(duration);

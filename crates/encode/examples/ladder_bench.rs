@@ -20,7 +20,7 @@ use encode::{
     file_demuxer::FileDemuxer,
     ladder::{Event, Ladder, Options, Pace, Rung, RungConfig, default_rungs, plan},
 };
-use media::{AccessUnit, MediaKind, Track};
+use media::{AccessUnit, MediaKind, Track, VideoConfig};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -87,8 +87,8 @@ fn transcode(arguments: &Arguments) -> Result<String, Failure> {
         .video_track()
         .ok_or("the input has no video")?
         .clone();
-    let config = track.avc().ok_or("the input is not H.264")?;
-    let (width, height) = (config.width(), config.height());
+    let config = &track.as_video().ok_or("the input has no video")?.config;
+    let (width, height) = config.dimensions();
     let rungs = plan(width, height, config.frame_rate(), &arguments.rungs)?;
     let (started, before) = (Instant::now(), cpu_seconds());
     let mut writer = Writer::create(&arguments.output, &rungs)?;
@@ -99,7 +99,7 @@ fn transcode(arguments: &Arguments) -> Result<String, Failure> {
     while let Some(unit) = demuxer.read()? {
         if unit.kind == MediaKind::Video {
             pictures += 1;
-            let opens_segment = unit.is_sync;
+            let opens_segment = unit.is_sync();
             ladder.push(unit, opens_segment);
         }
     }
@@ -152,9 +152,12 @@ impl Writer {
 }
 
 fn write(file: &mut BufWriter<File>, track: &Track, unit: &AccessUnit) {
-    let Some(config) = track.avc() else { return };
+    let Some(video) = track.as_video() else {
+        return;
+    };
+    let VideoConfig::Avc(config) = &video.config;
     let sets = [config.sps(), config.pps()];
-    let sets = sets.into_iter().filter(|_| unit.is_sync);
+    let sets = sets.into_iter().filter(|_| unit.is_sync());
     for nal in sets.chain(config.nal_units(&unit.payload)) {
         let written = file
             .write_all(&[0, 0, 0, 1])

@@ -22,7 +22,7 @@ use encode::{
     file_demuxer::FileDemuxer,
     ladder::{Event, Ladder, Options, Pace, RungConfig, plan},
 };
-use media::{AccessUnit, MediaKind, Projection, Track};
+use media::{AccessUnit, MediaKind, Projection, Track, VideoConfig};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -89,8 +89,8 @@ impl Rung {
             .video_track()
             .ok_or("the source has no video")?
             .clone();
-        let config = track.avc().ok_or("the source is not H.264")?;
-        let source_size = (config.width(), config.height());
+        let config = &track.as_video().ok_or("the source has no video")?.config;
+        let source_size = config.dimensions();
         let before = cpu_seconds();
         let is_map = projection == Projection::Equirectangular;
         let wanted = RungConfig {
@@ -124,7 +124,7 @@ impl Rung {
         while let Some(unit) = demuxer.read()? {
             if unit.kind == MediaKind::Video {
                 ticks += i64::from(unit.duration);
-                let opens_segment = unit.is_sync;
+                let opens_segment = unit.is_sync();
                 ladder.push(unit, opens_segment);
             }
         }
@@ -217,11 +217,12 @@ fn next(from: &mut Child, picture: &mut [u8]) -> Result<bool, Failure> {
 }
 
 fn write(file: &mut BufWriter<File>, track: Option<&Track>, unit: &AccessUnit) {
-    let Some(config) = track.and_then(Track::avc) else {
+    let Some(video) = track.and_then(Track::as_video) else {
         return;
     };
+    let VideoConfig::Avc(config) = &video.config;
     let sets = [config.sps(), config.pps()];
-    let sets = sets.into_iter().filter(|_| unit.is_sync);
+    let sets = sets.into_iter().filter(|_| unit.is_sync());
     for nal in sets.chain(config.nal_units(&unit.payload)) {
         let written = file
             .write_all(&[0, 0, 0, 1])

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use ffmpeg_next::{self as ffmpeg, ChannelLayout, Packet, Rational, codec, encoder, format, frame};
-use media::{AccessUnit, MediaKind, Track, aac};
+use media::{AccessUnit, MediaKind, RandomAccess, Track, aac};
 
 use crate::{
     Error,
@@ -177,7 +177,7 @@ impl Encoder {
         let mut frame = frame::Audio::new(format, samples, self.layout);
         // Only the encoder's own rate is right here; where FFmpeg could not allocate there are no
         // planes.
-        frame.set_rate(self.track.timescale.rate());
+        frame.set_rate(self.track.timescale().rate());
         frame.set_pts(Some(self.sent));
         let planes = frame.planes();
         for (index, pending) in self.pending.iter_mut().enumerate() {
@@ -211,7 +211,7 @@ impl Encoder {
                 dts,
                 pts: dts,
                 duration: self.frame_samples as u32,
-                is_sync: true,
+                random_access: RandomAccess::Idr,
                 payload,
             });
         }

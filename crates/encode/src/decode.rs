@@ -7,7 +7,7 @@ use ffmpeg_next::{
     self as ffmpeg, Packet, codec, decoder, ffi,
     frame::{self, Video},
 };
-use media::avc;
+use media::VideoConfig;
 
 use crate::{
     Error, Picture,
@@ -29,10 +29,13 @@ pub(crate) enum Sent {
 
 impl Decoder {
     /// Opens the decoder with `threads` threads, each of which delays pictures by one.
-    pub(crate) fn open(config: &avc::Config, threads: u8) -> Result<Self, Error> {
+    pub(crate) fn open(config: &VideoConfig, threads: u8) -> Result<Self, Error> {
+        let (id, record) = match config {
+            VideoConfig::Avc(config) => (codec::Id::H264, config.record()),
+        };
         crate::init();
-        let codec = decoder::find(codec::Id::H264).ok_or(ffmpeg::Error::DecoderNotFound);
-        let codec = codec.attempt(|| "decode H.264".to_owned())?;
+        let codec = decoder::find(id).ok_or(ffmpeg::Error::DecoderNotFound);
+        let codec = codec.attempt(|| format!("decode {id:?}"))?;
         let mut context = codec::Context::new_with_codec(codec);
         let frames = threads > 1;
         // SAFETY: plain fields of a context that is not open yet, after the check that there is
@@ -49,15 +52,15 @@ impl Decoder {
                 };
                 (*context).thread_type = kind;
             }
-            !context.is_null() && set_extradata(context, config.record())
+            !context.is_null() && set_extradata(context, record)
         };
         if !allocated {
             let errno = libc::ENOMEM;
             return Err(ffmpeg::Error::Other { errno }).attempt(|| "allocate a decoder".to_owned());
         }
-        let (width, height) = (config.width(), config.height());
+        let (width, height) = config.dimensions();
         let opened = context.decoder().open_as(codec);
-        let decoder = opened.attempt(|| format!("open the H.264 decoder for {width}x{height}"))?;
+        let decoder = opened.attempt(|| format!("open the {id:?} decoder for {width}x{height}"))?;
         Ok(Self { decoder })
     }
 

@@ -33,8 +33,8 @@ impl std::fmt::Debug for Stills {
 impl Stills {
     /// Opens a decoder for `track`; pictures come out `width` by `height`.
     pub fn open(track: &Track, width: u32, height: u32) -> Result<Self, Error> {
-        let config = track.avc().ok_or(Error::Track("stills need H.264 video"))?;
-        let decoder = Decoder::open(config, 1)?;
+        let video = track.as_video().ok_or(Error::Track("stills need video"))?;
+        let decoder = Decoder::open(&video.config, 1)?;
         Ok(Self {
             decoder,
             scaler: Scaler::new(width, height),
@@ -157,7 +157,10 @@ mod tests {
         let track = encoder.track().clone();
         units.extend(encoder.finish().unwrap());
         let mut stills = Stills::open(&track, 32, 16).unwrap();
-        let keyframes = units.iter().filter(|unit| unit.is_sync).collect::<Vec<_>>();
+        let keyframes = units
+            .iter()
+            .filter(|unit| unit.is_sync())
+            .collect::<Vec<_>>();
         assert_eq!(keyframes.len(), 3);
         let mut lumas = Vec::new();
         for keyframe in keyframes {

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use ffmpeg_next::color;
-use media::{AccessUnit, MediaKind, Track, VIDEO_TIMESCALE};
+use media::{AccessUnit, MediaKind, RandomAccess, Track, VIDEO_TIMESCALE};
 
 use crate::{
     Error, Picture,
@@ -149,7 +149,7 @@ impl Encoder {
                 dts,
                 pts: self.ticks(coded.number + shift),
                 duration: duration.max(1),
-                is_sync: coded.is_sync,
+                random_access: RandomAccess::idr_if(coded.is_sync),
                 payload: coded.payload,
             });
         }

@@ -1,143 +1,167 @@
-//! Tags of one publish to configurations and access units.
+//! Turns the tags of one publish into ingest events.
 //!
 //! A configuration is announced when its *value* changes: encoders repeat sequence headers, some
 //! before every keyframe, and a repeated header must not become a discontinuity. GStreamer repeats
-//! its metadata likewise. A real change is announced at once and applies to the access units that
-//! follow it.
+//! its metadata likewise. No tag ends a publish: what cannot be used is told as
+//! [`IngestEvent::Skipped`], and whoever listens decides how much of it is too much.
 
-use media::{IngestUnit, MediaKind, aac, avc};
+use std::collections::VecDeque;
 
-use crate::{
-    Error, Metadata, Tag, TagKind,
-    header::{self, Packet},
+use bytes::Bytes;
+use media::{
+    AudioPacket, ForeignAudio, IngestEvent, MILLISECONDS, MediaKind, SkipReason, Skipped,
+    SourceMetadata, VideoPacket, aac, avc,
 };
 
-/// What a tag means.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Event {
-    /// The video configuration is new or has changed.
-    VideoConfig(avc::Config),
-    /// The audio configuration is new or has changed.
-    AudioConfig(aac::Config),
-    /// One access unit with the encoder's clock.
-    AccessUnit(IngestUnit),
-    /// The encoder describes its stream, for the first time or otherwise than before.
-    Metadata(Metadata),
-    /// The encoder says that this track ends here.
-    EndOfSequence(MediaKind),
-}
+use crate::{
+    Error, Tag, TagKind,
+    header::{self, Foreign, Packet},
+    metadata,
+};
 
 /// Turns the tags of one publish into events. Start a new one for a new publish.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Demuxer {
-    video: Option<avc::Config>,
-    audio: Option<aac::Config>,
-    metadata: Option<Metadata>,
-    other_track_tags: u64,
+    video: avc::Assembler,
+    audio: aac::Assembler,
+    /// Header of the audio codec that is not carried, where one came.
+    foreign_header: Option<Bytes>,
+    metadata: Option<SourceMetadata>,
+    events: VecDeque<IngestEvent>,
+}
+
+impl Default for Demuxer {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Demuxer {
     /// A demuxer that has seen nothing.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            video: avc::Assembler::new(),
+            audio: aac::Assembler::new(),
+            foreign_header: None,
+            metadata: None,
+            events: VecDeque::new(),
+        }
     }
 
-    /// Tags of tracks other than track 0, which are not served (multitrack of Enhanced RTMP).
-    pub fn other_track_tags(&self) -> u64 {
-        self.other_track_tags
-    }
-
-    /// Reads one tag. `None` means that it has nothing to say; an error says whether it
-    /// [`Error::is_fatal`].
-    pub fn push(&mut self, tag: Tag) -> Result<Option<Event>, Error> {
-        let (kind, packet) = match tag.kind {
-            TagKind::Video => (MediaKind::Video, header::video(tag.body)?),
-            TagKind::Audio => (MediaKind::Audio, header::audio(tag.body)?),
-            TagKind::Script => return self.metadata(&tag.body),
+    /// Takes one tag. Take its events with [`Demuxer::next_event`] before the next: nothing bounds
+    /// them but the tag.
+    pub fn push(&mut self, tag: Tag) {
+        let dts = i64::from(tag.timestamp_ms);
+        let (kind, taken) = match tag.kind {
+            TagKind::Video => (
+                Some(MediaKind::Video),
+                header::video(tag.body).map(|packet| self.video(packet, dts)),
+            ),
+            TagKind::Audio => (
+                Some(MediaKind::Audio),
+                header::audio(tag.body).map(|packet| self.audio(packet, dts)),
+            ),
+            TagKind::Script => (None, self.script(&tag.body)),
         };
+        if let Err(error) = taken {
+            self.skip(kind, error.reason(), error.to_string());
+        }
+    }
+
+    /// The next event, if any.
+    pub fn next_event(&mut self) -> Option<IngestEvent> {
+        self.events.pop_front()
+    }
+
+    fn video(&mut self, packet: Packet, dts: i64) {
+        let events = &mut self.events;
         match packet {
-            Packet::Config(record) if record.is_empty() => {
-                let what = "configuration";
-                Err(Error::Truncated { what, bytes: 0 })
-            }
-            Packet::Config(record) => match kind {
-                MediaKind::Video => Ok(self.video_config(avc::Config::parse(record)?)),
-                MediaKind::Audio => Ok(self.audio_config(aac::Config::parse(record)?)),
-            },
+            Packet::Config(record) => self.video.header(record, events),
             Packet::AccessUnit {
                 composition_ms,
                 is_key,
                 payload,
-            } => {
-                let mut unit = IngestUnit {
-                    kind,
-                    timestamp_ms: tag.timestamp_ms,
-                    composition_ms,
-                    is_sync: is_key,
+            } => self.video.push(
+                VideoPacket {
+                    timescale: MILLISECONDS,
+                    dts,
+                    composition: composition_ms,
+                    is_key,
                     payload,
-                };
-                match kind {
-                    MediaKind::Video => unit.is_sync &= self.has_idr(&unit.payload)?,
-                    MediaKind::Audio if self.audio.is_none() => return Err(Error::NoConfig(kind)),
-                    MediaKind::Audio => {}
-                }
-                Ok(Some(Event::AccessUnit(unit)))
-            }
-            Packet::EndOfSequence => Ok(Some(Event::EndOfSequence(kind))),
+                },
+                events,
+            ),
+            other => self.beside(MediaKind::Video, other, dts),
+        }
+    }
+
+    fn audio(&mut self, packet: Packet, dts: i64) {
+        let events = &mut self.events;
+        match packet {
+            Packet::Config(record) => self.audio.header(record, events),
+            Packet::AccessUnit { payload, .. } => self.audio.push(
+                AudioPacket {
+                    timescale: MILLISECONDS,
+                    dts,
+                    payload,
+                },
+                events,
+            ),
+            other => self.beside(MediaKind::Audio, other, dts),
+        }
+    }
+
+    /// What is neither a configuration nor an access unit of a codec that is carried.
+    fn beside(&mut self, kind: MediaKind, packet: Packet, dts: i64) {
+        match packet {
+            Packet::EndOfSequence => self.events.push_back(IngestEvent::EndOfTrack(kind)),
+            Packet::Foreign(foreign) => self.foreign(foreign, dts),
             Packet::OtherTrack => {
-                self.other_track_tags += 1;
-                Ok(None)
+                let detail = format!("a further {kind} track is not served");
+                self.skip(Some(kind), SkipReason::OtherTrack, detail);
             }
-            Packet::Nothing => Ok(None),
+            Packet::Nothing | Packet::Config(_) | Packet::AccessUnit { .. } => {}
         }
     }
 
-    fn video_config(&mut self, config: avc::Config) -> Option<Event> {
-        if self.video.as_ref() == Some(&config) {
-            return None;
+    fn foreign(&mut self, foreign: Foreign, dts: i64) {
+        if foreign.is_header {
+            self.foreign_header = Some(foreign.payload);
+            return;
         }
-        self.video = Some(config.clone());
-        Some(Event::VideoConfig(config))
+        if self.audio.is_playable() {
+            let detail = format!("{} audio amid AAC", foreign.codec);
+            return self.skip(Some(MediaKind::Audio), SkipReason::Codec, detail);
+        }
+        self.events
+            .push_back(IngestEvent::ForeignAudio(ForeignAudio {
+                codec: foreign.codec,
+                sample_rate: foreign.sample_rate,
+                channels: foreign.channels,
+                header: self.foreign_header.clone(),
+                timescale: MILLISECONDS,
+                dts,
+                payload: foreign.payload,
+            }));
     }
 
-    fn audio_config(&mut self, config: aac::Config) -> Option<Event> {
-        if self.audio.as_ref() == Some(&config) {
-            return None;
+    fn script(&mut self, body: &[u8]) -> Result<(), Error> {
+        let metadata = metadata::parse(body)?;
+        if let Some(metadata) = metadata
+            && self.metadata.as_ref() != Some(&metadata)
+        {
+            self.metadata = Some(metadata.clone());
+            self.events.push_back(IngestEvent::Metadata(metadata));
         }
-        self.audio = Some(config.clone());
-        Some(Event::AudioConfig(config))
+        Ok(())
     }
 
-    fn metadata(&mut self, body: &[u8]) -> Result<Option<Event>, Error> {
-        let metadata = Metadata::parse(body)?;
-        if metadata.is_none() || metadata == self.metadata {
-            return Ok(None);
-        }
-        self.metadata.clone_from(&metadata);
-        Ok(metadata.map(Event::Metadata))
-    }
-
-    /// Walks the NAL units: whether there is an IDR slice (type 5), or an error where the lengths
-    /// do not add up.
-    fn has_idr(&self, payload: &[u8]) -> Result<bool, Error> {
-        let config = self
-            .video
-            .as_ref()
-            .ok_or(Error::NoConfig(MediaKind::Video))?;
-        let mut units = config.nal_units(payload);
-        let mut has_idr = false;
-        for unit in units.by_ref() {
-            has_idr |= unit.first().is_some_and(|header| header & 0x1f == 5);
-        }
-        match units.rest().len() {
-            0 => Ok(has_idr),
-            rest => Err(Error::NalLength {
-                bytes: payload.len(),
-                rest,
-                start_code: payload.starts_with(&[0, 0, 0, 1]) || payload.starts_with(&[0, 0, 1]),
-            }),
-        }
+    fn skip(&mut self, kind: Option<MediaKind>, reason: SkipReason, detail: String) {
+        self.events.push_back(IngestEvent::Skipped(Skipped {
+            kind,
+            reason,
+            detail,
+        }));
     }
 }
 

@@ -6,7 +6,7 @@
 //! [`Packet::OtherTrack`].
 
 use bytes::{Buf, Bytes};
-use media::MediaKind;
+use media::{ForeignCodec, MediaKind};
 
 use crate::Error;
 
@@ -26,16 +26,32 @@ pub enum Packet {
     },
     /// No more access units of this track until a new configuration.
     EndOfSequence,
+    /// Audio that is not AAC.
+    Foreign(Foreign),
     /// A track other than track 0.
     OtherTrack,
     /// Nothing to do: commands, colour metadata, empty messages.
     Nothing,
 }
 
+/// Audio of another codec than AAC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Which.
+    pub codec: ForeignCodec,
+    /// Samples per second, where the header says it.
+    pub sample_rate: Option<u32>,
+    /// Channels, where the header says it.
+    pub channels: Option<u8>,
+    /// It is the codec's own header.
+    pub is_header: bool,
+    /// Its bytes.
+    pub payload: Bytes,
+}
+
 const VIDEO: &str = "video tag";
 const AUDIO: &str = "audio tag";
 const H264: &str = "H.264";
-const AAC: &str = "AAC";
 
 /// Bits 6-4 of an enhanced, 7-4 of a classic video header.
 mod frame_type {
@@ -75,7 +91,7 @@ pub fn video(mut body: Bytes) -> Result<Packet, Error> {
         return Ok(Packet::Nothing);
     }
     if codec != 7 {
-        return Err(unsupported(MediaKind::Video, classic_video_name(codec)));
+        return Err(unsupported(classic_video_name(codec)));
     }
     let kind = take_u8(&mut body, VIDEO, bytes)?;
     let composition_ms = take_si24(&mut body, VIDEO, bytes)?;
@@ -107,8 +123,12 @@ fn enhanced_video(first: u8, mut body: Bytes, bytes: usize) -> Result<Packet, Er
     } else {
         take_fourcc(&mut body, VIDEO, bytes)?
     };
+    // FFmpeg sends the colours of a second track, of whatever codec, without the track's wrapper.
+    if kind == packet_type::METADATA {
+        return Ok(Packet::Nothing);
+    }
     if &fourcc != b"avc1" {
-        return Err(unsupported(MediaKind::Video, fourcc_name(fourcc)));
+        return Err(unsupported(fourcc_name(fourcc)));
     }
     let is_key = frame_type == frame_type::KEY;
     Ok(match kind {
@@ -119,7 +139,6 @@ fn enhanced_video(first: u8, mut body: Bytes, bytes: usize) -> Result<Packet, Er
         }
         packet_type::CODED_FRAMES_X => access_unit(0, is_key, body),
         packet_type::SEQUENCE_END => Packet::EndOfSequence,
-        packet_type::METADATA => Packet::Nothing,
         value => {
             return Err(Error::Header {
                 what: "video packet type",
@@ -131,22 +150,22 @@ fn enhanced_video(first: u8, mut body: Bytes, bytes: usize) -> Result<Packet, Er
 
 // === audio ===
 
-/// Reads the body of an audio tag. A message without bytes is how some encoders say silence:
-/// nothing to do.
+/// Reads the body of an audio tag. A message without bytes is how some encoders say silence: an
+/// access unit of no bytes.
 pub fn audio(mut body: Bytes) -> Result<Packet, Error> {
     let bytes = body.len();
     if bytes == 0 {
-        return Ok(Packet::Nothing);
+        return Ok(audio_unit(body));
     }
     let first = take_u8(&mut body, AUDIO, bytes)?;
     match first >> 4 {
         9 => return enhanced_audio(first & 0x0f, body, bytes),
         10 => {}
-        format => return Err(unsupported(MediaKind::Audio, classic_audio_name(format))),
+        format => return Ok(classic_foreign(format, first, body)),
     }
     Ok(match take_u8(&mut body, AUDIO, bytes)? {
         0 => Packet::Config(body),
-        1 => access_unit(0, true, body),
+        1 => audio_unit(body),
         value => {
             return Err(Error::Header {
                 what: "AAC packet type",
@@ -167,11 +186,11 @@ fn enhanced_audio(kind: u8, mut body: Bytes, bytes: usize) -> Result<Packet, Err
         take_fourcc(&mut body, AUDIO, bytes)?
     };
     if &fourcc != b"mp4a" {
-        return Err(unsupported(MediaKind::Audio, fourcc_name(fourcc)));
+        return Ok(enhanced_foreign(kind, fourcc, body));
     }
     Ok(match kind {
         packet_type::SEQUENCE_START => Packet::Config(body),
-        packet_type::CODED_FRAMES => access_unit(0, true, body),
+        packet_type::CODED_FRAMES => audio_unit(body),
         packet_type::SEQUENCE_END => Packet::EndOfSequence,
         packet_type::METADATA => Packet::Nothing,
         value => {
@@ -184,6 +203,15 @@ fn enhanced_audio(kind: u8, mut body: Bytes, bytes: usize) -> Result<Packet, Err
 }
 
 // === both ===
+
+/// Audio has no composition offset, and may have no bytes.
+fn audio_unit(payload: Bytes) -> Packet {
+    Packet::AccessUnit {
+        composition_ms: 0,
+        is_key: true,
+        payload,
+    }
+}
 
 fn access_unit(composition_ms: i32, is_key: bool, payload: Bytes) -> Packet {
     match payload.is_empty() {
@@ -289,17 +317,13 @@ fn take_fourcc(body: &mut Bytes, what: &'static str, bytes: usize) -> Result<[u8
     Ok(value.to_be_bytes())
 }
 
-// === names of what is refused ===
+// === names of what is not carried ===
 
-fn unsupported(kind: MediaKind, codec: String) -> Error {
-    let remedy = match kind {
-        MediaKind::Video => H264,
-        MediaKind::Audio => AAC,
-    };
+fn unsupported(codec: String) -> Error {
     Error::UnsupportedCodec {
-        kind,
+        kind: MediaKind::Video,
         codec,
-        remedy,
+        remedy: H264,
     }
 }
 
@@ -308,7 +332,8 @@ fn classic_video_name(codec: u8) -> String {
         2 => "Sorenson H.263".into(),
         3 | 6 => "screen video".into(),
         4 | 5 => "VP6".into(),
-        8 => "H.263".into(),
+        // FFmpeg means H.263 by it; eflvmux writes HEVC so in its usual mode.
+        8 => "codec 8 (H.263, or HEVC from GStreamer's eflvmux)".into(),
         9 => "MPEG-4 part 2".into(),
         // Numbers outside the specification that some networks use.
         12 => "HEVC (H.265)".into(),
@@ -317,17 +342,70 @@ fn classic_video_name(codec: u8) -> String {
     }
 }
 
-fn classic_audio_name(format: u8) -> String {
-    match format {
-        0 | 3 => "PCM".into(),
-        1 => "ADPCM".into(),
-        2 | 14 => "MP3".into(),
-        4..=6 => "Nellymoser".into(),
-        7 | 8 => "G.711".into(),
-        11 => "Speex".into(),
-        13 => "Opus".into(),
-        other => format!("format {other}"),
+/// A classic audio tag of another format than AAC (annex E.4.2.1).
+fn classic_foreign(format: u8, first: u8, payload: Bytes) -> Packet {
+    if payload.is_empty() {
+        return Packet::Nothing;
     }
+    const MP3_8_KHZ: u8 = 14;
+    let codec = match format {
+        0 | 3 => ForeignCodec::Pcm {
+            bits: if first & 2 == 0 { 8 } else { 16 },
+        },
+        1 => ForeignCodec::Adpcm,
+        2 | MP3_8_KHZ => ForeignCodec::Mp3,
+        4..=6 => ForeignCodec::Nellymoser,
+        7 => ForeignCodec::ALaw,
+        8 => ForeignCodec::MuLaw,
+        11 => ForeignCodec::Speex,
+        13 => ForeignCodec::Opus,
+        other => ForeignCodec::Other(format!("audio format {other}")),
+    };
+    // Two bits name the rate; formats that have one rate of their own say it by their number.
+    let sample_rate = match format {
+        4 | 11 => Some(16_000),
+        5 | 7 | 8 | MP3_8_KHZ => Some(8_000),
+        13 => Some(48_000),
+        _ => [5_512, 11_025, 22_050, 44_100]
+            .get(usize::from(first >> 2 & 3))
+            .copied(),
+    };
+    let channels = match format {
+        4 | 5 | 11 => 1,
+        _ => 1 + (first & 1),
+    };
+    Packet::Foreign(Foreign {
+        codec,
+        sample_rate,
+        channels: Some(channels),
+        is_header: false,
+        payload,
+    })
+}
+
+fn enhanced_foreign(kind: u8, fourcc: [u8; 4], payload: Bytes) -> Packet {
+    let codec = match &fourcc {
+        b"Opus" => ForeignCodec::Opus,
+        b"fLaC" => ForeignCodec::Flac,
+        b"ac-3" => ForeignCodec::Ac3,
+        b"ec-3" => ForeignCodec::Eac3,
+        b".mp3" => ForeignCodec::Mp3,
+        _ => ForeignCodec::Other(fourcc_name(fourcc)),
+    };
+    let is_media = matches!(
+        kind,
+        packet_type::SEQUENCE_START | packet_type::CODED_FRAMES
+    );
+    if payload.is_empty() || !is_media {
+        return Packet::Nothing;
+    }
+    Packet::Foreign(Foreign {
+        codec,
+        sample_rate: None,
+        channels: None,
+        is_header: kind == packet_type::SEQUENCE_START,
+        payload,
+    })
 }
 
 fn fourcc_name(fourcc: [u8; 4]) -> String {
@@ -337,11 +415,6 @@ fn fourcc_name(fourcc: [u8; 4]) -> String {
         b"av01" => "AV1 (av01)".into(),
         b"vp08" => "VP8 (vp08)".into(),
         b"vp09" => "VP9 (vp09)".into(),
-        b"Opus" => "Opus".into(),
-        b"fLaC" => "FLAC (fLaC)".into(),
-        b"ac-3" => "AC-3 (ac-3)".into(),
-        b"ec-3" => "E-AC-3 (ec-3)".into(),
-        b".mp3" => "MP3 (.mp3)".into(),
         b"avc1" => "H.264 (avc1)".into(),
         b"mp4a" => "AAC (mp4a)".into(),
         other => format!("FourCC \"{}\"", other.escape_ascii()),

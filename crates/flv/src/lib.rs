@@ -1,21 +1,20 @@
-//! FLV tags to access units and back.
+//! Turns FLV tags into what a publisher said, and back.
 //!
 //! An RTMP audio, video or data message body *is* an FLV tag body, so this crate sits between
 //! `rtmp` and `media`:
 //!
 //! ```text
-//! Tag --Demuxer--> VideoConfig | AudioConfig | AccessUnit | Metadata | EndOfSequence
-//! avc::Config, aac::Config, AccessUnit, Metadata --mux--> Tag --file--> .flv bytes
+//! Tag --Demuxer--> IngestEvent: configuration | unit | metadata | repaired | skipped | …
+//! VideoConfig, AudioConfig, AccessUnit, SourceMetadata --mux--> Tag --file--> .flv bytes
 //! ```
 //!
 //! It reads the classic headers (H.264 as codec 7, AAC as format 10; Adobe Flash Video File Format
-//! 10.1, annex E) and the FourCC headers of Enhanced RTMP v2. Codecs other than H.264 and AAC are
-//! recognised to be refused by name.
+//! 10.1, annex E) and the FourCC headers of Enhanced RTMP v2. Video codecs other than H.264 are
+//! named and skipped; audio codecs other than AAC leave as foreign audio.
 //!
-//! Payloads pass through untouched: access unit delimiters, SEI and in-band parameter sets stay
-//! where the encoder put them, because pass-through is promised to be bit-exact. What this crate
-//! does not do: unwrap or smooth timestamps (that is [`media`]'s timeline), look into slices, or
-//! hold a clock, file or socket.
+//! Coded picture data passes through untouched; what stands around it is made clean by
+//! [`media::avc::Assembler`] and [`media::aac::Assembler`]. What this crate does not do: unwrap or
+//! smooth timestamps (that is [`media`]'s timeline), or hold a clock, file or socket.
 
 #![forbid(unsafe_code)]
 
@@ -24,12 +23,12 @@ mod demux;
 mod error;
 pub mod file;
 mod header;
-mod metadata;
+pub mod metadata;
 pub mod mux;
 
-pub use demux::{Demuxer, Event};
+pub use demux::Demuxer;
 pub use error::Error;
-pub use metadata::{Metadata, SCRIPT_BYTES_MAX};
+pub use metadata::SCRIPT_BYTES_MAX;
 
 use bytes::Bytes;
 

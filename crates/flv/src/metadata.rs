@@ -5,7 +5,7 @@
 //! operators and, where a publisher sends them, the projection fields that RTMP itself lacks.
 
 use bytes::Bytes;
-use media::{Projection, StereoLayout};
+use media::{Projection, SourceMetadata, StereoLayout};
 
 use crate::{Error, amf0, amf0::Value};
 
@@ -16,112 +16,91 @@ pub const SCRIPT_BYTES_MAX: usize = 256 << 10;
 /// The longest encoder name kept: it goes into logs and the streams API.
 const ENCODER_CHARS_MAX: usize = 128;
 
-/// The fields of `onMetaData` that someone reads. Everything is optional and as sent.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Metadata {
-    /// Picture width in pixels.
-    pub width: Option<u32>,
-    /// Picture height in pixels.
-    pub height: Option<u32>,
-    /// Frames per second.
-    pub frame_rate: Option<f64>,
-    /// Video bits per second / 1000.
-    pub video_bitrate_kbps: Option<u32>,
-    /// Audio bits per second / 1000.
-    pub audio_bitrate_kbps: Option<u32>,
-    /// Audio samples per second.
-    pub audio_sample_rate: Option<u32>,
-    /// Audio channels.
-    pub audio_channels: Option<u32>,
-    /// The program, for example `obs-output module (libobs version 30.2.0)`.
-    pub encoder: Option<String>,
-    /// `projection`, by the names of [`Projection`].
-    pub projection: Option<Projection>,
-    /// `stereo_layout`, by the names of [`StereoLayout`].
-    pub stereo: Option<StereoLayout>,
+/// Reads script data; `None` where it is none of metadata (cue points, time codes, unknown names).
+pub fn parse(body: &[u8]) -> Result<Option<SourceMetadata>, Error> {
+    if body.len() > SCRIPT_BYTES_MAX {
+        return Err(Error::ScriptTooLong(body.len()));
+    }
+    // Not a name: FFmpeg's data streams send bare bytes, for example time codes.
+    if !matches!(body.first(), Some(2 | 12)) {
+        return Ok(None);
+    }
+    let mut reader = amf0::Reader::new(body);
+    let mut name = reader.next()?;
+    if name.as_ref().and_then(Value::as_str) == Some("@setDataFrame") {
+        name = reader.next()?;
+    }
+    if name.as_ref().and_then(Value::as_str) != Some("onMetaData") {
+        return Ok(None);
+    }
+    Ok(reader.next()?.map(|value| from_value(&value)))
 }
 
-impl Metadata {
-    /// Reads script data; `None` where it is none of metadata (cue points, time codes, unknown
-    /// names).
-    pub fn parse(body: &[u8]) -> Result<Option<Self>, Error> {
-        if body.len() > SCRIPT_BYTES_MAX {
-            return Err(Error::ScriptTooLong(body.len()));
-        }
-        // Not a name: FFmpeg's data streams send bare bytes, for example time codes.
-        if !matches!(body.first(), Some(2 | 12)) {
-            return Ok(None);
-        }
-        let mut reader = amf0::Reader::new(body);
-        let mut name = reader.next()?;
-        if name.as_ref().and_then(Value::as_str) == Some("@setDataFrame") {
-            name = reader.next()?;
-        }
-        if name.as_ref().and_then(Value::as_str) != Some("onMetaData") {
-            return Ok(None);
-        }
-        Ok(reader.next()?.map(|value| Self::from_value(&value)))
+fn from_value(value: &Value) -> SourceMetadata {
+    let number = |name: &str| {
+        let number = value.get(name)?.as_number()?;
+        (number.is_finite() && number > 0.0).then_some(number)
+    };
+    let whole = |name: &str| number(name).map(|number| number.round() as u32);
+    let text = |name: &str| value.get(name).and_then(Value::as_str);
+    let stereo_flag = || match value.get("stereo")?.as_bool()? {
+        true => Some(2),
+        false => Some(1),
+    };
+    SourceMetadata {
+        width: whole("width"),
+        height: whole("height"),
+        frame_rate: number("framerate").or_else(|| number("videoframerate")),
+        video_bitrate_kbps: whole("videodatarate"),
+        audio_bitrate_kbps: whole("audiodatarate"),
+        audio_sample_rate: whole("audiosamplerate"),
+        audio_channels: whole("audiochannels").or_else(stereo_flag),
+        encoder: text("encoder").map(|name| name.chars().take(ENCODER_CHARS_MAX).collect()),
+        projection: text("projection").and_then(|name| name.parse().ok()),
+        stereo: text("stereo_layout").and_then(|name| name.parse().ok()),
     }
+}
 
-    fn from_value(value: &Value) -> Self {
-        let number = |name: &str| {
-            let number = value.get(name)?.as_number()?;
-            (number.is_finite() && number > 0.0).then_some(number)
-        };
-        let whole = |name: &str| number(name).map(|number| number.round() as u32);
-        let text = |name: &str| value.get(name).and_then(Value::as_str);
-        let stereo_flag = || match value.get("stereo")?.as_bool()? {
-            true => Some(2),
-            false => Some(1),
-        };
-        Self {
-            width: whole("width"),
-            height: whole("height"),
-            frame_rate: number("framerate").or_else(|| number("videoframerate")),
-            video_bitrate_kbps: whole("videodatarate"),
-            audio_bitrate_kbps: whole("audiodatarate"),
-            audio_sample_rate: whole("audiosamplerate"),
-            audio_channels: whole("audiochannels").or_else(stereo_flag),
-            encoder: text("encoder").map(|name| name.chars().take(ENCODER_CHARS_MAX).collect()),
-            projection: text("projection").and_then(|name| name.parse().ok()),
-            stereo: text("stereo_layout").and_then(|name| name.parse().ok()),
-        }
-    }
-
-    /// The bytes of a script tag: `@setDataFrame`, `onMetaData`, an ECMA array.
-    pub fn to_body(&self) -> Bytes {
-        let mut fields: Vec<(String, Value)> = Vec::new();
-        let mut add = |name: &str, value: Option<Value>| {
-            fields.extend(value.map(|value| (name.to_owned(), value)));
-        };
-        let whole = |number: Option<u32>| number.map(|number| Value::Number(number.into()));
-        let text = |text: Option<&str>| text.map(Value::from);
-        add("duration", Some(Value::Number(0.0)));
-        add("width", whole(self.width));
-        add("height", whole(self.height));
-        add("framerate", self.frame_rate.map(Value::Number));
-        add("videocodecid", self.width.map(|_| Value::Number(7.0)));
-        add("videodatarate", whole(self.video_bitrate_kbps));
-        add(
-            "audiocodecid",
-            self.audio_channels.map(|_| Value::Number(10.0)),
-        );
-        add("audiodatarate", whole(self.audio_bitrate_kbps));
-        add("audiosamplerate", whole(self.audio_sample_rate));
-        add("audiochannels", whole(self.audio_channels));
-        add(
-            "stereo",
-            self.audio_channels
-                .map(|channels| Value::Boolean(channels == 2)),
-        );
-        add("encoder", text(self.encoder.as_deref()));
-        add("projection", text(self.projection.map(Projection::name)));
-        add("stereo_layout", text(self.stereo.map(StereoLayout::name)));
-        let values = [
-            "@setDataFrame".into(),
-            "onMetaData".into(),
-            Value::EcmaArray(fields),
-        ];
-        Bytes::from(amf0::write_all(&values))
-    }
+/// The bytes of a script tag: `@setDataFrame`, `onMetaData`, an ECMA array.
+pub fn to_body(metadata: &SourceMetadata) -> Bytes {
+    let mut fields: Vec<(String, Value)> = Vec::new();
+    let mut add = |name: &str, value: Option<Value>| {
+        fields.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    let whole = |number: Option<u32>| number.map(|number| Value::Number(number.into()));
+    let text = |text: Option<&str>| text.map(Value::from);
+    add("duration", Some(Value::Number(0.0)));
+    add("width", whole(metadata.width));
+    add("height", whole(metadata.height));
+    add("framerate", metadata.frame_rate.map(Value::Number));
+    add("videocodecid", metadata.width.map(|_| Value::Number(7.0)));
+    add("videodatarate", whole(metadata.video_bitrate_kbps));
+    add(
+        "audiocodecid",
+        metadata.audio_channels.map(|_| Value::Number(10.0)),
+    );
+    add("audiodatarate", whole(metadata.audio_bitrate_kbps));
+    add("audiosamplerate", whole(metadata.audio_sample_rate));
+    add("audiochannels", whole(metadata.audio_channels));
+    add(
+        "stereo",
+        metadata
+            .audio_channels
+            .map(|channels| Value::Boolean(channels == 2)),
+    );
+    add("encoder", text(metadata.encoder.as_deref()));
+    add(
+        "projection",
+        text(metadata.projection.map(Projection::name)),
+    );
+    add(
+        "stereo_layout",
+        text(metadata.stereo.map(StereoLayout::name)),
+    );
+    let values = [
+        "@setDataFrame".into(),
+        "onMetaData".into(),
+        Value::EcmaArray(fields),
+    ];
+    Bytes::from(amf0::write_all(&values))
 }

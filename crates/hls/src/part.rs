@@ -84,7 +84,7 @@ pub fn finished(pending: &[AccessUnit], timescale: Timescale, target: i64) -> Op
         let duration = i64::from(unit.duration);
         if !fits(total + duration) {
             let part = pending.get(..index).unwrap_or(&[]);
-            let may_be_short = index > 0 && part.iter().any(|unit| unit.is_sync);
+            let may_be_short = index > 0 && part.iter().any(|unit| unit.is_sync());
             let long_enough = !fits_times(total, timescale, target, PART_PERCENT_MIN);
             // A frame that outlasts its turn joins the part before rather than leave it too short.
             return Some(if may_be_short || long_enough {
@@ -99,7 +99,7 @@ pub fn finished(pending: &[AccessUnit], timescale: Timescale, target: i64) -> Op
     // The next unit will most likely last as long as this one: publish now rather than one frame
     // later.
     let foreseen = !fits(total + i64::from(last.duration));
-    let allowed = pending.iter().all(|unit| unit.is_sync)
+    let allowed = pending.iter().all(|unit| unit.is_sync())
         || !fits_times(total, timescale, target, PART_PERCENT_MIN);
     let full = (foreseen && allowed) || pending.len() >= cmaf::sample_count_max();
     full.then_some(pending.len())

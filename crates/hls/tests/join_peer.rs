@@ -6,7 +6,7 @@ mod common;
 use bytes::Bytes;
 use common::{WALL, audio_track, config, video_track};
 use hls::{Boundary, Lookup, Packager, PlaylistConstants, Start, Tracks};
-use media::{AccessUnit, MediaKind, Timescale, VIDEO_TIMESCALE};
+use media::{AccessUnit, MediaKind, RandomAccess, Timescale, VIDEO_TIMESCALE};
 
 const FRAME: i64 = 12_012;
 
@@ -36,7 +36,7 @@ fn unit(kind: MediaKind, dts: i64, pts: i64, duration: u32, is_sync: bool) -> Ac
         dts,
         pts,
         duration,
-        is_sync,
+        random_access: RandomAccess::idr_if(is_sync),
         payload,
     }
 }

@@ -376,7 +376,7 @@ fn a_stream_of_sound_alone_is_cut_by_sound() {
             dts: index * 1024,
             pts: index * 1024,
             duration: 1024,
-            is_sync: true,
+            random_access: media::RandomAccess::Idr,
             payload: bytes::Bytes::from_static(&[0; 20]),
         };
         packager.push_source(unit, WALL as i64 * 1_000_000).unwrap();

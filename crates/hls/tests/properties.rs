@@ -202,7 +202,7 @@ fn spans(plan: &Plan, media: &MediaSnapshot) -> Result<Vec<(u64, i64, i64)>, Tes
         let head = read_init(&init.bytes).unwrap();
         let samples = read_segment(&head, &segment.to_bytes()).unwrap();
         prop_assert!(!samples.is_empty());
-        prop_assert_eq!(samples[0].unit.is_sync, segment.independent);
+        prop_assert_eq!(samples[0].unit.is_sync(), segment.independent);
         let mut at = samples[0].unit.dts;
         for sample in &samples {
             let follows = sample.unit.dts == at || !is_whole(plan, media);

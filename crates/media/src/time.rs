@@ -12,6 +12,12 @@ pub const VIDEO_TIMESCALE: Timescale = match NonZeroU32::new(360_000) {
     None => unreachable!(),
 };
 
+/// The clock of RTMP and FLV.
+pub const MILLISECONDS: Timescale = match NonZeroU32::new(1000) {
+    Some(rate) => Timescale(rate),
+    None => unreachable!(),
+};
+
 /// Ticks per second of a track's media time (ISO/IEC 14496-12, `mdhd.timescale`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timescale(NonZeroU32);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Timescale, VIDEO_TIMESCALE, aac, avc};
+use crate::{AudioConfig, Timescale, VIDEO_TIMESCALE, VideoConfig};
 
 /// What a track carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,70 +22,89 @@ impl fmt::Display for MediaKind {
     }
 }
 
-/// A track's codec configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Codec {
-    /// H.264 in `avc1` form: parameter sets in the record, not in band.
-    Avc(avc::Config),
-    /// AAC.
-    Aac(aac::Config),
-}
-
 /// One elementary stream with one codec configuration. A changed configuration is a new track.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Track {
+pub enum Track {
+    /// Video.
+    Video(VideoTrack),
+    /// Audio.
+    Audio(AudioTrack),
+}
+
+/// A video track.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VideoTrack {
     /// Ticks per second of the times in its access units.
     pub timescale: Timescale,
     /// How to decode it.
-    pub codec: Codec,
+    pub config: VideoConfig,
+}
+
+/// An audio track.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AudioTrack {
+    /// Ticks per second of the times in its access units.
+    pub timescale: Timescale,
+    /// How to decode it.
+    pub config: AudioConfig,
 }
 
 impl Track {
     /// A video track in [`VIDEO_TIMESCALE`].
-    pub fn video(config: avc::Config) -> Self {
-        Self {
+    pub fn video(config: impl Into<VideoConfig>) -> Self {
+        Self::Video(VideoTrack {
             timescale: VIDEO_TIMESCALE,
-            codec: Codec::Avc(config),
-        }
+            config: config.into(),
+        })
     }
 
-    /// An audio track whose timescale is its sample rate, so that one AAC frame is a whole number of ticks.
-    pub fn audio(config: aac::Config) -> Self {
-        Self {
+    /// An audio track whose timescale is its sample rate, so that one frame is a whole number of
+    /// ticks.
+    pub fn audio(config: impl Into<AudioConfig>) -> Self {
+        let config = config.into();
+        Self::Audio(AudioTrack {
             timescale: config.timescale(),
-            codec: Codec::Aac(config),
-        }
+            config,
+        })
     }
 
     /// What it carries.
     pub fn kind(&self) -> MediaKind {
-        match self.codec {
-            Codec::Avc(_) => MediaKind::Video,
-            Codec::Aac(_) => MediaKind::Audio,
+        match self {
+            Self::Video(_) => MediaKind::Video,
+            Self::Audio(_) => MediaKind::Audio,
         }
     }
 
-    /// The RFC 6381 string for `CODECS`, derived from the configuration record, never from settings.
+    /// Ticks per second of the times in its access units.
+    pub fn timescale(&self) -> Timescale {
+        match self {
+            Self::Video(track) => track.timescale,
+            Self::Audio(track) => track.timescale,
+        }
+    }
+
+    /// The RFC 6381 string for `CODECS`, derived from the configuration, never from settings.
     pub fn rfc6381(&self) -> String {
-        match &self.codec {
-            Codec::Avc(config) => config.rfc6381(),
-            Codec::Aac(config) => config.rfc6381(),
+        match self {
+            Self::Video(track) => track.config.rfc6381(),
+            Self::Audio(track) => track.config.rfc6381(),
         }
     }
 
-    /// The H.264 configuration, if this is video.
-    pub fn avc(&self) -> Option<&avc::Config> {
-        match &self.codec {
-            Codec::Avc(config) => Some(config),
-            Codec::Aac(_) => None,
+    /// The track, if it is one of video.
+    pub fn as_video(&self) -> Option<&VideoTrack> {
+        match self {
+            Self::Video(track) => Some(track),
+            Self::Audio(_) => None,
         }
     }
 
-    /// The AAC configuration, if this is audio.
-    pub fn aac(&self) -> Option<&aac::Config> {
-        match &self.codec {
-            Codec::Aac(config) => Some(config),
-            Codec::Avc(_) => None,
+    /// The track, if it is one of audio.
+    pub fn as_audio(&self) -> Option<&AudioTrack> {
+        match self {
+            Self::Audio(track) => Some(track),
+            Self::Video(_) => None,
         }
     }
 }

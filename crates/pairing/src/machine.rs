@@ -279,7 +279,7 @@ impl Pairing {
             self.slewed = slewed;
             self.slewed_at = Some(now);
         }
-        let named = unit.is_sync || unit.kind == MediaKind::Audio;
+        let named = unit.is_sync() || unit.kind == MediaKind::Audio;
         let hash = if named { fingerprint(&unit.payload) } else { 0 };
         let held = PendingUnit {
             unit,
@@ -294,7 +294,7 @@ impl Pairing {
         let opens = tracks.video.is_none() || held.unit.kind == MediaKind::Video;
         if self.pending.is_none()
             && opens
-            && held.unit.is_sync
+            && held.unit.is_sync()
             && let Some(reason) = self.rejoining.take()
         {
             let recent = self.recent_audio.drain(..).collect();
@@ -366,10 +366,10 @@ impl Pairing {
         let Some(track) = &tracks.audio else {
             return;
         };
-        let from = self.audio_timescale.replace(track.timescale);
-        if let Some(from) = from.filter(|from| *from != track.timescale) {
+        let from = self.audio_timescale.replace(track.timescale());
+        if let Some(from) = from.filter(|from| *from != track.timescale()) {
             self.timestamp_offset.audio =
-                from.rescale(self.timestamp_offset.audio, track.timescale);
+                from.rescale(self.timestamp_offset.audio, track.timescale());
         }
     }
 
@@ -380,7 +380,7 @@ impl Pairing {
             self.history.record_audio(unit, held.hash);
         }
         let boundary = placed.boundary;
-        if unit.is_sync && (unit.kind == MediaKind::Video || boundary.is_some()) {
+        if unit.is_sync() && (unit.kind == MediaKind::Video || boundary.is_some()) {
             self.history.record_keyframe(PublishedKeyframe {
                 hash: held.hash,
                 dts: unit.dts,

@@ -148,7 +148,7 @@ impl PendingMedia {
 
     /// Keeps a unit.
     pub fn push(&mut self, held: PendingUnit) {
-        if held.unit.kind == self.leading() && held.unit.is_sync {
+        if held.unit.kind == self.leading() && held.unit.is_sync() {
             self.sync_since.get_or_insert(held.at);
         }
         self.bytes += held.unit.payload.len();
@@ -227,7 +227,7 @@ impl PendingMedia {
     fn keys(&self) -> impl Iterator<Item = &PendingUnit> {
         let leading = self.leading();
         let units = self.units.iter();
-        units.filter(move |held| held.unit.kind == leading && held.unit.is_sync)
+        units.filter(move |held| held.unit.kind == leading && held.unit.is_sync())
     }
 
     fn sounds(&self) -> impl Iterator<Item = &PendingUnit> {
@@ -237,7 +237,7 @@ impl PendingMedia {
 
     fn audio_timescale(&self) -> Timescale {
         let track = self.tracks.audio.as_ref();
-        track.map_or(VIDEO_TIMESCALE, |track| track.timescale)
+        track.map_or(VIDEO_TIMESCALE, media::Track::timescale)
     }
 
     /// The timestamp_offset that puts `held` at `mark`, if all else that both know agrees with it.

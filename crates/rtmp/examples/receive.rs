@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use media::IngestEvent;
 use rtmp::{
     Secret,
     server::{Event, Limits, Rejection, Session},
@@ -103,13 +104,15 @@ impl Shell {
                     }
                 }
             }
-            Event::Media(tag) => match self.demuxer.push(tag) {
-                Ok(Some(flv::Event::AccessUnit(unit))) => self.count(&unit),
-                Ok(Some(event)) => println!("{event:?}"),
-                Ok(None) => {}
-                Err(error) if error.is_fatal() => return Err(error.into()),
-                Err(error) => println!("skipped: {error}"),
-            },
+            Event::Media(tag) => {
+                self.demuxer.push(tag);
+                while let Some(event) = self.demuxer.next_event() {
+                    match event {
+                        IngestEvent::Unit(unit) => self.count(&unit),
+                        event => println!("{event:?}"),
+                    }
+                }
+            }
             event => println!("{event:?} after {} access units", self.access_units),
         }
         Ok(())
@@ -118,8 +121,8 @@ impl Shell {
     /// Prints one access unit of a hundred.
     fn count(&mut self, unit: &media::IngestUnit) {
         if self.access_units.is_multiple_of(100) {
-            let (kind, at, bytes) = (unit.kind, unit.timestamp_ms, unit.payload.len());
-            println!("{kind} at {at} ms, {bytes} bytes, sync {}", unit.is_sync);
+            let (kind, at, bytes) = (unit.kind, unit.dts, unit.payload.len());
+            println!("{kind} at {at} ms, {bytes} bytes, sync {}", unit.is_sync());
         }
         self.access_units += 1;
     }

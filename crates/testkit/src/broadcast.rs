@@ -46,7 +46,7 @@ impl Core {
             self.tracks.video = Some(Track::video(video.clone()));
         }
         if let Some(audio) = &publisher.shape().audio {
-            self.timeline.set_audio(audio);
+            self.timeline.set_audio(&audio.clone().into());
             self.tracks.audio = Some(Track::audio(audio.clone()));
         }
         self.drain(now)

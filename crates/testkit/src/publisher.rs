@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use media::{IngestUnit, MediaKind, aac, avc};
+use media::{IngestUnit, MILLISECONDS, MediaKind, RandomAccess, VideoConfig, aac};
 
 use crate::synth::{self, Content};
 
@@ -69,7 +69,7 @@ pub struct Sent {
 #[derive(Clone, Debug)]
 pub struct Publisher {
     shape: Shape,
-    video: Option<avc::Config>,
+    video: Option<VideoConfig>,
     began: Duration,
     session: u32,
     video_units: u64,
@@ -86,7 +86,7 @@ impl Publisher {
     /// A publisher that connects at `began`.
     pub fn new(shape: Shape, began: Duration) -> Self {
         Self {
-            video: synth::avc_config(shape.size.0, shape.size.1),
+            video: synth::avc_config(shape.size.0, shape.size.1).map(VideoConfig::from),
             shape,
             began,
             session: 0,
@@ -113,7 +113,7 @@ impl Publisher {
     }
 
     /// Its video configuration.
-    pub fn video(&self) -> Option<&avc::Config> {
+    pub fn video(&self) -> Option<&VideoConfig> {
         self.video.as_ref()
     }
 
@@ -121,7 +121,7 @@ impl Publisher {
     /// configuration.
     pub fn resize(&mut self, size: (u32, u32)) {
         self.shape.size = size;
-        self.video = synth::avc_config(size.0, size.1);
+        self.video = synth::avc_config(size.0, size.1).map(VideoConfig::from);
         // The next picture is a keyframe.
         self.video_units = self.video_units.next_multiple_of(self.shape.gop.max(1));
     }
@@ -215,9 +215,10 @@ impl Publisher {
         };
         let unit = IngestUnit {
             kind,
-            timestamp_ms: (ms & ((1 << self.shape.wrap_bits) - 1)) as u32,
-            composition_ms: shown_ms as i32,
-            is_sync,
+            timescale: MILLISECONDS,
+            dts: ms & ((1 << self.shape.wrap_bits) - 1),
+            composition: shown_ms as i32,
+            random_access: RandomAccess::idr_if(is_sync),
             payload: content.payload(kind, is_sync, bytes),
         };
         // Captured means sent: encoding and network take no time here.

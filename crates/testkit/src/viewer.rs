@@ -82,7 +82,7 @@ impl Segment {
         }
         Ok(Self {
             kind: track.kind(),
-            timescale: track.timescale,
+            timescale: track.timescale(),
             start,
             end,
             units: samples.into_iter().map(|sample| sample.unit).collect(),
@@ -317,7 +317,7 @@ impl Rendition {
                 continue;
             };
             let now = (content.session, content.serial);
-            if unit.is_sync && segment.kind == MediaKind::Video {
+            if unit.is_sync() && segment.kind == MediaKind::Video {
                 if self.last_key == Some(now) {
                     continue;
                 }

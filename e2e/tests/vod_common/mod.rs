@@ -272,7 +272,10 @@ pub fn assert_aligned(renditions: &BTreeMap<String, Rendition>) -> usize {
         if !is_video(&rung) {
             continue;
         }
-        assert!(rung.segments.iter().all(|units| units[0].is_sync), "{name}");
+        assert!(
+            rung.segments.iter().all(|units| units[0].is_sync()),
+            "{name}"
+        );
         assert_eq!(rung.starts(), first.starts(), "{name}");
         let times = |rung: &Rendition| rung.units().map(|unit| unit.dts).collect::<Vec<_>>();
         assert_eq!(times(rung), times(first), "{name}");

@@ -8,6 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use flv::Demuxer;
+use media::{IngestEvent, MediaKind, SkipReason, Skipped};
 use rtmp::server::{Code, Event, Limits, PublishRequest, Rejection, Session};
 use service::{
     Clock,
@@ -123,6 +124,7 @@ impl Ingest {
             publication: None,
             stream: None,
             damaged: 0,
+            has_video: false,
         };
         let end = connection.run(drain).await;
         let left = connection.publication.take().is_some();
@@ -150,6 +152,8 @@ struct Connection<'a> {
     /// What it last asked to publish, for its log lines.
     stream: Option<String>,
     damaged: u32,
+    /// A video configuration came.
+    has_video: bool,
 }
 
 impl Connection<'_> {
@@ -247,6 +251,7 @@ impl Connection<'_> {
                 );
                 self.publication = Some(publication);
                 self.demuxer = Demuxer::new();
+                self.has_video = false;
                 self.session
                     .accept(id)
                     .map_err(|error| End::Faulty(error.to_string()))
@@ -268,32 +273,41 @@ impl Connection<'_> {
             .metrics
             .ingest_bytes
             .inc_by(tag.body.len() as u64);
-        match self.demuxer.push(tag) {
-            Ok(Some(event)) => {
-                self.damaged = 0;
-                publication.push(event, now);
-                Ok(())
-            }
-            Ok(None) => Ok(()),
-            Err(error) if error.is_fatal() => {
-                let reason = error.to_string();
-                self.session.close(Rejection::bad_name(reason.clone()));
-                Err(End::Refused(reason))
-            }
-            Err(error) => {
-                self.damaged += 1;
-                self.ingest.metrics.damaged_tags.inc();
-                publication.note_damaged();
-                debug!(%error, "skipped a damaged tag");
-                if self.damaged < DAMAGED_TAGS_MAX {
-                    return Ok(());
+        self.demuxer.push(tag);
+        while let Some(event) = self.demuxer.next_event() {
+            match &event {
+                IngestEvent::Skipped(skipped) => {
+                    self.damaged += 1;
+                    self.ingest.metrics.damaged_tags.inc();
+                    publication.note_damaged();
+                    debug!(detail = skipped.detail, "skipped a tag");
+                    if let Some(rejection) = self.judge(skipped) {
+                        let reason = rejection.reason.clone();
+                        self.session.close(rejection);
+                        return Err(End::Refused(reason));
+                    }
                 }
-                let reason = format!("{DAMAGED_TAGS_MAX} damaged tags in a row, the last: {error}");
-                self.session
-                    .close(Rejection::new(Code::Failed, reason.clone()));
-                Err(End::Refused(reason))
+                IngestEvent::VideoConfig(_) => self.has_video = true,
+                IngestEvent::Unit(_) => self.damaged = 0,
+                _ => {}
             }
+            publication.push(event, now);
         }
+        Ok(())
+    }
+
+    /// Whether the publish ends over a tag that was left out: nothing but such tags came for long,
+    /// or its video is none that is carried.
+    fn judge(&self, skipped: &Skipped) -> Option<Rejection> {
+        let is_video = skipped.kind == Some(MediaKind::Video);
+        if is_video && skipped.reason == SkipReason::Codec && !self.has_video {
+            return Some(Rejection::bad_name(skipped.detail.clone()));
+        }
+        (self.damaged >= DAMAGED_TAGS_MAX).then(|| {
+            let last = &skipped.detail;
+            let reason = format!("{DAMAGED_TAGS_MAX} damaged tags in a row, the last: {last}");
+            Rejection::new(Code::Failed, reason)
+        })
     }
 
     /// Sends what is left and gives the peer time to read it: a cut connection would swallow the reason.

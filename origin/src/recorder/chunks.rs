@@ -84,7 +84,7 @@ impl Chunker {
     /// The longest track's end in seconds.
     pub(super) fn seconds(&self) -> f64 {
         let ends = self.ends.iter().zip(&self.tracks);
-        ends.map(|(end, track)| track.timescale.seconds(*end))
+        ends.map(|(end, track)| track.timescale().seconds(*end))
             .fold(0.0, f64::max)
     }
 
@@ -112,7 +112,7 @@ impl Chunker {
             return Ok((None, false));
         };
         if unit.kind == MediaKind::Video && self.awaiting_sync {
-            if !unit.is_sync {
+            if !unit.is_sync() {
                 return Ok((None, false));
             }
             self.awaiting_sync = false;
@@ -137,9 +137,9 @@ impl Chunker {
             return self.pending_bytes >= CHUNK_BYTES_MAX;
         };
         let contiguous = last.dts.saturating_add(i64::from(last.duration)) == unit.dts;
-        let long = unit.dts.saturating_sub(first.dts) >= track.timescale.ticks(CHUNK_TARGET);
+        let long = unit.dts.saturating_sub(first.dts) >= track.timescale().ticks(CHUNK_TARGET);
         // Only the leading track cuts by length and keyframe: the others follow it.
-        let cuts = index == 0 && (long || (unit.kind == MediaKind::Video && unit.is_sync));
+        let cuts = index == 0 && (long || (unit.kind == MediaKind::Video && unit.is_sync()));
         !contiguous || cuts || self.pending_bytes >= CHUNK_BYTES_MAX || pending.len() >= (1 << 13)
     }
 
@@ -170,7 +170,7 @@ impl Chunker {
             let (Some(first), Some(last)) = (units.first(), units.last()) else {
                 continue;
             };
-            if first.kind == MediaKind::Video && first.is_sync {
+            if first.kind == MediaKind::Video && first.is_sync() {
                 chunks.keyframes.push((first.dts, chunks.size));
             }
             if let Some(end) = self.ends.get_mut(index) {
@@ -194,14 +194,14 @@ impl Chunker {
             .zip(&self.tracks)
             .filter_map(|(pending, track)| {
                 let first = pending.first()?;
-                Some(track.timescale.rescale(first.dts, media::VIDEO_TIMESCALE))
+                Some(track.timescale().rescale(first.dts, media::VIDEO_TIMESCALE))
             });
         let moment = if self.rebase {
             firsts.min().unwrap_or(0)
         } else {
             0
         };
-        let scaled = |track: &Track| media::VIDEO_TIMESCALE.rescale(moment, track.timescale);
+        let scaled = |track: &Track| media::VIDEO_TIMESCALE.rescale(moment, track.timescale());
         self.tracks.iter().map(scaled).collect()
     }
 }

@@ -320,14 +320,14 @@ struct Batch {
 impl Batch {
     fn follow(&mut self, tracks: &[Track]) {
         let leading = tracks.iter().min_by_key(|track| track.kind());
-        self.leading = leading.map(|track| (track.kind(), track.timescale.ticks(CHUNK_TARGET)));
+        self.leading = leading.map(|track| (track.kind(), track.timescale().ticks(CHUNK_TARGET)));
         self.since = None;
     }
 
     /// Adds a unit. True when the writer may have something to write now.
     fn push(&mut self, unit: AccessUnit) -> bool {
         let (kind, dts) = (unit.kind, unit.dts);
-        let is_keyframe = kind == MediaKind::Video && unit.is_sync;
+        let is_keyframe = kind == MediaKind::Video && unit.is_sync();
         self.bytes += unit.payload.len();
         self.units.push(unit);
         let Some((leading, longest)) = self.leading else {

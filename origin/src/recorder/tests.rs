@@ -7,7 +7,7 @@ use std::{
 use bytes::Bytes;
 use cmaf::{Scanner, TopLevel};
 use jobs::{Options, Sqlite, event::Message as Event};
-use media::{MediaKind, aac, avc};
+use media::{MediaKind, RandomAccess, aac, avc};
 use store::{Disturbance, FaultSchedule, Faulty, MemoryStore, ObjectMetadata, Operation};
 use writer::Writer;
 
@@ -50,7 +50,7 @@ fn broadcast(start: i64, seconds: i64) -> Vec<AccessUnit> {
             dts,
             pts: dts + 72_000,
             duration: 36_000,
-            is_sync: n % 10 == 0,
+            random_access: RandomAccess::idr_if(n % 10 == 0),
             payload: Bytes::from(vec![n as u8; PICTURE_BYTES]),
         }
     });
@@ -62,7 +62,7 @@ fn broadcast(start: i64, seconds: i64) -> Vec<AccessUnit> {
             dts,
             pts: dts,
             duration: 1024,
-            is_sync: true,
+            random_access: RandomAccess::Idr,
             payload,
         }
     });
@@ -129,7 +129,7 @@ async fn read(store: &dyn Store, key: &str) -> (Vec<AccessUnit>, Sidecar) {
     assert_eq!(scanner.pending(), 0);
     let syncs = units
         .iter()
-        .filter(|unit| unit.kind == MediaKind::Video && unit.is_sync);
+        .filter(|unit| unit.kind == MediaKind::Video && unit.is_sync());
     assert_eq!(
         sidecar.keyframes.dts,
         syncs.map(|unit| unit.dts).collect::<Vec<_>>()
@@ -142,7 +142,7 @@ async fn read(store: &dyn Store, key: &str) -> (Vec<AccessUnit>, Sidecar) {
         };
         let first = &cmaf::read_chunk(&init, &bytes).unwrap()[0].unit;
         assert_eq!(
-            (first.dts, first.is_sync, first.kind),
+            (first.dts, first.is_sync(), first.kind),
             (*dts, true, MediaKind::Video)
         );
     }
@@ -384,7 +384,7 @@ async fn an_upload_the_store_forgot_begins_anew() {
     recorder.settled().await;
     let (units, sidecar) = read(&*store, KEY).await;
     let video = of_kind(&units, MediaKind::Video);
-    assert!(!video.is_empty() && video[0].is_sync && video.len() < 80);
+    assert!(!video.is_empty() && video[0].is_sync() && video.len() < 80);
     assert!(of_kind(&sent, MediaKind::Video).ends_with(&video));
     assert!(sidecar.duration > 7.9);
 }
@@ -467,7 +467,8 @@ fn units_are_handed_over_when_they_complete_a_chunk() {
     let first = units.iter().position(|unit| unit.kind == MediaKind::Video);
     let mut long = units.clone();
     for (index, unit) in long.iter_mut().enumerate() {
-        unit.is_sync &= unit.kind == MediaKind::Audio || Some(index) == first;
+        let starts = unit.kind == MediaKind::Audio || Some(index) == first;
+        unit.random_access = RandomAccess::idr_if(unit.is_sync() && starts);
     }
     batch.follow(&tracks(0x1f));
     assert_eq!(handed(&mut batch, &long), at_keyframes);

@@ -113,7 +113,7 @@ impl Bench {
             let sent = self.encoder.send();
             let before = self.clock.now();
             self.hand.advance(sent.at.saturating_sub(before));
-            let event = flv::Event::AccessUnit(sent.unit);
+            let event = media::IngestEvent::Unit(sent.unit);
             let publication = self.publication.as_ref().expect("it publishes");
             publication.push(event, self.clock.now());
             if before.as_secs() != self.clock.now().as_secs() {
@@ -158,8 +158,8 @@ fn publish(registry: &Registry, name: &str, encoder: &Encoder, now: Duration) ->
         .expect("free");
     let video = encoder.video().expect("it sends pictures").clone();
     for event in [
-        flv::Event::VideoConfig(video),
-        flv::Event::AudioConfig(encoder.shape().audio.clone().expect("and audio")),
+        media::IngestEvent::VideoConfig(video),
+        media::IngestEvent::AudioConfig(encoder.shape().audio.clone().expect("and audio").into()),
     ] {
         publication.push(event, now);
     }

@@ -14,9 +14,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use flv::Event;
 use hls::{LastPosition, Snapshot, Tracks};
-use media::{Immersive, MediaKind, Timeline, Track, timeline};
+use media::{Immersive, IngestEvent, MediaKind, SourceMetadata, Timeline, Track, timeline};
 use pairing::{Join, Pairing};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -49,7 +48,7 @@ pub struct Session {
     kick: watch::Sender<Option<String>>,
     pub(super) health: Health,
     damaged: u64,
-    metadata: Option<flv::Metadata>,
+    metadata: Option<SourceMetadata>,
 }
 
 impl Session {
@@ -214,9 +213,9 @@ impl Core {
     }
 
     /// Takes what the publisher sent.
-    pub fn push(&mut self, event: Event, now: Duration, wall: SystemTime) {
+    pub fn push(&mut self, event: IngestEvent, now: Duration, wall: SystemTime) {
         match event {
-            Event::VideoConfig(config) => {
+            IngestEvent::VideoConfig(config) => {
                 let declared = self
                     .session
                     .as_ref()
@@ -225,24 +224,27 @@ impl Core {
                 self.timeline.set_video(&config, declared);
                 self.announced.video = Some(Track::video(config));
             }
-            Event::AudioConfig(config) => {
+            IngestEvent::AudioConfig(config) => {
                 self.timeline.set_audio(&config);
                 self.announced.audio = Some(Track::audio(config));
             }
-            Event::AccessUnit(unit) => {
+            IngestEvent::Unit(unit) => {
                 if let Some(session) = &mut self.session {
                     session.health.record(&unit, now);
                 }
                 self.timeline.push(unit, now);
             }
-            Event::Metadata(metadata) => {
+            IngestEvent::Metadata(metadata) => {
                 if let Some(session) = &mut self.session {
                     info!(stream = self.name, ?metadata, "metadata");
                     session.metadata = Some(metadata.clone());
                     self.hear(&metadata);
                 }
             }
-            _ => {}
+            IngestEvent::EndOfTrack(_)
+            | IngestEvent::Repaired(_)
+            | IngestEvent::Skipped(_)
+            | IngestEvent::ForeignAudio(_) => {}
         }
         self.drain_timeline(wall);
     }
@@ -565,7 +567,7 @@ impl Core {
     }
 }
 
-fn declared_rate(metadata: &flv::Metadata) -> Option<(u32, u32)> {
+fn declared_rate(metadata: &SourceMetadata) -> Option<(u32, u32)> {
     let rate = metadata
         .frame_rate
         .filter(|rate| (1.0..=240.0).contains(rate))?;

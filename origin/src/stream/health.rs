@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use media::{IngestUnit, MediaKind};
+use media::{IngestUnit, MILLISECONDS, MediaKind};
 
 use crate::api::Figures;
 
@@ -64,22 +64,22 @@ impl Health {
     fn record_video(&mut self, unit: &IngestUnit, now: Duration) {
         if let Some((then, timestamp_ms)) = self.last_video {
             let arrived_ms = now.saturating_sub(then).as_secs_f64() * 1000.0;
-            let stamped_ms = f64::from(unit.timestamp_ms.wrapping_sub(timestamp_ms) as i32);
+            let stamped_ms = f64::from(milliseconds(unit).wrapping_sub(timestamp_ms) as i32);
             // RFC 3550 §6.4.1: a running mean with a gain of 1/16 is steady and needs no history.
             let difference = (arrived_ms - stamped_ms).abs().min(10_000.0);
             self.figures.jitter_ms += (difference - self.figures.jitter_ms) / 16.0;
         }
-        self.last_video = Some((now, unit.timestamp_ms));
-        if unit.is_sync {
+        self.last_video = Some((now, milliseconds(unit)));
+        if unit.is_sync() {
             if let Some(last) = self.last_keyframe_ms {
-                let gop = f64::from(unit.timestamp_ms.wrapping_sub(last) as i32) / 1000.0;
+                let gop = f64::from(milliseconds(unit).wrapping_sub(last) as i32) / 1000.0;
                 // A clock that jumped says nothing about the GOP.
                 if (0.0..120.0).contains(&gop) {
                     self.figures.gop_seconds = gop;
                     self.figures.gop_seconds_max = self.figures.gop_seconds_max.max(gop);
                 }
             }
-            self.last_keyframe_ms = Some(unit.timestamp_ms);
+            self.last_keyframe_ms = Some(milliseconds(unit));
         }
     }
 
@@ -105,9 +105,15 @@ impl Health {
     }
 }
 
+/// A unit's time in milliseconds, modulo 2^32.
+fn milliseconds(unit: &IngestUnit) -> u32 {
+    unit.timescale.rescale(unit.dts, MILLISECONDS) as u32
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use media::RandomAccess;
 
     use super::*;
 
@@ -115,9 +121,10 @@ mod tests {
         let payload = Bytes::from_static(&[0; 1000]);
         IngestUnit {
             kind: MediaKind::Video,
-            timestamp_ms,
-            composition_ms: 0,
-            is_sync,
+            timescale: MILLISECONDS,
+            dts: timestamp_ms.into(),
+            composition: 0,
+            random_access: RandomAccess::idr_if(is_sync),
             payload,
         }
     }

@@ -1,6 +1,6 @@
 //! How a stream's picture lies on the sphere: config's word, the publisher's, an operator's.
 
-use media::Immersive;
+use media::{Immersive, SourceMetadata};
 use tracing::info;
 
 use super::core::Core;
@@ -18,7 +18,7 @@ impl Core {
     }
 
     /// The publisher's word counts where config has none for this very stream.
-    pub(super) fn hear(&mut self, metadata: &flv::Metadata) {
+    pub(super) fn hear(&mut self, metadata: &SourceMetadata) {
         if self.config.immersive_is_own {
             return;
         }

@@ -58,7 +58,7 @@ impl Publication {
     }
 
     /// Hands over what the publisher sent; without effect once somebody else has taken over.
-    pub fn push(&self, event: flv::Event, now: Duration) {
+    pub fn push(&self, event: media::IngestEvent, now: Duration) {
         let mut core = self.stream.core();
         if core.is_session(self.session) {
             core.push(event, now, self.stream.environment.clock.wall());

@@ -86,13 +86,13 @@ pub(super) fn plan(
     configured: &[ConfiguredRung],
     immersive: &Immersive,
 ) -> Result<Vec<(usize, LadderRung)>, encode::Error> {
-    let Some(config) = video.and_then(Track::avc) else {
+    let Some(video) = video.and_then(Track::as_video) else {
         return Ok(Vec::new());
     };
     let configs = configured.iter().map(|rung| rung_config(rung, immersive));
     let configs: Vec<_> = configs.collect();
-    let (width, height) = (config.width(), config.height());
-    let rungs = ladder::plan(width, height, config.frame_rate(), &configs)?;
+    let (width, height) = video.config.dimensions();
+    let rungs = ladder::plan(width, height, video.config.frame_rate(), &configs)?;
     let mut free: Vec<usize> = (0..configs.len()).collect();
     let mut place = |rung: &LadderRung| {
         let alike = |index: &usize| {
@@ -111,11 +111,11 @@ pub(super) fn plan(
 /// The rung of the source's own size that carries a stream whose pass-through cannot be started, if
 /// this machine has the cores for it.
 pub(super) fn automatic(video: &Track) -> Result<Vec<(usize, LadderRung)>, encode::Error> {
-    let Some(config) = video.avc() else {
+    let Some(media::VideoTrack { config, .. }) = video.as_video() else {
         return Ok(Vec::new());
     };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let size = (config.width(), config.height());
+    let size = config.dimensions();
     let rung = ladder::source_size(size, config.frame_rate(), None, cores)?;
     Ok(rung.into_iter().map(|rung| (AUTOMATIC, rung)).collect())
 }

@@ -63,7 +63,8 @@ impl AudioMaker {
         let own = demuxer.audio().get(plan.source.track);
         let own = own.and_then(|stream| stream.track());
         if let (true, Some(track)) = (plan.source.is_copied, own) {
-            let silence = track.aac().map_or_else(Bytes::new, |aac| aac.silence());
+            let audio = track.as_audio();
+            let silence = audio.map_or_else(Bytes::new, |audio| audio.config.silence());
             let how = How::Copy {
                 next: range.0,
                 silence,
@@ -212,7 +213,7 @@ impl AudioMaker {
                 dts,
                 pts: dts,
                 duration: u32::try_from(frame).unwrap_or(u32::MAX),
-                is_sync: true,
+                random_access: media::RandomAccess::Idr,
                 payload: silence.clone(),
             });
         }

@@ -163,12 +163,12 @@ struct SilenceFiller {
 
 impl SilenceFiller {
     fn new(track: &Track, span: &Span) -> Option<Self> {
-        let aac = track.aac()?;
-        let ticks = |time| VIDEO_TIMESCALE.rescale(time, track.timescale);
+        let config = &track.as_audio()?.config;
+        let ticks = |time| VIDEO_TIMESCALE.rescale(time, track.timescale());
         Some(Self {
-            timescale: track.timescale,
-            frame: i64::from(aac.frame_samples()),
-            silence: aac.silence(),
+            timescale: track.timescale(),
+            frame: i64::from(config.frame_samples()),
+            silence: config.silence(),
             next: ticks(span.start),
             end: ticks(span.end),
         })
@@ -206,7 +206,7 @@ impl SilenceFiller {
                 dts,
                 pts: dts,
                 duration: u32::try_from(self.frame).unwrap_or(u32::MAX),
-                is_sync: true,
+                random_access: media::RandomAccess::Idr,
                 payload: self.silence.clone(),
             }
         };
@@ -237,7 +237,7 @@ mod tests {
             dts,
             pts: dts,
             duration: 1024,
-            is_sync: true,
+            random_access: media::RandomAccess::Idr,
             payload: Bytes::from_static(b"tone"),
         }
     }

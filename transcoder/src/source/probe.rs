@@ -125,34 +125,35 @@ pub(super) fn recording(reader: &mut RecordingReader, sidecar: &Sidecar) -> Resu
     let mut video = None;
     if let Some(track) = reader.track(MediaKind::Video).cloned() {
         check_decodes(reader, &track)?;
-        let Some(avc) = track.avc() else {
-            return Err(Error::recording(reader.key(), "its video is not H.264"));
+        let Some(media::VideoTrack { config, .. }) = track.as_video() else {
+            return Err(Error::recording(reader.key(), "its video track is none"));
         };
         if keyframes.is_empty() {
             return Err(Error::recording(reader.key(), "its video has no keyframe"));
         }
-        let profile = avc.rfc6381();
+        let profile = config.rfc6381();
+        let (width, height) = config.dimensions();
         video = Some(Video {
-            width: avc.width(),
-            height: avc.height(),
-            rate: rate_of(reader, avc.frame_rate())?,
+            width,
+            height,
+            rate: rate_of(reader, config.frame_rate())?,
             keyframes,
             is_common: COMMON_PROFILES.iter().any(|p| profile.starts_with(p)),
             breaks: sidecar.breaks(),
         });
     }
-    let audio = reader.track(MediaKind::Audio).and_then(Track::aac);
-    let audio = audio.map(|aac| AudioTrack {
+    let audio = reader.track(MediaKind::Audio).and_then(Track::as_audio);
+    let audio = audio.map(|media::AudioTrack { config, .. }| AudioTrack {
         track: 0,
-        sample_rate: aac.sample_rate(),
-        channels: aac.channels(),
+        sample_rate: config.sample_rate(),
+        channels: config.channels(),
         language: None,
         title: None,
         is_default: true,
         is_copied: true,
-        frame_samples: aac.frame_samples(),
+        frame_samples: config.frame_samples(),
         start: 0,
-        end: VIDEO_TIMESCALE.rescale(end, aac.timescale()),
+        end: VIDEO_TIMESCALE.rescale(end, config.timescale()),
     });
     Ok(Probe {
         video,
@@ -176,7 +177,7 @@ fn check_decodes(reader: &mut RecordingReader, track: &Track) -> Result<()> {
     reader.seek(None)?;
     while tried < ACCESS_TRIED_MAX {
         let Some(unit) = reader.read()? else { break };
-        if unit.kind == MediaKind::Video && unit.is_sync {
+        if unit.kind == MediaKind::Video && unit.is_sync() {
             tried += 1;
             let taken = stills.take(&unit);
             if taken
@@ -346,15 +347,15 @@ fn audio_tracks(demuxer: &FileDemuxer, survey: &mut Survey) -> Vec<AudioTrack> {
 }
 
 fn audio_track(track: usize, stream: &AudioStream, found: &AudioSurvey) -> AudioTrack {
-    let aac = stream.track().and_then(Track::aac);
-    let copied = aac.filter(|_| found.is_contiguous);
+    let own = stream.track().and_then(Track::as_audio);
+    let copied = own.filter(|_| found.is_contiguous);
     let (output, frame_samples) = match copied {
-        Some(aac) => {
+        Some(media::AudioTrack { config, .. }) => {
             let output = AudioOutput {
-                sample_rate: aac.sample_rate(),
-                channels: aac.channels(),
+                sample_rate: config.sample_rate(),
+                channels: config.channels(),
             };
-            (output, aac.frame_samples())
+            (output, config.frame_samples())
         }
         None => (encoded(stream), encode::audio::FRAME_SAMPLES),
     };

@@ -5,7 +5,7 @@
 //! because indexes and headers of uploads are wrong too often.
 
 use encode::file_demuxer::{Access, CodedPacket, FileDemuxer, Stream};
-use media::{Timescale, VIDEO_TIMESCALE};
+use media::{Timescale, Track, VIDEO_TIMESCALE};
 use serde::{Deserialize, Serialize};
 
 use super::reorder::decode_times;
@@ -137,8 +137,8 @@ struct Reading {
 impl Reading {
     fn of(demuxer: &FileDemuxer) -> Self {
         let aac = |audio: &encode::file_demuxer::AudioStream| {
-            let frame = audio.track().and_then(|track| track.aac());
-            frame.map_or(1, |aac| i64::from(aac.frame_samples()))
+            let track = audio.track().and_then(Track::as_audio);
+            track.map_or(1, |track| i64::from(track.config.frame_samples()))
         };
         Self {
             video: VideoSurvey::default(),

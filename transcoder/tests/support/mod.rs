@@ -125,7 +125,7 @@ fn write(
     file.extend_from_slice(&cmaf::init_segment_multi(tracks, immersive).unwrap());
     let (mut dts, mut offset, mut sequence) = (Vec::new(), Vec::new(), 0);
     let mut late = audio.iter().peekable();
-    for group in video.chunk_by(|_, next| !next.is_sync) {
+    for group in video.chunk_by(|_, next| !next.is_sync()) {
         dts.push(group[0].dts);
         offset.push(file.len());
         sequence += 1;
@@ -374,7 +374,7 @@ pub async fn check(store: &dyn Store, made: &TestRecording, names: &[&str]) {
         );
         assert!(units.iter().all(|unit| unit.pts >= unit.dts), "{name}");
         for (segment, entry) in read.segments.iter().zip(&read.playlist.segments) {
-            assert!(segment[0].is_sync, "{name}");
+            assert!(segment[0].is_sync(), "{name}");
             let ticks: i64 = segment.iter().map(|unit| i64::from(unit.duration)).sum();
             assert!((VIDEO_TIMESCALE.seconds(ticks) - f64::from(entry.duration)).abs() < 1e-4);
         }

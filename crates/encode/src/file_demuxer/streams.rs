@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use ffmpeg_next::{self as ffmpeg, Packet, codec, codec::packet::side_data::Type, ffi};
-use media::{AccessUnit, Immersive, MediaKind, Timescale, Track, VIDEO_TIMESCALE, aac, avc};
+use media::{
+    AccessUnit, AudioConfig, Immersive, MediaKind, RandomAccess, Timescale, Track, VIDEO_TIMESCALE,
+    VideoConfig, aac, avc,
+};
 
 use super::{Access, CodedPacket, Stream, side_data, to_ticks};
 use crate::{Rotation, nal};
@@ -133,9 +136,14 @@ impl VideoStream {
         self.track.as_ref()
     }
 
+    fn avc(&self) -> Option<&avc::Config> {
+        let VideoConfig::Avc(config) = &self.track.as_ref()?.as_video()?.config;
+        Some(config)
+    }
+
     /// The coded size that begins with this packet, where its parameter sets are not the track's.
     pub fn new_size(&self, packet: &CodedPacket) -> Option<(u32, u32)> {
-        let config = self.track.as_ref()?.avc()?;
+        let config = self.avc()?;
         let changed = packet
             .packet
             .side_data()
@@ -190,7 +198,7 @@ impl VideoStream {
 
     fn has_idr(&self, data: &[u8]) -> bool {
         let is_idr = |unit: &[u8]| unit.first().is_some_and(|byte| byte & 0x1f == 5);
-        match self.track.as_ref().and_then(Track::avc) {
+        match self.avc() {
             Some(config) if !self.is_annex_b => config.nal_units(data).any(is_idr),
             _ => nal::annex_b(data).any(is_idr),
         }
@@ -198,7 +206,7 @@ impl VideoStream {
 
     /// `None` where the picture's NAL units do not fill it: the last one of a file cut short.
     pub(super) fn access_unit(&self, packet: &CodedPacket) -> Option<AccessUnit> {
-        let config = self.track.as_ref()?.avc()?;
+        let config = self.avc()?;
         let data = packet.packet.data()?;
         let (payload, is_idr) = if self.is_annex_b {
             nal::sample(data)
@@ -218,7 +226,7 @@ impl VideoStream {
             dts: packet.dts.unwrap_or(packet.pts),
             pts: packet.pts,
             duration: u32::try_from(lasts).unwrap_or(u32::MAX).max(1),
-            is_sync: is_idr,
+            random_access: RandomAccess::idr_if(is_idr),
             payload,
         })
     }
@@ -251,13 +259,15 @@ impl AudioStream {
             }
             (true, true) => None,
         };
+        // What browsers do not decode is decoded here and encoded anew.
+        let config = config.filter(|config| config.unplayable().is_none());
         let track = config.map(Track::audio);
         let word = |key: &str| stream.metadata().get(key).map(str::to_owned);
         let language = word("language").filter(|code| code != "und" && !code.is_empty());
         Ok(Self {
             index: stream.index(),
             time_base: time_base(stream),
-            track: track.filter(|track| track.timescale == timescale),
+            track: track.filter(|track| track.timescale() == timescale),
             is_adts,
             codec: format!("{id:?}"),
             sample_rate,
@@ -298,7 +308,7 @@ impl AudioStream {
 
     /// `None` for a packet whose ADTS header does not say what the track says.
     pub(super) fn access_unit(&self, packet: &CodedPacket) -> Option<AccessUnit> {
-        let config = self.track.as_ref()?.aac()?;
+        let AudioConfig::Aac(config) = &self.track.as_ref()?.as_audio()?.config;
         let data = packet.packet.data()?;
         let payload = if self.is_adts {
             adts_payload(data, config)?
@@ -310,7 +320,7 @@ impl AudioStream {
             dts: packet.pts,
             pts: packet.pts,
             duration: config.frame_samples(),
-            is_sync: true,
+            random_access: RandomAccess::Idr,
             payload: Bytes::copy_from_slice(payload),
         })
     }

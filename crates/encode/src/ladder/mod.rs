@@ -272,11 +272,10 @@ impl Ladder {
         sink: Box<dyn FnMut(Event) + Send>,
         open: Arc<OpenEncoder>,
     ) -> Result<Self, Error> {
-        let config = track
-            .avc()
-            .ok_or(Error::Track("a ladder needs H.264 video"))?;
+        let video = track.as_video();
+        let config = &video.ok_or(Error::Track("a ladder needs video"))?.config;
         let decoder = Decoder::open(config, decoder_threads(config, options.decoder_threads))?;
-        let shared = Shared::new(track.timescale, options.pace, sink);
+        let shared = Shared::new(track.timescale(), options.pace, sink);
         let (mut ladder, decoded, alive) = Self::spawn_rungs(&shared, rungs, options, open)?;
         let (input, units) = mpsc::sync_channel(INPUT_UNITS_MAX);
         ladder.input = Some(input);
@@ -415,12 +414,12 @@ fn open_encoder() -> Arc<OpenEncoder> {
 }
 
 /// One thread for what one core surely decodes, as many as needed beyond that.
-fn decoder_threads(config: &media::avc::Config, asked: u8) -> u8 {
+fn decoder_threads(config: &media::VideoConfig, asked: u8) -> u8 {
     if asked > 0 {
         return asked;
     }
     let rate = config.frame_rate().unwrap_or((30, 1));
-    threads_to_decode((config.width(), config.height()), rate)
+    threads_to_decode(config.dimensions(), rate)
 }
 
 pub(crate) fn threads_to_decode((width, height): (u32, u32), rate: (u32, u32)) -> u8 {

@@ -14,7 +14,7 @@ use std::{
     thread::Thread,
 };
 
-use media::{AccessUnit, MediaKind, Track};
+use media::{AccessUnit, MediaKind, RandomAccess, Track, VideoTrack};
 
 use super::{
     Event, OpenEncoder, Options, Rung, Shared, ShedReason, cores, decode_times::DecodeTimes,
@@ -301,11 +301,10 @@ impl Worker {
     fn begin(&mut self, run: u64, picture: &Picture, slot: Slot) -> Result<(), Error> {
         let settings = self.rung.settings(picture.color(), self.threads);
         let encoder = (self.open)(&settings)?;
-        let track = Track::video(encoder.config().clone());
-        let track = Track {
+        let track = Track::Video(VideoTrack {
             timescale: self.shared.ticks_per_second,
-            ..track
-        };
+            config: encoder.config().clone().into(),
+        });
         let rung = self.index;
         if self.track.as_ref() != Some(&track) {
             self.track = Some(track.clone());
@@ -480,7 +479,7 @@ impl Active {
             dts: due.decode,
             pts: own.slot.pts,
             duration: 1,
-            is_sync: coded.is_sync,
+            random_access: RandomAccess::idr_if(coded.is_sync),
             payload: coded.payload,
         })
     }

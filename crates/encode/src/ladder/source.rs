@@ -149,7 +149,7 @@ impl Source {
             dts: input.unit.dts,
             pts: input.unit.pts,
             opens_segment: input.opens_segment,
-            is_sync: input.unit.is_sync,
+            is_sync: input.unit.is_sync(),
         };
         self.number += 1;
         self.end_dts = unit.dts.saturating_add(i64::from(input.unit.duration));

@@ -100,7 +100,7 @@ fn transcode(source: &Source, rungs: Vec<Rung>, options: Options) -> Output {
 /// one another without a gap and never pass the presentation.
 fn assert_times(source: &Source, units: &[AccessUnit]) {
     let openers = |units: &[AccessUnit]| -> Vec<_> {
-        let openers = units.iter().enumerate().filter(|(_, unit)| unit.is_sync);
+        let openers = units.iter().enumerate().filter(|(_, unit)| unit.is_sync());
         openers.map(|(n, unit)| (n, unit.dts, unit.pts)).collect()
     };
     assert_eq!(openers(units), openers(&source.units));
@@ -133,7 +133,7 @@ fn keyframes_only_where_segments_open_not_where_the_source_has_them() {
     let mut source = source(40, 10, (30, 1), 0);
     source.every = 20;
     let output = transcode(&source, rungs(&source, &[64], None), STORED);
-    let found: Vec<_> = output.units[0].iter().map(|unit| unit.is_sync).collect();
+    let found: Vec<_> = output.units[0].iter().map(|unit| unit.is_sync()).collect();
     let wanted: Vec<_> = (0..40).map(|index| index % 20 == 0).collect();
     assert_eq!(found, wanted);
 }
@@ -150,7 +150,7 @@ fn max_fps_keeps_every_second_picture() {
     kept.sort_unstable();
     assert!(kept.iter().eq(shown.iter().step_by(2)));
     let syncs = |units: &[AccessUnit]| -> Vec<_> {
-        let syncs = units.iter().filter(|unit| unit.is_sync);
+        let syncs = units.iter().filter(|unit| unit.is_sync());
         syncs.map(|unit| (unit.dts, unit.pts)).collect()
     };
     assert_eq!(syncs(units), syncs(&source.units));
@@ -169,7 +169,7 @@ fn ladders_of_a_pair_write_equal_records_and_samples_of_plain_avc1() {
     let other = transcode(&late, rungs(&late, &[64, 32], None), Options::default());
     assert_eq!(one.tracks, other.tracks);
     for (track, units) in one.tracks.iter().zip(&one.units) {
-        let avc = track.as_ref().unwrap().avc().unwrap();
+        let media::VideoConfig::Avc(avc) = &track.as_ref().unwrap().as_video().unwrap().config;
         assert!(avc.rfc6381().starts_with("avc1.6400"));
         for unit in units {
             let mut nals = avc.nal_units(&unit.payload);
@@ -213,7 +213,7 @@ fn damage_costs_pictures_and_leaves_no_gap_in_time() {
             match event {
                 Event::Shed { from, .. } => gap = Some(*from),
                 Event::Resumed { at, .. } => {
-                    assert!(clean.units.iter().any(|u| u.is_sync && u.dts == *at));
+                    assert!(clean.units.iter().any(|u| u.is_sync() && u.dts == *at));
                 }
                 Event::Damaged { units, .. } => assert!(*units > 0),
                 other => panic!("{other:?}"),
@@ -228,13 +228,13 @@ fn damage_costs_pictures_and_leaves_no_gap_in_time() {
         let opens: Vec<_> = clean
             .units
             .iter()
-            .filter(|u| u.is_sync)
+            .filter(|u| u.is_sync())
             .map(|u| u.dts)
             .collect();
         assert!(
             units
                 .iter()
-                .filter(|u| u.is_sync)
+                .filter(|u| u.is_sync())
                 .all(|u| opens.contains(&u.dts))
         );
         assert!(units.len() > 25);
@@ -366,7 +366,7 @@ fn a_stuck_encoder_is_dropped_and_comes_back_where_a_segment_opens() {
     let last = before.last().unwrap();
     assert_eq!(last.dts + i64::from(last.duration), from);
     let back = output.units[1].iter().find(|u| u.dts >= from).unwrap();
-    assert!(back.dts == at && back.is_sync);
+    assert!(back.dts == at && back.is_sync());
 }
 
 fn await_event(
@@ -440,7 +440,7 @@ fn an_encoder_that_fails_is_told_and_tried_again_where_a_segment_opens() {
     assert!(
         output.units[0]
             .iter()
-            .all(|unit| unit.is_sync == (unit.dts % 120_000 == 0))
+            .all(|unit| unit.is_sync() == (unit.dts % 120_000 == 0))
     );
 }
 
@@ -489,11 +489,11 @@ fn late_decoding_skips_to_a_segment_and_says_so() {
     assert!(
         units
             .iter()
-            .all(|unit| unit.is_sync == (unit.dts % 120_000 == 0))
+            .all(|unit| unit.is_sync() == (unit.dts % 120_000 == 0))
     );
     assert!(units.windows(2).all(|w| {
         let end = w[0].dts + i64::from(w[0].duration);
-        end == w[1].dts || (end < w[1].dts && end % 120_000 == 0 && w[1].is_sync)
+        end == w[1].dts || (end < w[1].dts && end % 120_000 == 0 && w[1].is_sync())
     }));
 }
 

@@ -38,7 +38,7 @@ fn video_keyframes_are_exactly_where_asked_and_times_are_exact() {
             assert_eq!(unit.dts, index as i64 * 12_012);
             assert_eq!(unit.duration, 12_012);
             assert!(unit.pts >= unit.dts);
-            assert_eq!(unit.is_sync, index % 20 == 0, "picture {index}");
+            assert_eq!(unit.is_sync(), index % 20 == 0, "picture {index}");
         }
     }
 }
@@ -47,7 +47,7 @@ fn video_keyframes_are_exactly_where_asked_and_times_are_exact() {
 fn video_samples_hold_no_parameter_sets_and_the_record_has_them() {
     let config = video::Config::new(64, 32, (25, 1), 200_000);
     let encoder = video::Encoder::new(config.clone()).unwrap();
-    let avc = encoder.track().avc().unwrap().clone();
+    let media::VideoConfig::Avc(avc) = encoder.track().as_video().unwrap().config.clone();
     assert_eq!((avc.width(), avc.height()), (64, 32));
     assert!(avc.rfc6381().starts_with("avc1.6400"), "High profile");
     for unit in encode(config, 5, 2) {
@@ -85,7 +85,7 @@ fn audio_is_aac_lc_and_starts_its_priming_early() {
     };
     let mut encoder = audio::Encoder::new(config, 10_000).unwrap();
     let priming = i64::from(encoder.priming_samples());
-    let aac = encoder.track().aac().unwrap();
+    let aac = &encoder.track().as_audio().unwrap().config;
     assert_eq!((aac.sample_rate(), aac.channels()), (48_000, 2));
     assert_eq!(aac.rfc6381(), "mp4a.40.2");
     let tone: Vec<f32> = (0..1500).map(|n| (n as f32 * 0.05).sin() * 0.5).collect();
@@ -97,7 +97,7 @@ fn audio_is_aac_lc_and_starts_its_priming_early() {
     assert!(
         units
             .iter()
-            .all(|unit| unit.is_sync && unit.duration == 1024)
+            .all(|unit| unit.is_sync() && unit.duration == 1024)
     );
     assert!(
         units

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use media::{AccessUnit, Codec, MediaKind, Track};
+use media::{AccessUnit, AudioConfig, MediaKind, Track, VideoConfig};
 
 use super::blocks::picture;
 use crate::{
@@ -64,20 +64,24 @@ fn milliseconds(unit: &AccessUnit) -> u32 {
 
 fn tag(file: &mut Vec<u8>, at: u32, track: &Track, unit: Option<&AccessUnit>) {
     let offset = unit.map_or(0, |unit| (unit.pts - unit.dts) / 360) as u32;
-    let is_sync = unit.is_none_or(|unit| unit.is_sync);
-    let (kind, mut body) = match &track.codec {
-        Codec::Avc(_) => {
+    let is_sync = unit.is_none_or(|unit| unit.is_sync());
+    let (kind, mut body) = match track {
+        Track::Video(_) => {
             let [_, b0, b1, b2] = offset.to_be_bytes();
             let frame = if is_sync { 0x17 } else { 0x27 };
             (9, vec![frame, u8::from(unit.is_some()), b0, b1, b2])
         }
-        Codec::Aac(_) => (8, vec![0xaf, u8::from(unit.is_some())]),
+        Track::Audio(_) => (8, vec![0xaf, u8::from(unit.is_some())]),
     };
-    match (unit, &track.codec) {
-        (Some(unit), _) => body.extend(&unit.payload),
-        (None, Codec::Avc(config)) => body.extend(config.record()),
-        (None, Codec::Aac(config)) => body.extend(config.bytes()),
-    }
+    let header = match track {
+        Track::Video(track) => match &track.config {
+            VideoConfig::Avc(config) => config.record(),
+        },
+        Track::Audio(track) => match &track.config {
+            AudioConfig::Aac(config) => config.bytes(),
+        },
+    };
+    body.extend(unit.map_or(header, |unit| &unit.payload));
     let size = (body.len() as u32).to_be_bytes();
     let [t3, t0, t1, t2] = at.to_be_bytes();
     file.extend([kind, size[1], size[2], size[3], t0, t1, t2, t3, 0, 0, 0]);

@@ -1,5 +1,8 @@
 use bytes::Bytes;
-use media::{AccessUnit, IngestUnit, Projection, StereoLayout, VIDEO_TIMESCALE};
+use media::{
+    AccessUnit, AudioConfig, ForeignCodec, IngestUnit, Projection, RandomAccess, Repair,
+    StereoLayout, VIDEO_TIMESCALE, VideoConfig, aac, avc,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -19,8 +22,8 @@ fn record(last: u8) -> Bytes {
     Bytes::from(record)
 }
 
-fn avc(last: u8) -> avc::Config {
-    avc::Config::parse(record(last)).unwrap()
+fn avc(last: u8) -> VideoConfig {
+    avc::Config::parse(record(last)).unwrap().into()
 }
 
 fn tag(kind: TagKind, parts: &[&[u8]]) -> Tag {
@@ -39,26 +42,45 @@ fn audio(parts: &[&[u8]]) -> Tag {
     tag(TagKind::Audio, parts)
 }
 
+fn aac_config(rate: u32) -> AudioConfig {
+    aac::Config::lc(rate, 2).unwrap().into()
+}
+
+/// What a tag makes of it.
+fn events(demuxer: &mut Demuxer, tag: Tag) -> Vec<IngestEvent> {
+    demuxer.push(tag);
+    std::iter::from_fn(|| demuxer.next_event()).collect()
+}
+
 /// Both configurations known.
 fn ready() -> Demuxer {
     let mut demuxer = Demuxer::new();
-    demuxer.push(mux::video_config(&avc(0xc0), 0)).unwrap();
-    demuxer
-        .push(mux::audio_config(&aac::Config::lc(48_000, 2).unwrap(), 0))
-        .unwrap();
+    let video = events(&mut demuxer, mux::video_config(&avc(0xc0), 0));
+    assert_eq!(video, [IngestEvent::VideoConfig(avc(0xc0))]);
+    let audio = events(&mut demuxer, mux::audio_config(&aac_config(48_000), 0));
+    assert_eq!(audio, [IngestEvent::AudioConfig(aac_config(48_000))]);
     demuxer
 }
 
+/// The one event of a tag without fault.
 fn unit(demuxer: &mut Demuxer, tag: Tag) -> IngestUnit {
-    match demuxer.push(tag) {
-        Ok(Some(Event::AccessUnit(unit))) => unit,
+    match events(demuxer, tag).as_slice() {
+        [IngestEvent::Unit(unit)] => unit.clone(),
         other => panic!("expected an access unit, got {other:?}"),
     }
 }
 
-/// Access unit delimiter, SEI, in-band parameter set, IDR slice.
+/// The reason and the words of a tag left out.
+fn skipped(demuxer: &mut Demuxer, tag: Tag) -> (SkipReason, String) {
+    match events(demuxer, tag).as_slice() {
+        [IngestEvent::Skipped(skipped)] => (skipped.reason, skipped.detail.clone()),
+        other => panic!("expected it to be left out, got {other:?}"),
+    }
+}
+
+/// Access unit delimiter, SEI, IDR slice.
 const IDR: &[u8] = &[
-    0, 0, 0, 2, 9, 0x10, 0, 0, 0, 3, 6, 1, 0x80, 0, 0, 0, 2, 0x67, 0x64, 0, 0, 0, 3, 0x65, 1, 2,
+    0, 0, 0, 2, 9, 0x10, 0, 0, 0, 3, 6, 1, 0x80, 0, 0, 0, 3, 0x65, 1, 2,
 ];
 const SLICE: &[u8] = &[0, 0, 0, 3, 0x41, 1, 2];
 
@@ -67,67 +89,84 @@ fn classic_video_passes_through_bit_exact() {
     let mut demuxer = ready();
     let key = unit(&mut demuxer, video(&[&[0x17, 1, 0, 0, 67], IDR]));
     assert_eq!(
-        (key.kind, key.timestamp_ms, key.composition_ms),
+        (key.kind, key.dts, key.composition),
         (MediaKind::Video, 1000, 67)
     );
-    assert!(key.is_sync);
+    assert!(key.is_sync());
     assert_eq!(key.payload, IDR);
     let inter = unit(&mut demuxer, video(&[&[0x27, 1, 0xff, 0xff, 0xfe], SLICE]));
-    assert_eq!((inter.composition_ms, inter.is_sync), (-2, false));
+    assert_eq!((inter.composition, inter.is_sync()), (-2, false));
 }
 
 #[test]
-fn sync_needs_both_the_flag_and_an_idr() {
+fn the_picture_decides_what_the_flag_claims() {
     let mut demuxer = ready();
-    // x264 with intra refresh flags recovery points as keyframes.
-    assert!(!unit(&mut demuxer, video(&[&[0x17, 1, 0, 0, 0], SLICE])).is_sync);
-    assert!(!unit(&mut demuxer, video(&[&[0x27, 1, 0, 0, 0], IDR])).is_sync);
+    // Flagged, and a P slice (first macroblock 0, slice type 5).
+    let flagged = video(&[&[0x17, 1, 0, 0, 0], &[0, 0, 0, 3, 0x41, 0x9a, 0x80]]);
+    // Not flagged, and an IDR picture.
+    let silent = video(&[&[0x27, 1, 0, 0, 0], IDR]);
+    for (tag, expected) in [(flagged, RandomAccess::No), (silent, RandomAccess::Idr)] {
+        let found = events(&mut demuxer, tag);
+        let [
+            IngestEvent::Repaired(Repair::KeyframeFlag),
+            IngestEvent::Unit(unit),
+        ] = &found[..]
+        else {
+            panic!("{found:?}");
+        };
+        assert_eq!(unit.random_access, expected);
+    }
+    // x264 with open groups of pictures: a recovery point and an I slice.
+    let open: &[u8] = &[
+        0, 0, 0, 5, 6, 6, 1, 0xc4, 0x80, 0, 0, 0, 3, 0x61, 0x88, 0x80,
+    ];
+    let open = unit(&mut demuxer, video(&[&[0x17, 1, 0, 0, 0], open]));
+    assert_eq!(
+        open.random_access,
+        RandomAccess::RecoveryPoint { frames: 0 }
+    );
+    assert!(!open.is_sync());
 }
 
 #[test]
 fn a_repeated_configuration_is_no_event_and_a_changed_one_is() {
     let mut demuxer = ready();
-    assert_eq!(demuxer.push(mux::video_config(&avc(0xc0), 40)), Ok(None));
-    let aac = aac::Config::lc(48_000, 2).unwrap();
-    assert_eq!(demuxer.push(mux::audio_config(&aac, 40)), Ok(None));
-    let changed = avc(0xc4);
-    let event = demuxer.push(mux::video_config(&changed, 80));
-    assert_eq!(event, Ok(Some(Event::VideoConfig(changed))));
-    let aac = aac::Config::lc(44_100, 2).unwrap();
-    let event = demuxer.push(mux::audio_config(&aac, 80));
-    assert_eq!(event, Ok(Some(Event::AudioConfig(aac))));
+    assert_eq!(events(&mut demuxer, mux::video_config(&avc(0xc0), 40)), []);
+    let audio = mux::audio_config(&aac_config(48_000), 40);
+    assert_eq!(events(&mut demuxer, audio), []);
+    let changed = events(&mut demuxer, mux::video_config(&avc(0xc4), 80));
+    assert_eq!(changed, [IngestEvent::VideoConfig(avc(0xc4))]);
+    let changed = events(&mut demuxer, mux::audio_config(&aac_config(44_100), 80));
+    assert_eq!(changed, [IngestEvent::AudioConfig(aac_config(44_100))]);
 }
 
 #[test]
 fn avc1_and_mp4a_by_fourcc_are_taken() {
     let mut demuxer = Demuxer::new();
-    let config = demuxer
-        .push(video(&[&[0x90], b"avc1", &record(0xc0)]))
-        .unwrap();
-    assert_eq!(config, Some(Event::VideoConfig(avc(0xc0))));
+    let config = events(&mut demuxer, video(&[&[0x90], b"avc1", &record(0xc0)]));
+    assert_eq!(config, [IngestEvent::VideoConfig(avc(0xc0))]);
     let frames = unit(&mut demuxer, video(&[&[0x91], b"avc1", &[0, 0, 33], IDR]));
-    assert_eq!((frames.composition_ms, frames.is_sync), (33, true));
+    assert_eq!((frames.composition, frames.is_sync()), (33, true));
     let frames_x = unit(&mut demuxer, video(&[&[0xa3], b"avc1", SLICE]));
-    assert_eq!((frames_x.composition_ms, frames_x.is_sync), (0, false));
+    assert_eq!((frames_x.composition, frames_x.is_sync()), (0, false));
     assert_eq!(frames_x.payload, SLICE);
-    let end = demuxer.push(video(&[&[0x92], b"avc1"]));
-    assert_eq!(end, Ok(Some(Event::EndOfSequence(MediaKind::Video))));
-    assert_eq!(
-        demuxer.push(video(&[&[0x94], b"avc1", &[2, 0, 0]])),
-        Ok(None)
-    );
+    let end = events(&mut demuxer, video(&[&[0x92], b"avc1"]));
+    assert_eq!(end, [IngestEvent::EndOfTrack(MediaKind::Video)]);
+    // Colours, of a second track too, whatever its codec.
+    for fourcc in [b"avc1", b"hvc1"] {
+        let colours = video(&[&[0xd4], fourcc, &[2, 0, 0]]);
+        assert_eq!(events(&mut demuxer, colours), []);
+    }
 
-    let config = demuxer
-        .push(audio(&[&[0x90], b"mp4a", &[0x11, 0x90]]))
-        .unwrap();
-    assert!(matches!(config, Some(Event::AudioConfig(c)) if c.sample_rate() == 48_000));
+    let config = events(&mut demuxer, audio(&[&[0x90], b"mp4a", &[0x11, 0x90]]));
+    assert_eq!(config, [IngestEvent::AudioConfig(aac_config(48_000))]);
     let frame = unit(&mut demuxer, audio(&[&[0x91], b"mp4a", &[1, 2, 3]]));
     assert_eq!(
         (frame.kind, frame.payload.as_ref()),
         (MediaKind::Audio, &[1, 2, 3][..])
     );
-    let end = demuxer.push(audio(&[&[0x92], b"mp4a"]));
-    assert_eq!(end, Ok(Some(Event::EndOfSequence(MediaKind::Audio))));
+    let end = events(&mut demuxer, audio(&[&[0x92], b"mp4a"]));
+    assert_eq!(end, [IngestEvent::EndOfTrack(MediaKind::Audio)]);
 }
 
 #[test]
@@ -135,31 +174,28 @@ fn mod_ex_is_skipped_short_and_long() {
     let mut demuxer = ready();
     // 3 bytes of nanosecond offset, then coded frames.
     let short = [0x97, 2, 0, 0, 9, 0x01];
-    assert!(unit(&mut demuxer, video(&[&short, b"avc1", &[0, 0, 0], IDR])).is_sync);
+    assert!(unit(&mut demuxer, video(&[&short, b"avc1", &[0, 0, 0], IDR])).is_sync());
     // 256 or more bytes: the size is in two more bytes. Twice.
     let long = [&[0x97, 255, 1, 0][..], &[0; 257], &[0x07, 0, 0, 0x03]].concat();
-    assert!(unit(&mut demuxer, video(&[&long, b"avc1", IDR])).is_sync);
+    assert!(unit(&mut demuxer, video(&[&long, b"avc1", IDR])).is_sync());
     let audio = unit(&mut demuxer, audio(&[&[0x97, 0, 0, 0x01], b"mp4a", &[7]]));
     assert_eq!(audio.payload.as_ref(), [7]);
-    assert!(demuxer.push(video(&[&[0x97, 200, 0]])).is_err());
+    let (reason, _) = skipped(&mut demuxer, video(&[&[0x97, 200, 0]]));
+    assert_eq!(reason, SkipReason::Damaged);
 }
 
 #[test]
 fn of_multitrack_only_track_zero_is_taken() {
     let mut demuxer = ready();
     // One track, number 1, HEVC: ignored although its codec is not served.
-    assert_eq!(
-        demuxer.push(video(&[&[0xa6, 0x01], b"hvc1", &[1], SLICE])),
-        Ok(None)
-    );
-    assert_eq!(
-        demuxer.push(audio(&[&[0x95, 0x01], b"mp4a", &[3, 9]])),
-        Ok(None)
-    );
-    assert_eq!(demuxer.other_track_tags(), 2);
+    let (reason, detail) = skipped(&mut demuxer, video(&[&[0xa6, 0x01], b"hvc1", &[1], SLICE]));
+    assert_eq!(reason, SkipReason::OtherTrack);
+    assert_eq!(detail, "a further video track is not served");
+    let other = audio(&[&[0x95, 0x01], b"mp4a", &[3, 9]]);
+    assert_eq!(skipped(&mut demuxer, other).0, SkipReason::OtherTrack);
     // One track, number 0.
     let first = unit(&mut demuxer, video(&[&[0x96, 0x03], b"avc1", &[0], IDR]));
-    assert_eq!((first.payload.as_ref(), first.is_sync), (IDR, true));
+    assert_eq!((first.payload.as_ref(), first.is_sync()), (IDR, true));
     // Many tracks of one codec, track 0 last.
     let size = SLICE.len() as u8;
     let many = [&[2, 0, 0, 4], &b"skip"[..], &[0, 0, 0, size], SLICE].concat();
@@ -173,30 +209,24 @@ fn of_multitrack_only_track_zero_is_taken() {
             .as_ref(),
         [6]
     );
-    // Track 0 in a codec that is not served.
-    let error = demuxer
-        .push(video(&[&[0x96, 0x01], b"av01", &[0], SLICE]))
-        .unwrap_err();
-    assert!(error.is_fatal());
+    // Track 0 in a codec that is not carried.
+    let other = video(&[&[0x96, 0x01], b"av01", &[0], SLICE]);
+    assert_eq!(skipped(&mut demuxer, other).0, SkipReason::Codec);
     // A size beyond the body, and a multitrack type that does not exist.
-    assert!(
-        demuxer
-            .push(video(&[&[0xa6, 0x13], b"avc1", &[0, 0, 0, 9, 1]]))
-            .is_err()
-    );
-    assert!(
-        demuxer
-            .push(video(&[&[0xa6, 0x31], b"avc1", &[0]]))
-            .is_err()
-    );
+    for body in [
+        &[0xa6, 0x13, b'a', b'v', b'c', b'1', 0, 0, 0, 9, 1][..],
+        &[0xa6, 0x31, 0],
+    ] {
+        assert_eq!(skipped(&mut demuxer, video(&[body])).0, SkipReason::Damaged);
+    }
 }
 
 #[test]
-fn other_codecs_are_refused_by_name_with_the_remedy() {
+fn other_video_codecs_are_skipped_by_name_with_the_remedy() {
     let text = |tag| {
-        let error = Demuxer::new().push(tag).unwrap_err();
-        assert!(error.is_fatal());
-        error.to_string()
+        let (reason, detail) = skipped(&mut Demuxer::new(), tag);
+        assert_eq!(reason, SkipReason::Codec, "{detail}");
+        detail
     };
     let refused = "cannot take HEVC (hvc1) video: set the encoder to H.264";
     assert_eq!(text(video(&[&[0x90], b"hvc1"])), refused);
@@ -206,37 +236,79 @@ fn other_codecs_are_refused_by_name_with_the_remedy() {
     assert!(text(video(&[&[0x91], b"\x00\xff\"x"])).contains("FourCC \"\\x00\\xff\\\"x\""));
     assert!(text(video(&[&[0x1c, 0, 0, 0, 0]])).contains("HEVC"));
     assert!(text(video(&[&[0x22, 0]])).contains("H.263"));
+    // GStreamer's eflvmux means HEVC by the number of H.263.
+    assert!(text(video(&[&[0x18, 0]])).contains("HEVC from GStreamer"));
+}
+
+#[test]
+fn an_odd_tag_amid_good_ones_costs_itself_alone() {
+    let mut demuxer = ready();
+    for body in [
+        &[0x90, 0xff, 0xfe, 0xf7, 0x17, 0, 0][..],
+        &[0x24, 1, 0, 0, 0, 0],
+        &[0x22, 1, 0, 0, 0, 0],
+    ] {
+        assert_eq!(skipped(&mut demuxer, video(&[body])).0, SkipReason::Codec);
+    }
+    for body in [&[0xf0, 0][..], &[0x2f, 0xff, 0xfb]] {
+        let (reason, detail) = skipped(&mut demuxer, audio(&[body]));
+        assert_eq!(reason, SkipReason::Codec);
+        assert!(detail.ends_with("amid AAC"), "{detail}");
+    }
+    assert!(unit(&mut demuxer, video(&[&[0x17, 1, 0, 0, 0], IDR])).is_sync());
+    let frame = unit(&mut demuxer, audio(&[&[0xaf, 1, 0x21, 7]]));
+    assert_eq!(frame.payload.as_ref(), [0x21, 7]);
+}
+
+#[test]
+fn other_audio_codecs_leave_as_they_are_with_what_their_header_says() {
+    let foreign =
+        |demuxer: &mut Demuxer, body: &[u8]| match events(demuxer, audio(&[body])).as_slice() {
+            [IngestEvent::ForeignAudio(frame)] => frame.clone(),
+            other => panic!("{other:?}"),
+        };
+    let mut demuxer = Demuxer::new();
+    for (body, codec, rate, channels) in [
+        (&[0x2f, 0xff, 0xfb][..], ForeignCodec::Mp3, 44_100, 2),
+        (&[0xe2, 0xff, 0xf3], ForeignCodec::Mp3, 8_000, 1),
+        (&[0x72, 0xd5], ForeignCodec::ALaw, 8_000, 1),
+        (&[0x83, 0x7f], ForeignCodec::MuLaw, 8_000, 2),
+        (&[0xb2, 0x1d], ForeignCodec::Speex, 16_000, 1),
+        (&[0x3e, 0, 1], ForeignCodec::Pcm { bits: 16 }, 44_100, 1),
+        (&[0x52, 0, 1], ForeignCodec::Nellymoser, 8_000, 1),
+    ] {
+        let frame = foreign(&mut demuxer, body);
+        assert_eq!((&frame.codec, frame.dts), (&codec, 1000));
+        assert_eq!(
+            (frame.sample_rate, frame.channels),
+            (Some(rate), Some(channels))
+        );
+        assert_eq!(frame.payload, body[1..]);
+    }
+    // By FourCC, with the codec's own header.
     assert_eq!(
-        text(audio(&[&[0x90], b"Opus"])),
-        "cannot take Opus audio: set the encoder to AAC"
+        events(&mut demuxer, audio(&[&[0x90], b"Opus", b"OpusHead"])),
+        []
     );
-    assert!(text(audio(&[&[0x2f, 0xff]])).contains("MP3"));
-    assert!(text(audio(&[&[0xb2, 0]])).contains("Speex"));
-    assert!(text(audio(&[&[0xaf, 0, 0x17, 0]])).contains("sampling frequency"));
-    assert!(text(video(&[&[0x17, 0, 0, 0, 0], &[1, 2, 3]])).contains("video configuration"));
+    let frame = foreign(&mut demuxer, b"\x91Opus\xfc\xff");
+    assert_eq!(frame.codec, ForeignCodec::Opus);
+    assert_eq!(frame.header.as_deref(), Some(&b"OpusHead"[..]));
+    // AAC that browsers do not decode: Main profile, 48 kHz, stereo.
+    assert_eq!(events(&mut demuxer, audio(&[&[0xaf, 0, 0x09, 0x90]])), []);
+    let frame = foreign(&mut demuxer, &[0xaf, 1, 0x21, 7]);
+    assert_eq!(frame.codec.to_string(), "AAC with object type 1 (Main)");
+    assert_eq!(frame.header.as_deref(), Some(&[0x09, 0x90][..]));
 }
 
 #[test]
 fn damaged_tags_cost_only_themselves() {
     let mut demuxer = ready();
     let bad = video(&[&[0x17, 1, 0, 0, 0], &[0, 0, 0, 200, 0x65, 1]]);
-    let error = demuxer.push(bad).unwrap_err();
-    assert!(!error.is_fatal());
-    assert_eq!(
-        error,
-        Error::NalLength {
-            bytes: 6,
-            rest: 6,
-            start_code: false
-        }
-    );
-    let annex_b = video(&[&[0x17, 1, 0, 0, 0], &[0, 0, 0, 1, 0x65, 1, 2, 3]]);
+    let (reason, detail) = skipped(&mut demuxer, bad);
+    assert_eq!(reason, SkipReason::Damaged);
     assert!(
-        demuxer
-            .push(annex_b)
-            .unwrap_err()
-            .to_string()
-            .ends_with("instead of lengths")
+        detail.ends_with("past its end, with 6 bytes left"),
+        "{detail}"
     );
     for body in [
         &[0x17u8][..],
@@ -245,43 +317,49 @@ fn damaged_tags_cost_only_themselves() {
         &[0x9f],
         &[0x91, b'a'],
     ] {
-        assert!(!demuxer.push(video(&[body])).unwrap_err().is_fatal());
+        assert_eq!(skipped(&mut demuxer, video(&[body])).0, SkipReason::Damaged);
     }
-    assert!(!demuxer.push(audio(&[&[0xaf]])).unwrap_err().is_fatal());
-    assert!(
-        !demuxer
-            .push(video(&[&[0x17, 0, 0, 0, 0]]))
-            .unwrap_err()
-            .is_fatal()
+    assert_eq!(
+        skipped(&mut demuxer, audio(&[&[0xaf]])).0,
+        SkipReason::Damaged
     );
-    assert!(unit(&mut demuxer, video(&[&[0x17, 1, 0, 0, 0], IDR])).is_sync);
+    for header in [&[][..], &[1, 2, 3]] {
+        let (reason, detail) = skipped(&mut demuxer, video(&[&[0x17, 0, 0, 0, 0], header]));
+        assert_eq!(reason, SkipReason::Config);
+        assert!(
+            detail.starts_with("AVC configuration is damaged"),
+            "{detail}"
+        );
+    }
+    let (reason, detail) = skipped(&mut demuxer, audio(&[&[0xaf, 0, 0x17, 0]]));
+    assert_eq!(reason, SkipReason::Config);
+    assert!(detail.contains("sampling frequency"), "{detail}");
+    assert!(unit(&mut demuxer, video(&[&[0x17, 1, 0, 0, 0], IDR])).is_sync());
 }
 
 #[test]
 fn empty_messages_and_commands_are_nothing() {
     let mut demuxer = ready();
-    assert_eq!(demuxer.push(audio(&[])), Ok(None));
-    assert_eq!(demuxer.push(audio(&[&[0xaf, 1]])), Ok(None));
-    assert_eq!(demuxer.push(video(&[])), Ok(None));
-    assert_eq!(demuxer.push(video(&[&[0x57, 0]])), Ok(None));
-    assert_eq!(demuxer.push(video(&[&[0xd1, 0]])), Ok(None));
-    assert_eq!(demuxer.push(video(&[&[0x27, 1, 0, 0, 0]])), Ok(None));
-    let end = demuxer.push(mux::end_of_video(9));
-    assert_eq!(end, Ok(Some(Event::EndOfSequence(MediaKind::Video))));
+    for body in [&[][..], &[0x57, 0], &[0xd1, 0], &[0x27, 1, 0, 0, 0]] {
+        assert_eq!(events(&mut demuxer, video(&[body])), []);
+    }
+    // Muted microphones send audio without a byte: a place for silence, once it is known what of.
+    for body in [&[][..], &[0xaf, 1]] {
+        assert_eq!(unit(&mut demuxer, audio(&[body])).payload.len(), 0);
+        assert_eq!(events(&mut Demuxer::new(), audio(&[body])), []);
+    }
+    assert_eq!(events(&mut Demuxer::new(), audio(&[&[0x2f]])), []);
+    let end = events(&mut demuxer, mux::end_of_video(9));
+    assert_eq!(end, [IngestEvent::EndOfTrack(MediaKind::Video)]);
 }
 
 #[test]
 fn media_before_its_configuration_is_skipped() {
     let mut demuxer = Demuxer::new();
-    let error = demuxer
-        .push(video(&[&[0x17, 1, 0, 0, 0], IDR]))
-        .unwrap_err();
-    assert_eq!(error, Error::NoConfig(MediaKind::Video));
-    let error = demuxer.push(audio(&[&[0xaf, 1, 5]])).unwrap_err();
-    assert_eq!(
-        (error.is_fatal(), error),
-        (false, Error::NoConfig(MediaKind::Audio))
-    );
+    let early = video(&[&[0x17, 1, 0, 0, 0], IDR]);
+    assert_eq!(skipped(&mut demuxer, early).0, SkipReason::NoConfig);
+    let early = audio(&[&[0xaf, 1, 5]]);
+    assert_eq!(skipped(&mut demuxer, early).0, SkipReason::NoConfig);
 }
 
 fn script(values: &[Value]) -> Tag {
@@ -308,8 +386,9 @@ fn metadata_comes_bare_or_framed_as_object_or_array_and_once() {
     let bare = ["onMetaData".into(), Value::Object(fields())];
     for values in [&framed[..], &bare[..]] {
         let mut demuxer = Demuxer::new();
-        let Ok(Some(Event::Metadata(metadata))) = demuxer.push(script(values)) else {
-            panic!("no metadata");
+        let found = events(&mut demuxer, script(values));
+        let [IngestEvent::Metadata(metadata)] = &found[..] else {
+            panic!("{found:?}");
         };
         assert_eq!((metadata.width, metadata.height), (Some(3840), None));
         assert_eq!(
@@ -317,39 +396,36 @@ fn metadata_comes_bare_or_framed_as_object_or_array_and_once() {
             (Some(29.97), Some(2))
         );
         assert_eq!(metadata.video_bitrate_kbps, None);
-        assert_eq!(metadata.encoder.map(|encoder| encoder.len()), Some(128));
-        assert_eq!(demuxer.push(script(values)), Ok(None));
+        assert_eq!(metadata.encoder.as_ref().map(String::len), Some(128));
+        assert_eq!(events(&mut demuxer, script(values)), []);
     }
 }
 
 #[test]
 fn other_script_data_is_ignored_and_damage_is_skippable() {
     let mut demuxer = Demuxer::new();
-    assert_eq!(demuxer.push(tag(TagKind::Script, &[])), Ok(None));
-    // FFmpeg's time codes.
-    assert_eq!(
-        demuxer.push(tag(TagKind::Script, &[&[0, 1, 2, 3]])),
-        Ok(None)
-    );
-    assert_eq!(
-        demuxer.push(script(&["onFI".into(), Value::Null])),
-        Ok(None)
-    );
-    assert_eq!(demuxer.push(script(&["@setDataFrame".into()])), Ok(None));
-    assert_eq!(
-        demuxer.push(script(&["@setDataFrame".into(), "onMetaData".into()])),
-        Ok(None)
-    );
+    let frame = ["@setDataFrame".into(), "onMetaData".into()];
+    for ignored in [
+        tag(TagKind::Script, &[]),
+        // FFmpeg's time codes.
+        tag(TagKind::Script, &[&[0, 1, 2, 3]]),
+        script(&["onFI".into(), Value::Null]),
+        script(&frame[..1]),
+        script(&frame),
+    ] {
+        assert_eq!(events(&mut demuxer, ignored), []);
+    }
     let mut cut = script(&["onMetaData".into(), 1.0.into()]);
     cut.body.truncate(cut.body.len() - 1);
-    assert!(!demuxer.push(cut).unwrap_err().is_fatal());
     let huge = tag(TagKind::Script, &[&vec![2; crate::SCRIPT_BYTES_MAX + 1]]);
-    assert!(matches!(demuxer.push(huge), Err(Error::ScriptTooLong(_))));
+    for damaged in [cut, huge] {
+        assert_eq!(skipped(&mut demuxer, damaged).0, SkipReason::Metadata);
+    }
 }
 
 #[test]
 fn written_metadata_reads_back() {
-    let metadata = Metadata {
+    let metadata = SourceMetadata {
         width: Some(3840),
         height: Some(1920),
         frame_rate: Some(30.0),
@@ -361,8 +437,8 @@ fn written_metadata_reads_back() {
         projection: Some(Projection::Equirectangular),
         stereo: Some(StereoLayout::TopBottom),
     };
-    let event = Demuxer::new().push(mux::metadata(&metadata, 0));
-    assert_eq!(event, Ok(Some(Event::Metadata(metadata))));
+    let found = events(&mut Demuxer::new(), mux::metadata(&metadata, 0));
+    assert_eq!(found, [IngestEvent::Metadata(metadata)]);
 }
 
 #[test]
@@ -375,11 +451,11 @@ fn composition_offsets_go_through_as_sent() {
             dts,
             pts: dts + VIDEO_TIMESCALE.from_millis(offset_ms),
             duration: 12_000,
-            is_sync: true,
+            random_access: RandomAccess::Idr,
             payload: Bytes::from_static(IDR),
         };
         let received = unit(&mut demuxer, mux::access_unit(&unit_sent, 77));
-        assert_eq!(i64::from(received.composition_ms), offset_ms);
+        assert_eq!(i64::from(received.composition), offset_ms);
         assert_eq!(
             mux::ingest_unit(&received),
             mux::access_unit(&unit_sent, 77)
@@ -404,7 +480,7 @@ proptest! {
     ) {
         let mut demuxer = ready();
         for (kind, body) in tags {
-            let _ = demuxer.push(Tag { kind, timestamp_ms: 0, body: body.into() });
+            let _ = events(&mut demuxer, Tag { kind, timestamp_ms: 0, body: body.into() });
         }
     }
 
@@ -415,8 +491,8 @@ proptest! {
         rest in proptest::collection::vec(any::<u8>(), 0..40),
     ) {
         let mut demuxer = ready();
-        let _ = demuxer.push(video(&[&[first], &fourcc, &rest]));
-        let _ = demuxer.push(video(&[&[first], &rest[..rest.len().min(2)], &fourcc, &rest]));
-        let _ = demuxer.push(audio(&[&[0x90 | first & 15], &fourcc, &rest]));
+        let _ = events(&mut demuxer, video(&[&[first], &fourcc, &rest]));
+        let _ = events(&mut demuxer, video(&[&[first], &rest[..rest.len().min(2)], &fourcc, &rest]));
+        let _ = events(&mut demuxer, audio(&[&[0x90 | first & 15], &fourcc, &rest]));
     }
 }

@@ -182,7 +182,7 @@ impl Packager {
     /// An audio time in ticks of the video timescale.
     fn audio_time(&self, ticks: i64) -> i64 {
         match self.renditions.audio.track() {
-            Some(track) => track.timescale.rescale(ticks, VIDEO_TIMESCALE),
+            Some(track) => track.timescale().rescale(ticks, VIDEO_TIMESCALE),
             None => ticks,
         }
     }

@@ -24,7 +24,6 @@ pub(super) enum Access {
     /// A decoder can start here and shows everything that follows.
     Idr,
     /// A decoder can go on from here: a recovery point, or intra coded.
-    #[allow(dead_code)] // Units say only whether they are IDR pictures so far.
     Other,
     /// Neither.
     No,

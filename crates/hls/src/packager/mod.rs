@@ -449,7 +449,7 @@ impl Packager {
         let leader = self.renditions.leader();
         let timescale = leader
             .track()
-            .map_or(VIDEO_TIMESCALE, |track| track.timescale);
+            .map_or(VIDEO_TIMESCALE, media::Track::timescale);
         let durations = leader.pending_durations();
         let ticks = part::target(configured, self.config.segment_target, timescale, durations);
         self.part_target = PartTarget::Ticks(ticks);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use media::{MediaKind, VIDEO_TIMESCALE};
+use media::{MediaKind, Track, VIDEO_TIMESCALE};
 
 use super::{
     Config, Event, Keyframes, LISTED_TARGETS, Packager, RUNG_START_MAX_MS, State,
@@ -273,9 +273,9 @@ impl Packager {
             return None;
         }
         let audio = &self.renditions.audio;
-        let config = audio.track().and_then(|track| track.aac());
+        let config = audio.track().and_then(Track::as_audio);
         let group = audio.listed.then(|| {
-            let channels = config.map_or(2, |config| config.channels());
+            let channels = config.map_or(2, |track| track.config.channels());
             AudioRendition::only(audio.name.clone(), channels)
         });
         let shared = SharedAudio {
@@ -331,7 +331,7 @@ impl Packager {
             raised / 100
         });
         let track = rendition.track()?;
-        let config = track.avc()?;
+        let config = &track.as_video()?.config;
         let meter = &rendition.meter;
         let both = [Some(track.rfc6381()), audio.codecs.clone()];
         Some(Variant {
@@ -339,7 +339,7 @@ impl Packager {
             bandwidth: meter.bandwidth().unwrap_or(configured) + audio.bandwidth.unwrap_or(0),
             average_bandwidth: meter.average().unwrap_or(configured) + audio.average.unwrap_or(0),
             codecs: both.into_iter().flatten().collect::<Vec<_>>().join(","),
-            resolution: Some((config.width(), config.height())),
+            resolution: Some(config.dimensions()),
             frame_rate: self.frame_rate(config.frame_rate(), spec.is_some()),
             projection: spec.and_then(|spec| spec.projection),
         })

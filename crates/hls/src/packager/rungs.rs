@@ -89,7 +89,7 @@ impl Packager {
             timing.contents.video && timing.start.dts == unit.dts && timing.msn >= cursor
         };
         let timing = self.numbering.iter().find(starts);
-        let Some(timing) = timing.filter(|_| unit.is_sync).cloned() else {
+        let Some(timing) = timing.filter(|_| unit.is_sync()).cloned() else {
             return Ok(());
         };
         while self.rung(rung)?.cursor < timing.msn {

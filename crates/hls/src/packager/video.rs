@@ -1,6 +1,6 @@
 //! Packages the source's video, which decides where segments start.
 
-use media::{AccessUnit, VIDEO_TIMESCALE};
+use media::{AccessUnit, RandomAccess, Track, VIDEO_TIMESCALE, VideoConfig};
 
 use super::{
     Access, CutPoint, Event, FRAME_MAX_MS, Keyframes, Packager, Pushed, SEGMENT_BYTES_MAX, State,
@@ -80,9 +80,10 @@ impl Packager {
         if self.playlists.multivariant_exists || self.playlists.captions == Some("CC1") {
             return;
         }
-        let config = self.renditions.source.track().and_then(|track| track.avc());
-        let found =
-            config.and_then(|config| super::captions::instream_id(config.nal_units(&unit.payload)));
+        let video = self.renditions.source.track().and_then(Track::as_video);
+        let found = video.and_then(|video| match &video.config {
+            VideoConfig::Avc(avc) => super::captions::instream_id(avc.nal_units(&unit.payload)),
+        });
         self.playlists.captions = found.or(self.playlists.captions);
     }
 
@@ -130,7 +131,7 @@ impl Packager {
     fn cut_point(&self, unit: &AccessUnit) -> CutPoint {
         // A unit in the middle of a GOP may be shown after later ones: the usual delay tells where
         // its time begins.
-        let delay = match unit.is_sync {
+        let delay = match unit.is_sync() {
             true => unit.pts - unit.dts,
             false => self.clock.delay,
         };
@@ -201,9 +202,10 @@ impl Packager {
 }
 
 fn access(unit: &AccessUnit) -> Access {
-    match unit.is_sync {
-        true => Access::Idr,
-        false => Access::No,
+    match unit.random_access {
+        RandomAccess::Idr => Access::Idr,
+        RandomAccess::RecoveryPoint { .. } | RandomAccess::Intra => Access::Other,
+        RandomAccess::No => Access::No,
     }
 }
 

@@ -210,7 +210,7 @@ impl Rendition {
     fn timescale(&self) -> Timescale {
         self.track
             .as_ref()
-            .map_or(VIDEO_TIMESCALE, |track| track.timescale)
+            .map_or(VIDEO_TIMESCALE, Track::timescale)
     }
 
     /// Opens the segment of `timing` with `first`; the unit itself is appended separately.
@@ -242,7 +242,7 @@ impl Rendition {
                 .rescale(i64::from(first.duration), VIDEO_TIMESCALE),
             start: first.dts,
             end: first.dts,
-            independent: first.is_sync,
+            independent: first.is_sync(),
             broken: false,
         });
         Ok(())
@@ -311,7 +311,7 @@ impl Rendition {
         open.parts.push(Part {
             bytes,
             duration: part_target.clamp(duration, timescale),
-            independent: units.iter().any(|unit| unit.is_sync),
+            independent: units.iter().any(|unit| unit.is_sync()),
             gap: false,
         });
         self.cached = None;

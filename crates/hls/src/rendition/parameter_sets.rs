@@ -2,46 +2,21 @@
 
 use media::{AccessUnit, Track};
 
-/// NAL unit type of a sequence parameter set.
-const SPS: u8 = 7;
-/// NAL unit type of an access unit delimiter.
-const DELIMITER: u8 = 9;
-
 /// The unit with its track's parameter sets in front; as it is where it has its own, or is no
-/// keyframe of pictures.
+/// keyframe of a video track.
 pub(super) fn repeated(mut unit: AccessUnit, track: &Track) -> AccessUnit {
-    let Some(config) = track.avc().filter(|_| unit.is_sync) else {
-        return unit;
+    let repeated = match track {
+        Track::Video(video) if unit.is_sync() => video.config.with_parameter_sets(&unit.payload),
+        Track::Video(_) | Track::Audio(_) => None,
     };
-    let length_bytes = config.nal_length_bytes();
-    let is = |nal: &[u8], kind: u8| nal.first().is_some_and(|header| header & 0x1f == kind);
-    let has_its_own = config.nal_units(&unit.payload).any(|nal| is(nal, SPS));
-    let fits = |set: &bytes::Bytes| set.len() >> (8 * length_bytes) == 0;
-    if has_its_own || !config.parameter_sets().all(fits) {
-        return unit;
-    }
-    // Nothing comes before a delimiter.
-    let first = config.nal_units(&unit.payload).next();
-    let delimiter = first.filter(|nal| is(nal, DELIMITER));
-    let (before, after) = unit
-        .payload
-        .split_at(delimiter.map_or(0, |nal| length_bytes + nal.len()));
-    let mut payload = Vec::with_capacity(unit.payload.len() + 128);
-    payload.extend_from_slice(before);
-    for set in config.parameter_sets() {
-        let length = (set.len() as u32).to_be_bytes();
-        payload.extend_from_slice(&length[length.len() - length_bytes..]);
-        payload.extend_from_slice(set);
-    }
-    payload.extend_from_slice(after);
-    unit.payload = payload.into();
+    unit.payload = repeated.unwrap_or(unit.payload);
     unit
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use media::{MediaKind, avc};
+    use media::{MediaKind, RandomAccess, avc};
 
     use super::*;
 
@@ -75,7 +50,7 @@ mod tests {
             dts: 0,
             pts: 0,
             duration: 1,
-            is_sync,
+            random_access: RandomAccess::idr_if(is_sync),
             payload: nals
                 .iter()
                 .flat_map(with_length)

@@ -10,7 +10,9 @@ use hls::{
     Config, Delivery, Event, MediaSnapshot, Packager, RungSpec, Start, Tracks, check::Checker,
     render_media,
 };
-use media::{AccessUnit, Immersive, MediaKind, Timescale, Track, VIDEO_TIMESCALE, aac, avc};
+use media::{
+    AccessUnit, Immersive, MediaKind, RandomAccess, Timescale, Track, VIDEO_TIMESCALE, aac, avc,
+};
 
 /// Sunday 2026-11-01, 12:00:00 UTC in seconds since 1970.
 pub const WALL: u64 = 1_793_534_400;
@@ -158,7 +160,7 @@ impl Broadcast {
         }
         for rung in 0..self.rungs {
             let mut coded = unit.clone();
-            coded.is_sync = pushed.opens_segment;
+            coded.random_access = RandomAccess::idr_if(pushed.opens_segment);
             coded.payload = Bytes::from(vec![7; unit.payload.len() / (rung + 2)]);
             let Some(queue) = self.in_flight.get_mut(rung) else {
                 continue;
@@ -211,7 +213,7 @@ impl Broadcast {
                 dts: self.audio_dts,
                 pts: self.audio_dts,
                 duration: 1024,
-                is_sync: true,
+                random_access: RandomAccess::Idr,
                 payload: Bytes::from_static(&[1; 40]),
             };
             if !self.audio_mute {
@@ -234,7 +236,7 @@ impl Broadcast {
             dts: self.dts,
             pts: self.dts + delay * i64::from(self.source.frame),
             duration: self.source.frame,
-            is_sync,
+            random_access: RandomAccess::idr_if(is_sync),
             payload: Bytes::from(vec![3; (self.source.size)(self.frame)]),
         }
     }

@@ -9,7 +9,7 @@
 use bytes::Bytes;
 
 use super::TrackStats;
-use crate::{Timescale, VIDEO_TIMESCALE, aac};
+use crate::{AudioConfig, Timescale, VIDEO_TIMESCALE};
 
 /// Stamps that must agree before a short gap or a surplus is believed: stamps taken at capture
 /// jitter by a whole unit.
@@ -42,7 +42,7 @@ pub(super) struct Counter {
 
 impl Counter {
     /// A counter that goes on at `end`, if anything was emitted.
-    pub(super) fn new(config: &aac::Config, end: Option<i64>) -> Self {
+    pub(super) fn new(config: &AudioConfig, end: Option<i64>) -> Self {
         Self {
             scale: config.timescale(),
             frame: i64::from(config.frame_samples()),

@@ -14,7 +14,10 @@
 //! What is measured is how far the other track has come since this track's last unit, so tracks
 //! whose time stamps are apart, or that interleave coarsely, are not mistaken for stopped ones.
 
-use super::{Event, Reason, STEP_MAX_MS, TICKS_PER_MS, Timeline, other, track_state::Clock};
+use super::{
+    Event, Reason, STEP_MAX_MS, TICKS_PER_MS, Timeline, other,
+    track_state::{Clock, Stamp},
+};
 use crate::{IngestUnit, MediaKind};
 
 /// Audio is missing when video has gone on for this long without it: encoders interleave within a
@@ -159,11 +162,11 @@ impl Timeline {
                 return None;
             }
             sent = expected;
-            track.clock = Some(Clock::at(input.timestamp_ms, sent));
+            track.clock = Some(Clock::at(Stamp::of(input), sent));
         }
         absence.late_since = None;
-        let (dts, pts) = track.stamp_return(sent, input.composition_ms)?;
-        let can_start = kind == MediaKind::Audio || input.is_sync;
+        let (dts, pts) = track.stamp_return(sent, input.composition_ticks())?;
+        let can_start = kind == MediaKind::Audio || input.is_sync();
         (can_start && dts >= end).then_some((dts, pts))
     }
 

@@ -43,10 +43,10 @@ mod video;
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::{AccessUnit, IngestUnit, MediaKind, VIDEO_TIMESCALE, aac, avc};
+use crate::{AccessUnit, AudioConfig, IngestUnit, MediaKind, VIDEO_TIMESCALE, VideoConfig};
 use fill::{Heard, VIDEO_QUIET_MAX_MS};
 use start::State;
-use track_state::{Clock, TrackState, Verdict};
+use track_state::{Clock, Stamp, TrackState, Verdict};
 
 pub use rate::frame_ticks;
 pub use stats::{Stats, TrackStats};
@@ -166,12 +166,12 @@ impl Timeline {
     ///
     /// While running, a configuration that differs by value breaks the timeline
     /// ([`Reason::ConfigChanged`]).
-    pub fn set_video(&mut self, config: &avc::Config, declared_rate: Option<(u32, u32)>) {
+    pub fn set_video(&mut self, config: &VideoConfig, declared_rate: Option<(u32, u32)>) {
         let rate = config.frame_rate().and_then(frame_ticks);
         let rate = rate.or_else(|| declared_rate.and_then(frame_ticks));
-        if self.video.avc.as_ref() != Some(config) {
+        if self.video.video.as_ref() != Some(config) {
             self.config_changed(MediaKind::Video);
-            self.video.avc = Some(config.clone());
+            self.video.video = Some(config.clone());
             // Coded with a configuration that no longer holds.
             self.video.still = None;
         }
@@ -180,10 +180,10 @@ impl Timeline {
     }
 
     /// Announces the audio track's configuration. While running, see [`Timeline::set_video`].
-    pub fn set_audio(&mut self, config: &aac::Config) {
-        if self.audio.aac.as_ref() != Some(config) {
+    pub fn set_audio(&mut self, config: &AudioConfig) {
+        if self.audio.audio.as_ref() != Some(config) {
             self.config_changed(MediaKind::Audio);
-            self.audio.aac = Some(config.clone());
+            self.audio.audio = Some(config.clone());
             self.audio.set_audio(config);
         }
         self.audio.is_announced = true;
@@ -297,7 +297,7 @@ impl Timeline {
             self.video.stats.dropped += 1;
             return;
         }
-        let at = match self.judge(kind, input.timestamp_ms, now) {
+        let at = match self.judge(kind, Stamp::of(&input), now) {
             Verdict::At(ticks) => Some(ticks),
             Verdict::Repeat => None,
             Verdict::Restamp => {
@@ -325,7 +325,7 @@ impl Timeline {
     /// The first video unit that a decoder may start at, after audio has begun without video, is a
     /// break: the tracks are others from there. False for units before it.
     fn video_joins(&mut self, input: &IngestUnit) -> bool {
-        if !input.is_sync {
+        if !input.is_sync() {
             return false;
         }
         self.break_timeline(Reason::TrackJoined);
@@ -343,10 +343,10 @@ impl Timeline {
         }
         let sibling = self.track(other(kind)).position();
         let track = self.track_mut(kind);
-        let (dts, pts) = track.stamp(at, input.composition_ms, sibling)?;
+        let (dts, pts) = track.stamp(at, input.composition_ticks(), sibling)?;
         if track.outlasts(dts, VIDEO_QUIET_MAX_MS * TICKS_PER_MS) && track.can_be_filled() {
             self.begin_absence(kind, None);
-            if !input.is_sync {
+            if !input.is_sync() {
                 return None;
             }
             self.end_absence(kind, dts, pts);
@@ -355,23 +355,23 @@ impl Timeline {
     }
 
     /// Decides where on the shared timeline a unit lies.
-    fn judge(&mut self, kind: MediaKind, timestamp_ms: u32, now: Duration) -> Verdict {
+    fn judge(&mut self, kind: MediaKind, stamp: Stamp, now: Duration) -> Verdict {
         let sibling = self.sibling(kind);
         let track = self.track_mut(kind);
         let Some(mut clock) = track.clock.clone() else {
-            return self.join(kind, timestamp_ms, now);
+            return self.join(kind, stamp, now);
         };
-        if let Some(ticks) = clock.near(timestamp_ms) {
+        if let Some(ticks) = clock.near(stamp) {
             // A jump too small to be one for this track may have been one for the other.
             if let Some((other, _, generation)) = &sibling
                 && *generation > track.generation
-                && track.fits_better(other.ticks(timestamp_ms), ticks)
+                && track.fits_better(other.ticks(stamp), ticks)
             {
                 track.generation = *generation;
-                return self.adopt(kind, other.clone(), timestamp_ms);
+                return self.adopt(kind, other.clone(), stamp);
             }
             track.outliers = None;
-            let step = clock.advance(timestamp_ms);
+            let step = clock.advance(stamp);
             let repeats = step <= 0 && track.pending();
             track.stats.backward += u64::from(repeats);
             track.clock = Some(clock);
@@ -381,33 +381,33 @@ impl Timeline {
             };
         }
         // Far from its predecessor. A pause, if the other track's clock went the same way.
-        let ticks = clock.ticks(timestamp_ms);
+        let ticks = clock.ticks(stamp);
         let agrees = |ticks: i64| {
             let position = sibling.as_ref().map(|(_, position, _)| *position);
             position.is_some_and(|position| (ticks - position).abs() <= STEP_MAX)
         };
-        if clock.is_ahead(timestamp_ms) && agrees(ticks) {
+        if clock.is_ahead(stamp) && agrees(ticks) {
             track.outliers = None;
-            clock.advance(timestamp_ms);
+            clock.advance(stamp);
             track.clock = Some(clock);
             return Verdict::At(ticks);
         }
         // Or the jump the other track made already.
         if let Some((other, _, generation)) = &sibling
             && *generation > track.generation
-            && agrees(other.ticks(timestamp_ms))
+            && agrees(other.ticks(stamp))
         {
             track.generation = *generation;
-            return self.adopt(kind, other.clone(), timestamp_ms);
+            return self.adopt(kind, other.clone(), stamp);
         }
-        if track.outlier(timestamp_ms) < OUTLIERS_MAX {
+        if track.outlier(stamp) < OUTLIERS_MAX {
             return Verdict::Restamp;
         }
-        self.new_timeline(kind, timestamp_ms)
+        self.new_timeline(kind, stamp)
     }
 
     /// The third outlier in a row: what follows is counted from here, contiguous with what was.
-    fn new_timeline(&mut self, kind: MediaKind, timestamp_ms: u32) -> Verdict {
+    fn new_timeline(&mut self, kind: MediaKind, stamp: Stamp) -> Verdict {
         let follows = self.track(other(kind)).generation > self.track(kind).generation
             && self.track(other(kind)).clock.is_some();
         if !follows {
@@ -417,36 +417,36 @@ impl Timeline {
         let generation = self.generation;
         let track = self.track_mut(kind);
         let ticks = track.expected().unwrap_or(0);
-        track.clock = Some(Clock::at(timestamp_ms, ticks));
+        track.clock = Some(Clock::at(stamp, ticks));
         track.generation = generation;
         track.outliers = None;
         Verdict::At(ticks)
     }
 
     /// The first unit of a track while the other runs: on the other's clock, or by arrival.
-    fn join(&mut self, kind: MediaKind, timestamp_ms: u32, now: Duration) -> Verdict {
+    fn join(&mut self, kind: MediaKind, stamp: Stamp, now: Duration) -> Verdict {
         let generation = self.generation;
         let seen = self.track(other(kind)).seen;
         let Some((clock, position, _)) = self.sibling(kind) else {
             let ticks = self.end();
             let track = self.track_mut(kind);
-            track.clock = Some(Clock::at(timestamp_ms, ticks));
+            track.clock = Some(Clock::at(stamp, ticks));
             return Verdict::At(ticks);
         };
         self.track_mut(kind).generation = generation;
-        if (clock.ticks(timestamp_ms) - position).abs() <= STEP_MAX {
-            return self.adopt(kind, clock, timestamp_ms);
+        if (clock.ticks(stamp) - position).abs() <= STEP_MAX {
+            return self.adopt(kind, clock, stamp);
         }
         let waited = now.saturating_sub(seen).min(START_WAIT);
         let ticks = position + VIDEO_TIMESCALE.ticks(waited);
-        self.adopt(kind, Clock::at(timestamp_ms, ticks), timestamp_ms)
+        self.adopt(kind, Clock::at(stamp, ticks), stamp)
     }
 
     /// Puts a track on `clock`. Where that would overlap what it has emitted, both tracks move up.
-    fn adopt(&mut self, kind: MediaKind, mut clock: Clock, timestamp_ms: u32) -> Verdict {
+    fn adopt(&mut self, kind: MediaKind, mut clock: Clock, stamp: Stamp) -> Verdict {
         let track = self.track(kind);
         let floor = track.expected().unwrap_or(0);
-        let early = floor - clock.ticks(timestamp_ms);
+        let early = floor - clock.ticks(stamp);
         // What was filled gives way to nothing: a unit that comes too late for it is dropped.
         if track.absence.is_none() && early > JOIN_SLACK_MS * TICKS_PER_MS {
             clock.raise(early);
@@ -454,8 +454,8 @@ impl Timeline {
                 sibling.raise(early);
             }
         }
-        clock.advance(timestamp_ms);
-        let ticks = clock.ticks(timestamp_ms);
+        clock.advance(stamp);
+        let ticks = clock.ticks(stamp);
         let track = self.track_mut(kind);
         track.clock = Some(clock);
         track.outliers = None;

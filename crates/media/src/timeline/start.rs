@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::track_state::{self, Clock};
+use super::track_state::{Clock, Stamp};
 use super::{
-    Reason, START_WAIT, START_WAIT_SINGLE, START_WAIT_VIDEO, STEP_MAX_MS, TICKS_PER_MS, Timeline,
+    Reason, START_WAIT, START_WAIT_SINGLE, START_WAIT_VIDEO, STEP_MAX, TICKS_PER_MS, Timeline,
     fill::Heard, other,
 };
 use crate::{IngestUnit, MediaKind, VIDEO_TIMESCALE};
@@ -54,10 +54,10 @@ impl Timeline {
             (true, MediaKind::Video) => START_WAIT,
             (true, MediaKind::Audio) => START_WAIT_VIDEO,
         };
-        let media_ms = track_state::difference(last.timestamp_ms, first.timestamp_ms);
+        let media = Stamp::of(last).since(Stamp::of(first));
         held.len() >= START_HELD_MAX
             || to.saturating_sub(*from) >= wait
-            || (media_ms >= wait.as_millis() as i64 && last.kind == first.kind)
+            || (media >= VIDEO_TIMESCALE.ticks(wait) && last.kind == first.kind)
     }
 
     /// Gives each held track its offset to the shared zero, then places what was held.
@@ -70,31 +70,31 @@ impl Timeline {
             return;
         };
         let base = self.end();
-        // Milliseconds after the first unit: by the publisher's clock, or by arrival where the
+        // Ticks after the first unit: by the publisher's clock, or by arrival where the
         // clocks differ.
         let second = held.iter().find(|(a, _)| a.kind != first.kind);
-        let after_ms = second.map_or(0, |(input, now)| {
-            let sent = track_state::difference(input.timestamp_ms, first.timestamp_ms);
-            let waited = now.saturating_sub(*first_now).as_millis() as i64;
-            if (sent - waited).abs() > STEP_MAX_MS {
+        let after = second.map_or(0, |(input, now)| {
+            let sent = Stamp::of(input).since(Stamp::of(first));
+            let waited = VIDEO_TIMESCALE.ticks(now.saturating_sub(*first_now));
+            if (sent - waited).abs() > STEP_MAX {
                 waited
             } else {
                 sent
             }
         });
-        let mut zero = base - after_ms.min(0) * TICKS_PER_MS;
-        let firsts = [(first, 0), (second.map_or(first, |(a, _)| a), after_ms)];
+        let mut zero = base - after.min(0);
+        let firsts = [(first, 0), (second.map_or(first, |(a, _)| a), after)];
         // A first picture shown before its decode time would lie before the zero.
-        let early = firsts.iter().map(|(a, ms)| {
-            let early_ms = i64::from(a.composition_ms.min(0)) + ms - after_ms.min(0);
-            (-early_ms).max(0) * TICKS_PER_MS
+        let early = firsts.iter().map(|(a, ticks)| {
+            let early = after.min(0) - ticks - a.composition_ticks().min(0);
+            early.max(0)
         });
         zero += early.max().unwrap_or(0).min(LIFT_MAX_MS * TICKS_PER_MS);
         self.generation += 1;
-        for (input, ms) in firsts.into_iter().take(1 + usize::from(second.is_some())) {
+        for (input, ticks) in firsts.into_iter().take(1 + usize::from(second.is_some())) {
             let generation = self.generation;
             let track = self.track_mut(input.kind);
-            track.clock = Some(Clock::at(input.timestamp_ms, zero + ms * TICKS_PER_MS));
+            track.clock = Some(Clock::at(Stamp::of(input), zero + ticks));
             track.generation = generation;
         }
         if resumed {

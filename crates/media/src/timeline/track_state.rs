@@ -4,59 +4,80 @@
 use std::time::Duration;
 
 use super::{
-    BACKWARD_MAX_MS, STEP_MAX_MS, TICKS_PER_MS, TrackStats, audio,
+    BACKWARD_MAX_MS, STEP_MAX, TICKS_PER_MS, TrackStats, audio,
     fill::{Absence, Heard, Still},
     video,
 };
-use crate::{AccessUnit, IngestUnit, MediaKind, Timescale, VIDEO_TIMESCALE, aac, avc};
+use crate::{
+    AccessUnit, AudioConfig, IngestUnit, MILLISECONDS, MediaKind, RandomAccess, Timescale,
+    VIDEO_TIMESCALE, VideoConfig,
+};
 
-/// Milliseconds from `from` to `to` by the nearest way round. Taken modulo 2^31, which fits clocks
-/// that wrap there (OBS masks to 31 bits) and clocks that wrap at 2^32 alike: no real step comes
-/// near 12 days.
-pub(super) fn difference(to: u32, from: u32) -> i64 {
-    let steps = i64::from(to.wrapping_sub(from) & 0x7fff_ffff);
-    if steps < 1 << 30 {
-        steps
-    } else {
-        steps - (1 << 31)
+/// A time as the publisher stamped it, in ticks of its own clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamp {
+    ticks: i64,
+    timescale: Timescale,
+}
+
+impl Stamp {
+    pub(super) fn of(unit: &IngestUnit) -> Self {
+        Self {
+            ticks: unit.dts,
+            timescale: unit.timescale,
+        }
+    }
+
+    /// Shared ticks from `from` to here. Milliseconds go by the nearest way round, taken modulo
+    /// 2^31, which fits clocks that wrap there (OBS masks to 31 bits) and clocks that wrap at 2^32
+    /// alike: no real step comes near 12 days. Other clocks come unwrapped.
+    pub(super) fn since(self, from: Self) -> i64 {
+        if self.timescale != MILLISECONDS {
+            let shared = |stamp: Self| stamp.timescale.rescale(stamp.ticks, VIDEO_TIMESCALE);
+            return shared(self).saturating_sub(shared(from));
+        }
+        let steps = self.ticks.wrapping_sub(from.ticks) & 0x7fff_ffff;
+        let steps = if steps < 1 << 30 {
+            steps
+        } else {
+            steps - (1 << 31)
+        };
+        steps * TICKS_PER_MS
     }
 }
 
-/// The publisher's millisecond clock, tied to the shared timeline.
+/// The publisher's clock, tied to the shared timeline.
 #[derive(Clone, Debug)]
 pub(super) struct Clock {
-    timestamp_ms: u32,
+    stamp: Stamp,
     ticks: i64,
 }
 
 impl Clock {
-    /// A clock that shows `timestamp_ms` at `ticks`.
-    pub(super) fn at(timestamp_ms: u32, ticks: i64) -> Self {
-        Self {
-            timestamp_ms,
-            ticks,
-        }
+    /// A clock that shows `stamp` at `ticks`.
+    pub(super) fn at(stamp: Stamp, ticks: i64) -> Self {
+        Self { stamp, ticks }
     }
 
-    /// Where `timestamp_ms` lies.
-    pub(super) fn ticks(&self, timestamp_ms: u32) -> i64 {
-        self.ticks + difference(timestamp_ms, self.timestamp_ms) * TICKS_PER_MS
+    /// Where `stamp` lies.
+    pub(super) fn ticks(&self, stamp: Stamp) -> i64 {
+        self.ticks + stamp.since(self.stamp)
     }
 
-    /// Where `timestamp_ms` lies, if a publisher could have come there in one step.
-    pub(super) fn near(&self, timestamp_ms: u32) -> Option<i64> {
-        is_step(difference(timestamp_ms, self.timestamp_ms)).then(|| self.ticks(timestamp_ms))
+    /// Where `stamp` lies, if a publisher could have come there in one step.
+    pub(super) fn near(&self, stamp: Stamp) -> Option<i64> {
+        is_step(stamp.since(self.stamp)).then(|| self.ticks(stamp))
     }
 
-    pub(super) fn is_ahead(&self, timestamp_ms: u32) -> bool {
-        difference(timestamp_ms, self.timestamp_ms) > 0
+    pub(super) fn is_ahead(&self, stamp: Stamp) -> bool {
+        stamp.since(self.stamp) > 0
     }
 
-    /// Goes on to `timestamp_ms`; the step in milliseconds.
-    pub(super) fn advance(&mut self, timestamp_ms: u32) -> i64 {
-        self.ticks = self.ticks(timestamp_ms);
-        let step = difference(timestamp_ms, self.timestamp_ms);
-        self.timestamp_ms = timestamp_ms;
+    /// Goes on to `stamp`; the step in shared ticks.
+    pub(super) fn advance(&mut self, stamp: Stamp) -> i64 {
+        self.ticks = self.ticks(stamp);
+        let step = stamp.since(self.stamp);
+        self.stamp = stamp;
         step
     }
 
@@ -66,12 +87,12 @@ impl Clock {
 
     /// How far this clock's idea of a time stamp is from `other`'s.
     pub(super) fn against(&self, other: &Clock) -> i64 {
-        self.ticks - other.ticks(self.timestamp_ms)
+        self.ticks - other.ticks(self.stamp)
     }
 }
 
-fn is_step(ms: i64) -> bool {
-    (-BACKWARD_MAX_MS..=STEP_MAX_MS).contains(&ms)
+fn is_step(ticks: i64) -> bool {
+    (-BACKWARD_MAX_MS * TICKS_PER_MS..=STEP_MAX).contains(&ticks)
 }
 
 /// Between two presentation times at least: what a millisecond clock can tell apart.
@@ -91,7 +112,7 @@ pub(super) enum Verdict {
 /// Arrivals in a row that are far from the clock and near each other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outliers {
-    timestamp_ms: u32,
+    stamp: Stamp,
     count: u32,
 }
 
@@ -111,8 +132,8 @@ struct Pending {
 /// One track.
 #[derive(Debug, Default)]
 pub(super) struct TrackState {
-    pub(super) avc: Option<avc::Config>,
-    pub(super) aac: Option<aac::Config>,
+    pub(super) video: Option<VideoConfig>,
+    pub(super) audio: Option<AudioConfig>,
     pub(super) stamper: Option<Stamper>,
     /// `None` until the track's first unit since the start or a resume.
     pub(super) clock: Option<Clock>,
@@ -150,7 +171,7 @@ impl TrackState {
     }
 
     /// A new configuration; ticks already counted in another rate are counted anew.
-    pub(super) fn set_audio(&mut self, config: &aac::Config) {
+    pub(super) fn set_audio(&mut self, config: &AudioConfig) {
         let scale = config.timescale();
         let rescaled = |ticks: i64| self.timescale().rescale(ticks, scale);
         let end = self.end.map(rescaled);
@@ -208,13 +229,10 @@ impl TrackState {
     }
 
     /// Counts an outlier; how many in a row agree with it.
-    pub(super) fn outlier(&mut self, timestamp_ms: u32) -> u32 {
-        let agrees = |o: &Outliers| is_step(difference(timestamp_ms, o.timestamp_ms));
+    pub(super) fn outlier(&mut self, stamp: Stamp) -> u32 {
+        let agrees = |o: &Outliers| is_step(stamp.since(o.stamp));
         let count = self.outliers.filter(agrees).map_or(0, |o| o.count) + 1;
-        self.outliers = Some(Outliers {
-            timestamp_ms,
-            count,
-        });
+        self.outliers = Some(Outliers { stamp, count });
         count
     }
 
@@ -223,14 +241,14 @@ impl TrackState {
     pub(super) fn stamp(
         &mut self,
         at: Option<i64>,
-        composition_ms: i32,
+        composition: i64,
         sibling: Option<i64>,
     ) -> Option<(i64, i64)> {
         let floor = self.end.unwrap_or(0);
         match self.stamper.as_mut()? {
             Stamper::Video(grid) => {
                 let dts = grid.stamp(at, floor, &mut self.stats);
-                let pts = dts + grid.composition(composition_ms);
+                let pts = dts + grid.composition(composition);
                 Some((dts, pts.max(0)))
             }
             Stamper::Audio(counter) => {
@@ -242,12 +260,12 @@ impl TrackState {
 
     /// Where a unit that comes back after filling lies, sent at `sent` on the shared timeline;
     /// before the end of what was filled where it is late.
-    pub(super) fn stamp_return(&mut self, sent: i64, composition_ms: i32) -> Option<(i64, i64)> {
+    pub(super) fn stamp_return(&mut self, sent: i64, composition: i64) -> Option<(i64, i64)> {
         let end = self.end?;
         match self.stamper.as_mut()? {
             Stamper::Video(grid) => {
                 let dts = grid.stamp(Some(sent), 0, &mut self.stats);
-                let pts = dts + grid.composition(composition_ms);
+                let pts = dts + grid.composition(composition);
                 Some((dts, pts.max(0)))
             }
             Stamper::Audio(counter) => {
@@ -270,7 +288,7 @@ impl TrackState {
 
     /// Whether there is something to fill this track with.
     pub(super) fn can_be_filled(&self) -> bool {
-        let is_key = |pending: &Pending| pending.input.is_sync;
+        let is_key = |pending: &Pending| pending.input.is_sync();
         match &self.stamper {
             Some(Stamper::Audio(_)) => self.is_announced,
             Some(Stamper::Video(_)) => {
@@ -337,7 +355,7 @@ impl TrackState {
             dts,
             pts,
             duration: u32::try_from(duration).unwrap_or(u32::MAX).max(1),
-            is_sync: true,
+            random_access: RandomAccess::Idr,
             payload,
         })
     }
@@ -425,7 +443,7 @@ impl TrackState {
 
     fn finish(&mut self, held: Pending, end: i64) -> AccessUnit {
         self.end = Some(end);
-        if held.input.kind == MediaKind::Video && held.input.is_sync {
+        if held.input.kind == MediaKind::Video && held.input.is_sync() {
             self.still = Some(Still {
                 payload: held.input.payload.clone(),
                 composition: held.pts - held.dts,
@@ -437,7 +455,7 @@ impl TrackState {
             dts: held.dts,
             pts: held.pts,
             duration,
-            is_sync: held.input.is_sync || held.input.kind == MediaKind::Audio,
+            random_access: held.input.random_access,
             payload: held.input.payload,
         }
     }

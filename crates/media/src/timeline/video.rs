@@ -123,8 +123,7 @@ impl Grid {
 
     /// Ticks from decode to presentation: on the grid where the rate is constant and the offset
     /// lies near it.
-    pub(super) fn composition(&self, composition_ms: i32) -> i64 {
-        let sent = i64::from(composition_ms) * TICKS_PER_MS;
+    pub(super) fn composition(&self, sent: i64) -> i64 {
         let Some(frame) = self.frame else {
             return sent;
         };

@@ -141,7 +141,7 @@ fn scan(path: &Path, init: &[u8], number: u32) -> io::Result<Option<Sealed>> {
             };
             if let Some(first) = samples.first()
                 && first.unit.kind == MediaKind::Video
-                && first.unit.is_sync
+                && first.unit.is_sync()
             {
                 part.keyframes.push((first.unit.dts, part.size));
             }
@@ -149,7 +149,7 @@ fn scan(path: &Path, init: &[u8], number: u32) -> io::Result<Option<Sealed>> {
                 && let Some(track) = tracks.track(last.track_id)
             {
                 let end = last.unit.dts + i64::from(last.unit.duration);
-                part.seconds = part.seconds.max(track.timescale.seconds(end));
+                part.seconds = part.seconds.max(track.timescale().seconds(end));
             }
             part.size += bytes.len() as u64;
             chunks += 1;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use hls::Snapshot;
+use media::IngestEvent;
 use service::{Clock, config::File, metrics::Registry};
 use testkit::{Publisher as Simulated, Shape};
 
@@ -69,8 +70,8 @@ async fn a_store_that_stalls_and_a_full_spool_never_delay_a_segment() {
         ..Shape::default()
     };
     let mut simulated = Simulated::new(shape, Duration::ZERO);
-    let video = flv::Event::VideoConfig(simulated.video().unwrap().clone());
-    let audio = flv::Event::AudioConfig(simulated.shape().audio.clone().unwrap());
+    let video = IngestEvent::VideoConfig(simulated.video().unwrap().clone());
+    let audio = IngestEvent::AudioConfig(simulated.shape().audio.clone().unwrap().into());
     for event in [video, audio] {
         other.push(event.clone(), Duration::ZERO);
         publication.push(event, Duration::ZERO);
@@ -82,7 +83,7 @@ async fn a_store_that_stalls_and_a_full_spool_never_delay_a_segment() {
             break;
         }
         hand.advance(sent.at.saturating_sub(clock.now()));
-        let event = flv::Event::AccessUnit(sent.unit);
+        let event = IngestEvent::Unit(sent.unit);
         other.push(event.clone(), sent.at);
         publication.push(event, sent.at);
         let seen = [&plain, &recorded].map(|stream| stream.snapshot().map(|s| progress(&s)));

@@ -49,7 +49,7 @@ fn number(picture: &Picture) -> u32 {
 
 /// What is seen when: presentation times and the numbers on the pictures.
 fn seen(track: &Track, units: &[AccessUnit]) -> BTreeMap<i64, u32> {
-    let mut decoder = Decoder::open(track.avc().unwrap(), 1).unwrap();
+    let mut decoder = Decoder::open(&track.as_video().unwrap().config, 1).unwrap();
     let mut seen = BTreeMap::new();
     let mut take = |decoder: &mut Decoder| {
         while let Some((picture, at)) = decoder.receive().unwrap() {
@@ -167,7 +167,7 @@ fn untagged(width: u32, height: u32) -> Source {
             dts: 0,
             pts: 0,
             duration: 12_000,
-            is_sync: true,
+            random_access: media::RandomAccess::Idr,
             payload: coded.payload,
         }],
         every: 1,
@@ -186,7 +186,7 @@ fn rungs_of_an_untagged_source_name_the_colours_players_assume_of_the_source() {
         let rungs = plan(width, height, Some(source.rate), &[config]).unwrap();
         let output = transcode(&source, rungs, STORED);
         let track = output.tracks[0].as_ref().unwrap();
-        let mut decoder = Decoder::open(track.avc().unwrap(), 1).unwrap();
+        let mut decoder = Decoder::open(&track.as_video().unwrap().config, 1).unwrap();
         decoder.send(&output.units[0][0].payload, 0).unwrap();
         decoder.send_end().unwrap();
         let (picture, _) = decoder.receive().unwrap().unwrap();

@@ -6,11 +6,11 @@ use crate::timeline::fill::{AUDIO_QUIET_MAX_MS, VIDEO_QUIET_MAX_MS};
 const FRAME: i64 = 12_000;
 const UNIT: i64 = 1_024;
 
-fn key(timestamp_ms: i64, composition_ms: i32) -> IngestUnit {
+fn key(timestamp_ms: i64, composition: i32) -> IngestUnit {
     IngestUnit {
-        is_sync: true,
+        random_access: RandomAccess::Idr,
         payload: Bytes::from_static(b"keyframe"),
-        ..video(timestamp_ms, composition_ms)
+        ..video(timestamp_ms, composition)
     }
 }
 
@@ -37,9 +37,9 @@ impl Bench {
             }
             inputs.push(audio(ms));
         }
-        inputs.sort_by_key(|input| input.timestamp_ms);
+        inputs.sort_by_key(|input| input.dts);
         for input in inputs {
-            let ms = i64::from(input.timestamp_ms);
+            let ms = input.dts;
             if ms >= from && keep(input.kind, ms) {
                 self.now = Duration::from_millis(ms as u64);
                 self.push(input);
@@ -305,7 +305,7 @@ fn presentation_times_grow_where_b_frames_are_cut_off() {
         let keys = bench
             .units
             .iter()
-            .filter(|unit| unit.is_sync && unit.kind == MediaKind::Video);
+            .filter(|unit| unit.is_sync() && unit.kind == MediaKind::Video);
         let keys: Vec<&AccessUnit> = keys.collect();
         for pair in keys.windows(2) {
             assert!(pair[1].pts > pair[0].pts);

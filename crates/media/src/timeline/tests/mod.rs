@@ -12,11 +12,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Event, Reason, Timeline};
-use crate::{AccessUnit, IngestUnit, MediaKind, VIDEO_TIMESCALE, aac, avc};
+use crate::{
+    AccessUnit, AudioConfig, IngestUnit, MILLISECONDS, MediaKind, RandomAccess, VIDEO_TIMESCALE,
+    VideoConfig, aac, avc,
+};
 
 /// Constrained Baseline, level 3.1, 320 pixels high and `16 * (80 + step)` wide, without a word
 /// about its rate.
-fn avc_config(step: u8) -> avc::Config {
+fn avc_config(step: u8) -> VideoConfig {
     let width_mbs = 79 + u32::from(step);
     // sps id, log2_max_frame_num-4, poc type 2, one reference; then no gaps, width and height in
     // macroblocks - 1, frames only, 8x8 inference, no cropping, no VUI, stop bit.
@@ -40,7 +43,7 @@ fn avc_config(step: u8) -> avc::Config {
     record.extend(sps);
     record.extend([1, 0, pps.len() as u8]);
     record.extend(pps);
-    avc::Config::parse(Bytes::from(record)).unwrap()
+    avc::Config::parse(Bytes::from(record)).unwrap().into()
 }
 
 fn exp_golomb(value: u32) -> String {
@@ -48,12 +51,17 @@ fn exp_golomb(value: u32) -> String {
     "0".repeat(code.len() - 1) + &code
 }
 
-fn video(timestamp_ms: i64, composition_ms: i32) -> IngestUnit {
+fn aac_config() -> AudioConfig {
+    aac::Config::lc(48_000, 2).unwrap().into()
+}
+
+fn video(timestamp_ms: i64, composition: i32) -> IngestUnit {
     IngestUnit {
         kind: MediaKind::Video,
-        timestamp_ms: timestamp_ms as u32,
-        composition_ms,
-        is_sync: false,
+        timescale: MILLISECONDS,
+        dts: timestamp_ms,
+        composition,
+        random_access: RandomAccess::No,
         payload: Bytes::from_static(b"picture"),
     }
 }
@@ -61,8 +69,8 @@ fn video(timestamp_ms: i64, composition_ms: i32) -> IngestUnit {
 fn audio(timestamp_ms: i64) -> IngestUnit {
     IngestUnit {
         kind: MediaKind::Audio,
-        composition_ms: 0,
-        is_sync: true,
+        composition: 0,
+        random_access: RandomAccess::Idr,
         payload: Bytes::from_static(b"audio"),
         ..video(timestamp_ms, 0)
     }
@@ -102,8 +110,7 @@ impl Bench {
 
     fn announce(&mut self, rate: Option<(u32, u32)>) {
         self.timeline.set_video(&avc_config(0), rate);
-        let audio = aac::Config::lc(48_000, 2).unwrap();
-        self.timeline.set_audio(&audio);
+        self.timeline.set_audio(&aac_config());
     }
 
     fn silent(rate: Option<(u32, u32)>) -> Self {

@@ -45,7 +45,7 @@ fn play(bench: &mut Bench, deeds: &[Deed], jitter_ms: i64) {
             Deed::Resume => {
                 bench.timeline.resume();
                 bench.timeline.set_video(&avc_config(0), None);
-                let audio = aac::Config::lc(sample_rate, 2).unwrap();
+                let audio = aac::Config::lc(sample_rate, 2).unwrap().into();
                 bench.timeline.set_audio(&audio);
             }
             Deed::Reconfigure(step) => bench.timeline.set_video(&avc_config(*step), None),
@@ -57,7 +57,7 @@ fn play(bench: &mut Bench, deeds: &[Deed], jitter_ms: i64) {
                 };
                 bench
                     .timeline
-                    .set_audio(&aac::Config::lc(sample_rate, 2).unwrap());
+                    .set_audio(&aac::Config::lc(sample_rate, 2).unwrap().into());
                 bench.drain();
                 bench.checks[MediaKind::Audio as usize] = Check::default();
             }

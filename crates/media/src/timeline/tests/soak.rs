@@ -6,7 +6,9 @@ use super::*;
 fn soak(hours: i64, video_ppm: i64, audio_ppm: i64) {
     let mut bench = Bench::new(Some((24, 1)));
     // Explicit SBR, 48 kHz: 2048 samples, 42.7 ms.
-    let he = aac::Config::parse(Bytes::from_static(&[0x2b, 0x11, 0x88, 0x00])).unwrap();
+    let he: AudioConfig = aac::Config::parse(Bytes::from_static(&[0x2b, 0x11, 0x88, 0x00]))
+        .unwrap()
+        .into();
     bench.timeline.set_audio(&he);
     let start_ms = (1_i64 << 32) - 3_600_000;
     let stamp = |units: i64, nanos: i64, ppm: i64| {

@@ -99,7 +99,7 @@ fn a_changed_configuration_breaks_once_and_a_repeated_one_never() {
     bench.timeline.set_video(&avc_config(0), Some((30, 1)));
     bench
         .timeline
-        .set_audio(&aac::Config::lc(48_000, 2).unwrap());
+        .set_audio(&aac::Config::lc(48_000, 2).unwrap().into());
     bench.drain();
     assert!(bench.breaks.is_empty());
     bench.timeline.set_video(&avc_config(8), Some((30, 1)));
@@ -126,7 +126,7 @@ fn a_new_sample_rate_goes_on_at_the_same_time() {
     bench.av(0, 1_024);
     bench
         .timeline
-        .set_audio(&aac::Config::lc(24_000, 2).unwrap());
+        .set_audio(&aac::Config::lc(24_000, 2).unwrap().into());
     bench.drain();
     let end = bench.times(MediaKind::Audio).last().copied().unwrap() + 1_024;
     bench.checks[MediaKind::Audio as usize] = Check::default();
@@ -147,7 +147,7 @@ fn a_track_that_comes_later_joins_the_clock_of_the_first() {
     }
     bench
         .timeline
-        .set_audio(&aac::Config::lc(48_000, 2).unwrap());
+        .set_audio(&aac::Config::lc(48_000, 2).unwrap().into());
     bench.av(11_000, 1_000);
     let bench = bench.finish();
     assert_eq!(bench.breaks, [Reason::ConfigChanged]);

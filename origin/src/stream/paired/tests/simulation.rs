@@ -8,9 +8,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use flv::{Event, Metadata};
 use hls::{Lookup, MediaSnapshot};
-use media::IngestUnit;
+use media::{IngestEvent, IngestUnit, SourceMetadata};
 use pairing::{ANSWER_MAX, PeerError, PeerStatus, Settings};
 use service::{Clock, clock::Hand, metrics::Registry};
 use testkit::{Publisher, Sent, Shape, synth::Content};
@@ -304,9 +303,9 @@ impl Simulation {
                 // A clock of its local: from zero, and rounded where this connection began.
                 let zero = *connection.zero_us.get_or_insert(content.captured_us);
                 let mut unit = sent.unit.clone();
-                unit.timestamp_ms = ((content.captured_us - zero + 500) / 1000) as u32;
+                unit.dts = i64::from(((content.captured_us - zero + 500) / 1000) as u32);
                 if self.still {
-                    unit.payload = Bytes::from(vec![unit.is_sync.into(); 64]);
+                    unit.payload = Bytes::from(vec![unit.is_sync().into(); 64]);
                 }
                 let at = sent.at + connection.delay;
                 connection.pending.push_back((at, unit));
@@ -328,7 +327,7 @@ impl Simulation {
                 origin.connection.publication = Some(publication);
             }
             if let Some(publication) = &origin.connection.publication {
-                publication.push(Event::AccessUnit(unit), origin.clock.now());
+                publication.push(IngestEvent::Unit(unit), origin.clock.now());
             }
             self.observer.look(self.now, index, &origin.stream);
         }
@@ -469,15 +468,15 @@ fn claim(stream: &Arc<Stream>) -> Publication {
 fn announce(publication: &Publication, encoder: &Publisher, now: Duration) {
     let rate = encoder.shape().declared_rate;
     let frame_rate = rate.map(|(frames, seconds)| f64::from(frames) / f64::from(seconds));
-    let metadata = Metadata {
+    let metadata = SourceMetadata {
         frame_rate,
-        ..Metadata::default()
+        ..SourceMetadata::default()
     };
-    publication.push(Event::Metadata(metadata), now);
+    publication.push(IngestEvent::Metadata(metadata), now);
     if let Some(video) = encoder.video() {
-        publication.push(Event::VideoConfig(video.clone()), now);
+        publication.push(IngestEvent::VideoConfig(video.clone()), now);
     }
     if let Some(audio) = &encoder.shape().audio {
-        publication.push(Event::AudioConfig(audio.clone()), now);
+        publication.push(IngestEvent::AudioConfig(audio.clone().into()), now);
     }
 }
