@@ -1,8 +1,9 @@
 //! `panocast up`: one process, every role, ready to be watched.
 //!
-//! Each role runs exactly as its own binary would run it, on its own listeners, so that what works here works in a
-//! fleet. This file only starts them in order, tells people where to look, and ends them in order: the source first,
-//! so that nothing new arrives; then the origin, which seals recordings; then the edge and the workers.
+//! Each role runs exactly as its own binary would run it, on its own listeners, so that what works
+//! here works in a fleet. This file only starts them in order, tells people where to look, and ends
+//! them in order: the source first, so that nothing new arrives; then the origin, which seals
+//! recordings; then the edge and the workers.
 
 use std::{
     future::Future,
@@ -277,7 +278,8 @@ fn say_where(public: SocketAddr, rtmp: SocketAddr, admin: SocketAddr) {
     println!("  operate  http://{admin}/    (/api/streams /healthz /readyz /metrics)");
 }
 
-/// Says when the test stream can be watched, as a viewer would find out; a line that counts until then.
+/// Says when the test stream can be watched, as a viewer would find out; a line that counts until
+/// then.
 async fn first_picture(public: SocketAddr, clock: Clock) {
     let client = Client::new(Duration::from_secs(1));
     let url = format!("http://{public}/hls/{STREAM}.m3u8");

@@ -105,8 +105,8 @@ impl App {
         self.registry.clone()
     }
 
-    /// Serves until `notices` says to end and the last answer has been sent; `trigger` lets the admin
-    /// listener say it.
+    /// Serves until `notices` says to end and the last answer has been sent; `trigger` lets the
+    /// admin listener say it.
     pub async fn run(self, trigger: Trigger, mut notices: Source) -> Result<()> {
         let App {
             config,

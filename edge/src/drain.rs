@@ -1,5 +1,5 @@
-//! How an edge leaves its fleet: nobody is cut off, nobody is turned away while the balancer may still
-//! send, and it ends in time.
+//! How an edge leaves its fleet: nobody is cut off, nobody is turned away while the balancer may
+//! still send, and it ends in time.
 //!
 //! ```text
 //! notice -> not ready -> deregister -> serve on, saying "Connection: close" -> quiet, or time is up

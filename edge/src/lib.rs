@@ -7,8 +7,8 @@
 //!                                                          └─► upstream: origin, next origin, store
 //! ```
 //!
-//! It caches bytes and headers and reads playlists only as far as it must to tell how old they are; it
-//! never parses media, and it has no state worth keeping: any edge can answer any URL.
+//! It caches bytes and headers and reads playlists only as far as it must to tell how old they are;
+//! it never parses media, and it has no state worth keeping: any edge can answer any URL.
 
 #![deny(unsafe_code)]
 

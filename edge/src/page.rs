@@ -75,7 +75,8 @@ impl Page {
     fn add(&mut self, path: &str, bytes: Bytes, served_by: &HeaderValue) {
         let kind = content_type(path);
         let is_text = kind.contains("text") || kind.contains("json") || kind.contains("svg");
-        // The build puts hashes into the names below assets; the page that names them must stay young.
+        // The build puts hashes into the names below assets; the page that names them must stay
+        // young.
         let lifetime = match path.starts_with("/assets/") {
             true => CacheControl::immutable(),
             false => CacheControl::max_age(60),

@@ -1,12 +1,13 @@
-//! A media playlist's text to the few facts a cache needs: how far it reaches, its target durations,
-//! and whether it has ended.
+//! A media playlist's text to the few facts a cache needs: how far it reaches, its target
+//! durations, and whether it has ended.
 //!
 //! Own code because the parser we use elsewhere does not know parts. It reads line by line, keeps
 //! nothing, and takes anything: what it does not understand it passes over.
 
 use std::time::Duration;
 
-/// Players keep three target durations behind the end (rfc8216bis section 4.4.3.8), and some one more.
+/// Players keep three target durations behind the end (rfc8216bis section 4.4.3.8), and some one
+/// more.
 const AHEAD_SEGMENTS: u64 = 4;
 
 /// How far a playlist reaches: later is greater.

@@ -1,7 +1,8 @@
-//! Reads a request's URL: the kind of resource it asks for, and the key it is cached and fetched by.
+//! Reads a request's URL: the kind of resource it asks for, and the key it is cached and fetched
+//! by.
 //!
-//! The key is the path plus exactly the delivery directives (`_HLS_msn`, `_HLS_part`, `_HLS_skip`, in
-//! this order, rfc8216bis §6.2.5.1) where they mean something. Everything else in a query (CMCD,
+//! The key is the path plus exactly the delivery directives (`_HLS_msn`, `_HLS_part`, `_HLS_skip`,
+//! in this order, rfc8216bis §6.2.5.1) where they mean something. Everything else in a query (CMCD,
 //! session ids, cache busters) is of no concern to an origin and would only split the cache.
 
 use std::borrow::Cow;

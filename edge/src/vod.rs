@@ -29,8 +29,8 @@ impl Vod {
         Vod(store)
     }
 
-    /// The object behind `path`: headers and bytes, none when it does not exist. The error is words for
-    /// the log.
+    /// The object behind `path`: headers and bytes, none when it does not exist. The error is words
+    /// for the log.
     pub(crate) async fn open(
         &self,
         path: &str,

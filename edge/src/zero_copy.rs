@@ -6,11 +6,11 @@
 //! ```
 //!
 //! A large body lies in an anonymous file (memfd) that is also mapped, so that it is an ordinary
-//! `Bytes` to everything above. [`ZeroCopy`], the transport under hyper, recognises by its address a
-//! slice that lies in a slab and has the kernel send those pages by reference; TLS and HTTP/2 read the
-//! same bytes through the mapping. Each byte of a slab is written once, before anybody can see it, and
-//! never again: freed ranges are punched out, which gives the memory back while pages that a socket
-//! still holds stay as they are.
+//! `Bytes` to everything above. [`ZeroCopy`], the transport under hyper, recognises by its address
+//! a slice that lies in a slab and has the kernel send those pages by reference; TLS and HTTP/2
+//! read the same bytes through the mapping. Each byte of a slab is written once, before anybody can
+//! see it, and never again: freed ranges are punched out, which gives the memory back while pages
+//! that a socket still holds stay as they are.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -72,7 +72,8 @@ impl Slabs {
         self.resident.load(Relaxed)
     }
 
-    /// Copies `pieces` (`total` bytes) into a slab; none when that is impossible, and the heap must do.
+    /// Copies `pieces` (`total` bytes) into a slab; none when that is impossible, and the heap must
+    /// do.
     pub fn store(&self, pieces: &[Bytes], total: usize) -> Option<Bytes> {
         match self.try_store(pieces, total) {
             Ok(bytes) => Some(bytes),
@@ -205,10 +206,10 @@ mod unsafe_memory {
     /// The bytes of one extent.
     pub(super) fn view(slab: &Slab, offset: usize, length: usize) -> &[u8] {
         debug_assert!(offset + length <= SLAB_BYTES);
-        // SAFETY: the range lies within the mapping, which lives as long as `slab`; the file is sealed
-        // against shrinking, so every page of it can be read. Nobody writes to the range while a
-        // reference to it exists: it is reserved once, written before its extent is handed out, and
-        // punched out only when the extent is dropped.
+        // SAFETY: the range lies within the mapping, which lives as long as `slab`; the file is
+        // sealed against shrinking, so every page of it can be read. Nobody writes to the range
+        // while a reference to it exists: it is reserved once, written before its extent is handed
+        // out, and punched out only when the extent is dropped.
         unsafe { std::slice::from_raw_parts(slab.base.as_ptr().add(offset), length) }
     }
 
@@ -248,7 +249,8 @@ impl ZeroCopy {
     }
 
     fn locate(&mut self, slice: &[u8]) -> Option<(Arc<Slab>, usize)> {
-        // Small slices (headers, playlists) are never in a slab, and copying them is cheaper anyway.
+        // Small slices (headers, playlists) are never in a slab, and copying them is cheaper
+        // anyway.
         if slice.len() < PAGE_BYTES {
             return None;
         }

@@ -97,7 +97,8 @@ async fn playlists_are_compressed_once_for_those_who_take_it() {
     );
 }
 
-/// video.js 8 asks again for the part that has just completed a segment, until it sees the next one.
+/// video.js 8 asks again for the part that has just completed a segment, until it sees the next
+/// one.
 #[tokio::test]
 async fn who_asks_for_a_part_it_has_gets_the_present_playlist() {
     const WAITED: &str = "public, max-age=1, s-maxage=12, stale-if-error=0";

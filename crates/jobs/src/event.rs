@@ -10,8 +10,8 @@
 //!
 //! S3 delivers at least once and in no order, sends a test message without records when the
 //! notification is set up, and may add fields and minor versions at any time. All of that is read
-//! here; what cannot be read is named, never guessed. What this does not do: decide which keys matter,
-//! or confirm a subscription of SNS (its URL would have to be trusted).
+//! here; what cannot be read is named, never guessed. What this does not do: decide which keys
+//! matter, or confirm a subscription of SNS (its URL would have to be trusted).
 
 mod eventbridge;
 mod record;

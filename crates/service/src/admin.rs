@@ -134,8 +134,8 @@ impl Routes {
     }
 
     /// Answers `method` on `pattern`, whose pieces are literal or `{name}` (such as
-    /// `/api/streams/{stream}/publisher`). The handler runs on the admin thread: it must not wait for
-    /// the data plane longer than a few seconds.
+    /// `/api/streams/{stream}/publisher`). The handler runs on the admin thread: it must not wait
+    /// for the data plane longer than a few seconds.
     pub fn add<F, Fut>(mut self, method: Method, pattern: &str, run: F) -> Routes
     where
         F: Fn(AdminRequest) -> Fut + Send + Sync + 'static,

@@ -1,4 +1,5 @@
-//! Ends a process without cutting anybody off: announce, stop accepting, wait for what is in flight.
+//! Ends a process without cutting anybody off: announce, stop accepting, wait for what is in
+//! flight.
 //!
 //! ```text
 //! Running --leave()--> Leaving --close()--> Closing --last Retain dropped--> drained()
@@ -128,7 +129,8 @@ impl Watch {
         self.shared.is_leaving.load(Ordering::Acquire)
     }
 
-    /// Ends once the phase is `phase` or later (also when the signal is gone: nobody is left to serve).
+    /// Ends once the phase is `phase` or later (also when the signal is gone: nobody is left to
+    /// serve).
     pub async fn reached(&self, phase: Phase) {
         // An error means that the sender is gone; `shared` holds it, so that cannot be.
         let _ = self.phase.clone().wait_for(|now| *now >= phase).await;

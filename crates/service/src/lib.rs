@@ -1,8 +1,8 @@
 //! What every Panocast process needs around its real work: configuration, logs, metrics, an HTTP
 //! server and client shell, the admin listener, draining, interruption notices, time and retries.
 //!
-//! Why one crate: a role should read as `load -> build -> run -> drain`, and each of those verbs must
-//! mean the same in all roles. Nothing here knows media, streams or stores.
+//! Why one crate: a role should read as `load -> build -> run -> drain`, and each of those verbs
+//! must mean the same in all roles. Nothing here knows media, streams or stores.
 //!
 //! ```text
 //! config::File --section--> role config --build--> listeners --run--> drain::Signal

@@ -1,7 +1,7 @@
 //! Sets up `tracing` once per process, and keeps hot errors from flooding it.
 //!
-//! Text for a terminal, JSON for a collector. What this does not do: rotate files (the journal or the
-//! container runtime does).
+//! Text for a terminal, JSON for a collector. What this does not do: rotate files (the journal or
+//! the container runtime does).
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};

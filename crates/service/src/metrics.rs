@@ -1,7 +1,7 @@
 //! Metrics defined once, with unit and help, and their text exposition.
 //!
-//! A role builds one struct of metrics from a [`Registry`]; the registry remembers each definition, so
-//! that a test can hold the reference documentation against the list. Names read
+//! A role builds one struct of metrics from a [`Registry`]; the registry remembers each definition,
+//! so that a test can hold the reference documentation against the list. Names read
 //! `<component>_<noun>_<unit>[_total]`; labels are few and never name a viewer.
 
 use std::sync::{Arc, Mutex, PoisonError};

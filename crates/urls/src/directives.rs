@@ -11,8 +11,8 @@ pub enum Skip {
     V2,
 }
 
-/// The `_HLS_` parameters of a request. Its text is canonical: the same directives have one spelling,
-/// in the order of rfc8216bis §6.2.5.1, so that it may be part of a cache key.
+/// The `_HLS_` parameters of a request. Its text is canonical: the same directives have one
+/// spelling, in the order of rfc8216bis §6.2.5.1, so that it may be part of a cache key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Directives {
     /// `_HLS_msn`: the media sequence number that the answer must reach.
@@ -41,8 +41,8 @@ pub enum DirectiveError {
 }
 
 impl Directives {
-    /// Reads a query (without `?`). Parameters of other names are nobody's business here, and unknown
-    /// `_HLS_` ones belong to newer protocol versions: both are ignored.
+    /// Reads a query (without `?`). Parameters of other names are nobody's business here, and
+    /// unknown `_HLS_` ones belong to newer protocol versions: both are ignored.
     pub fn parse(query: &str) -> std::result::Result<Self, DirectiveError> {
         let mut found = Self::default();
         if !query.contains("_HLS_") {

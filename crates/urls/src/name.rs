@@ -3,8 +3,8 @@
 /// Characters of a stream, rendition or run name at most.
 pub const NAME_BYTES_MAX: usize = 64;
 
-/// Whether `name` may name a stream, a rendition or a run: `[A-Za-z0-9_-]{1,64}`. Such a name is also
-/// safe as a file name.
+/// Whether `name` may name a stream, a rendition or a run: `[A-Za-z0-9_-]{1,64}`. Such a name is
+/// also safe as a file name.
 pub fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed)

@@ -1,6 +1,8 @@
-//! Reads what players report about themselves: Common Media Client Data (CTA-5004), versions 1 and 2.
+//! Reads what players report about themselves: Common Media Client Data (CTA-5004), versions 1 and
+//! 2.
 //!
-//! It comes in the query (`CMCD=…`) or in four headers, and never reaches the cache key or an origin.
+//! It comes in the query (`CMCD=…`) or in four headers, and never reaches the cache key or an
+//! origin.
 
 use http::HeaderMap;
 

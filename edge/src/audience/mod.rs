@@ -3,9 +3,9 @@
 //!
 //! The player says where it looks in CMCD's `panocast-view`, rounded to 30° before it leaves the
 //! device. Each viewer counts at most once a second, so that short parts weigh no more than long
-//! segments, and the past fades with a half-life of half a minute: the table shows where people look
-//! now. Sessions are hashed with a key of this process and forgotten half a minute after the last
-//! request.
+//! segments, and the past fades with a half-life of half a minute: the table shows where people
+//! look now. Sessions are hashed with a key of this process and forgotten half a minute after the
+//! last request.
 
 pub mod cmcd;
 mod report;

@@ -1,4 +1,5 @@
-//! What a player reports with a request: its session, how well it plays, and where its viewer looks.
+//! What a player reports with a request: its session, how well it plays, and where its viewer
+//! looks.
 
 /// What one request of a player says about its viewer.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,5 +1,5 @@
-//! The cache's policy as pure functions: what an answer's headers allow, and what an entry is good for
-//! at a moment. No clock, no lock, no bytes.
+//! The cache's policy as pure functions: what an answer's headers allow, and what an entry is good
+//! for at a moment. No clock, no lock, no bytes.
 //!
 //! ```text
 //! fetched ----[ Fresh ]---- fresh_until ----[ Expired: fetch; usable if that fails ]---- usable_until ---- Gone
@@ -11,8 +11,8 @@ use http::{HeaderMap, StatusCode, header};
 
 use crate::request::Kind;
 
-/// A "not found" is kept this long at most: long enough for a herd, too short for a viewer to notice
-/// that the resource has come (what has just been announced is asked for early).
+/// A "not found" is kept this long at most: long enough for a herd, too short for a viewer to
+/// notice that the resource has come (what has just been announced is asked for early).
 pub const NEGATIVE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a multivariant playlist or stream facts may stand in for a failing origin. They change
@@ -74,12 +74,13 @@ pub fn decide(lifetimes: Lifetimes, age: Duration) -> Decision {
     }
 }
 
-/// How long an answer may be kept; none when it must not be. `pace` is that of a live media playlist.
+/// How long an answer may be kept; none when it must not be. `pace` is that of a live media
+/// playlist.
 ///
 /// An answer that an origin has held back until it had the part asked for may be kept for long, for
-/// whoever asks for that part has seen nothing newer. But video.js 8 does ask for a part that it has
-/// already: it must get the present playlist, or it would stand until the old one goes stale. So such
-/// an answer stays fresh only until the next part or segment is due.
+/// whoever asks for that part has seen nothing newer. But video.js 8 does ask for a part that it
+/// has already: it must get the present playlist, or it would stand until the old one goes stale.
+/// So such an answer stays fresh only until the next part or segment is due.
 pub fn lifetimes(
     kind: Kind,
     status: StatusCode,

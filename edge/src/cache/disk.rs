@@ -1,9 +1,9 @@
-//! The optional disk tier: bodies that never change, written behind the viewers' backs and read back
-//! when memory no longer has them.
+//! The optional disk tier: bodies that never change, written behind the viewers' backs and read
+//! back when memory no longer has them.
 //!
-//! It starts empty each time: an edge has no state worth keeping. Writing never delays anybody: when
-//! the writer is behind, an object is simply not written. One file holds one object: a line of JSON
-//! with its headers, then the body.
+//! It starts empty each time: an edge has no state worth keeping. Writing never delays anybody:
+//! when the writer is behind, an object is simply not written. One file holds one object: a line of
+//! JSON with its headers, then the body.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};

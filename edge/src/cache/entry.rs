@@ -34,7 +34,8 @@ fn seconds(age: Duration) -> HeaderValue {
 /// What an entry weighs besides its body: headers, key, tables.
 const OVERHEAD_BYTES: u64 = 1 << 10;
 
-/// Headers of an origin's answer that are passed on; the rest is about the connection, or ours to say.
+/// Headers of an origin's answer that are passed on; the rest is about the connection, or ours to
+/// say.
 const PASSED_ON: [HeaderName; 5] = [
     header::CACHE_CONTROL,
     header::CONTENT_ENCODING,
@@ -100,7 +101,8 @@ impl CacheEntry {
                 content = content.with_header(name, value);
             }
         }
-        // What each answer says anew has its place already: cloned headers grow only by copying all.
+        // What each answer says anew has its place already: cloned headers grow only by copying
+        // all.
         content = content
             .with_header(header::AGE, HeaderValue::from_static("0"))
             .with_header(X_CACHE, HeaderValue::from_static("HIT"));
@@ -143,8 +145,8 @@ impl CacheEntry {
         }
     }
 
-    /// Answers GET or HEAD, with `Age` at `now` (rfc8216bis B.1: caches must say it; players tune in by
-    /// it) and `X-Cache`.
+    /// Answers GET or HEAD, with `Age` at `now` (rfc8216bis B.1: caches must say it; players tune
+    /// in by it) and `X-Cache`.
     pub fn respond(
         &self,
         method: &Method,

@@ -1,8 +1,8 @@
 //! The memory tier: entries by key, weighed in bytes, never more than the bound.
 //!
 //! Insertion evicts at once, so that the bound holds at every moment (a cache that evicts later, in
-//! batches, would overshoot by whole segments), and one pass over a long recording does not push out
-//! what live viewers share.
+//! batches, would overshoot by whole segments), and one pass over a long recording does not push
+//! out what live viewers share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -90,8 +90,8 @@ impl MemoryCache {
         self.cache.clear();
     }
 
-    /// Gives up room for `pinned` bytes that were evicted but that slow viewers are still being sent, so
-    /// that both together stay within the bound. A quarter is kept whatever happens.
+    /// Gives up room for `pinned` bytes that were evicted but that slow viewers are still being
+    /// sent, so that both together stay within the bound. A quarter is kept whatever happens.
     pub fn make_room_for(&self, pinned: u64) {
         let wanted = self.capacity.saturating_sub(pinned).max(self.capacity / 4);
         let present = self.present_capacity.swap(wanted, Relaxed);

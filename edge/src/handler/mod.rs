@@ -1,5 +1,5 @@
-//! The public side: a request to an answer, from the cache where it can, by one shared fetch where it
-//! must.
+//! The public side: a request to an answer, from the cache where it can, by one shared fetch where
+//! it must.
 
 mod address;
 mod streaming;

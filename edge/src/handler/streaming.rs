@@ -24,7 +24,8 @@ pub fn stream(
     headers.insert(X_CACHE, cache);
     let range = match partial.length {
         Some(length) => Range::of(request, length, headers.get(header::ETAG)),
-        // Without a length no range can be told from a wrong one: everything is sent, which is allowed.
+        // Without a length no range can be told from a wrong one: everything is sent, which is
+        // allowed.
         None => Range::Full,
     };
     let (start, length) = match range {

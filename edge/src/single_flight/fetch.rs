@@ -20,8 +20,9 @@ use crate::upstream::{Failure, Found, Origin, Origins, Verdict, content_length};
 use crate::vod::Vod;
 use crate::zero_copy::Slabs;
 
-/// An origin that was killed has its streams again this long after at most: its encoders are back within a second
-/// or two, then come the three segments of a first playlist. Viewers wait with a stall, not with an error.
+/// An origin that was killed has its streams again this long after at most: its encoders are back
+/// within a second or two, then come the three segments of a first playlist. Viewers wait with a
+/// stall, not with an error.
 const COMEBACK_MAX: Duration = Duration::from_secs(12);
 
 /// But no request waits longer than this for it: hls.js gives up on one after 10 s.
@@ -97,8 +98,8 @@ impl Fetcher {
         }
     }
 
-    /// Asks until somebody has the playlist of a stream that was live a moment ago. Meanwhile a 404 is as good as no
-    /// answer: what is kept may be served, or the viewer waits.
+    /// Asks until somebody has the playlist of a stream that was live a moment ago. Meanwhile a 404
+    /// is as good as no answer: what is kept may be served, or the viewer waits.
     async fn ask_patiently(&self, request: &CacheRequest<'_>) -> Verdict {
         let asked = self.clock.now();
         loop {
@@ -273,7 +274,8 @@ impl Fetcher {
         }
     }
 
-    /// Another source for the bytes that are missing. Only what never changes can be pieced together.
+    /// Another source for the bytes that are missing. Only what never changes can be pieced
+    /// together.
     async fn resume(
         &self,
         request: &CacheRequest<'_>,
@@ -302,8 +304,8 @@ impl Fetcher {
         }
     }
 
-    /// One piece of memory for a whole body: small ones on the heap, large ones where they can be sent
-    /// from without copying.
+    /// One piece of memory for a whole body: small ones on the heap, large ones where they can be
+    /// sent from without copying.
     fn consolidate(&self, pieces: &[Bytes]) -> Bytes {
         let total = pieces.iter().map(Bytes::len).sum();
         if total > SMALL_BYTES_MAX

@@ -1,7 +1,7 @@
-//! One fetch per key however many viewers wait: the first starts it, the others join, all are answered
-//! from the same arriving bytes, and it is given up only when the last has left before an answer began.
-//! A body of known length that is arriving already is taken to its end: it has been paid for, and whoever
-//! asked for a range of it will ask for more.
+//! One fetch per key however many viewers wait: the first starts it, the others join, all are
+//! answered from the same arriving bytes, and it is given up only when the last has left before an
+//! answer began. A body of known length that is arriving already is taken to its end: it has been
+//! paid for, and whoever asked for a range of it will ask for more.
 
 pub(crate) mod chunks;
 pub mod fetch;
@@ -90,7 +90,8 @@ impl Fetches {
         })
     }
 
-    /// Joins the fetch of `key`, or starts it with `spawn` unless `cached` finds that it has just ended.
+    /// Joins the fetch of `key`, or starts it with `spawn` unless `cached` finds that it has just
+    /// ended.
     pub fn join(
         self: &Arc<Self>,
         key: &str,

@@ -1,4 +1,5 @@
-//! A body that is still arriving and is read by any number of viewers meanwhile, each at its own pace.
+//! A body that is still arriving and is read by any number of viewers meanwhile, each at its own
+//! pace.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -105,8 +106,8 @@ impl PartialBody {
         chunks
     }
 
-    /// It will never be whole (no effect after [`PartialBody::finish`]): readers end with an error, so that
-    /// nobody takes what came for all.
+    /// It will never be whole (no effect after [`PartialBody::finish`]): readers end with an error,
+    /// so that nobody takes what came for all.
     pub fn break_off(&self) {
         let mut state = self.lock();
         if state.end.is_none() {

@@ -35,8 +35,8 @@ const DUE_AT_ONCE: Duration = Duration::from_millis(750);
 /// Without having seen the playlist: a segment's worth.
 const TARGET_GUESS: Duration = Duration::from_secs(2);
 
-/// While one origin holds a question, those that had nothing to say are asked again this often: an encoder that only
-/// fails over may have come to them.
+/// While one origin holds a question, those that had nothing to say are asked again this often: an
+/// encoder that only fails over may have come to them.
 const AGAIN_EVERY: Duration = Duration::from_millis(500);
 
 /// An origin blocks for 9 s at most; after this nobody will answer any more.
@@ -96,7 +96,8 @@ enum Rank {
     Refused,
     /// The stream has stopped there longer ago than anybody waits for an encoder to come back.
     TooLongFrozen,
-    /// A playlist that is behind, does not move, ends in a gap or (`goes_on` is false) starts elsewhere.
+    /// A playlist that is behind, does not move, ends in a gap or (`goes_on` is false) starts
+    /// elsewhere.
     Playlist {
         position: playlist::Position,
         goes_on: bool,
@@ -336,9 +337,9 @@ impl Origins {
 }
 
 impl Origins {
-    /// The rest of a body of `length` bytes tagged `etag` that broke off after `got`, from an origin
-    /// other than `broken`. The length must agree too: tags name URLs, and two encoders' bytes behind
-    /// one URL differ in length almost surely.
+    /// The rest of a body of `length` bytes tagged `etag` that broke off after `got`, from an
+    /// origin other than `broken`. The length must agree too: tags name URLs, and two encoders'
+    /// bytes behind one URL differ in length almost surely.
     pub(crate) async fn resume(
         &self,
         broken: &Arc<Origin>,

@@ -1,4 +1,5 @@
-//! How far each live playlist has come, and since when: what tells a frozen origin from a quiet one.
+//! How far each live playlist has come, and since when: what tells a frozen origin from a quiet
+//! one.
 //!
 //! Kept per path and bounded; losing an entry only means that a playlist counts as new.
 
@@ -21,9 +22,9 @@ const OVER_AFTER: Duration = Duration::from_secs(60);
 pub enum Freshness {
     /// It reaches less far than one seen before: that origin is behind.
     Behind,
-    /// It starts later than the one seen before has come to, or earlier than that did: an origin that has
-    /// the stream since lately lists less of it. Viewers have to play what they were told of, and the first
-    /// number they see never goes back.
+    /// It starts later than the one seen before has come to, or earlier than that did: an origin
+    /// that has the stream since lately lists less of it. Viewers have to play what they were told
+    /// of, and the first number they see never goes back.
     Elsewhere,
     /// It has not moved for longer than 1.5 target durations: that origin may be frozen.
     Frozen {
@@ -101,14 +102,15 @@ impl FreshnessTracker {
         }
     }
 
-    /// Whoever asked has taken a playlist that reaches less far or starts elsewhere, because nobody has
-    /// better: the numbers start over from it.
+    /// Whoever asked has taken a playlist that reaches less far or starts elsewhere, because nobody
+    /// has better: the numbers start over from it.
     pub fn start_over(&self, path: &str, summary: &PlaylistSummary, now: Duration) {
         self.paths.remove(path);
         self.note(path, summary, now);
     }
 
-    /// Whether a playlist has all that the best one seen at `path` had, so that viewers may go on with it.
+    /// Whether a playlist has all that the best one seen at `path` had, so that viewers may go on
+    /// with it.
     pub fn is_level(&self, path: &str, summary: &PlaylistSummary) -> bool {
         let Some(seen) = self.paths.get(path) else {
             return true;
@@ -140,8 +142,8 @@ impl FreshnessTracker {
 }
 
 impl Seen {
-    /// Lists as much, and starts no earlier. Segments that differ in length may let a window shrink: then all
-    /// origins are asked once, and the first is taken.
+    /// Lists as much, and starts no earlier. Segments that differ in length may let a window
+    /// shrink: then all origins are asked once, and the first is taken.
     fn goes_on(&self, summary: &PlaylistSummary) -> bool {
         let length = |first: u64, position: Position| position.next_msn.saturating_sub(first);
         let listed = length(summary.first_msn, summary.position);

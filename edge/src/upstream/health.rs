@@ -5,8 +5,8 @@
 //! ```
 //!
 //! One refused connection is proof that nobody is there; one slow answer is not. Coming back takes
-//! several good probes and a hold that doubles each time it goes down again soon, so that a flapping
-//! origin does not drag viewers to and fro.
+//! several good probes and a hold that doubles each time it goes down again soon, so that a
+//! flapping origin does not drag viewers to and fro.
 
 use std::time::Duration;
 

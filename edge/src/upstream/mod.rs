@@ -1,7 +1,8 @@
 //! Asks the origins, in order of preference, until one has what the viewer wants.
 //!
-//! A 404, a failure, silence, or a playlist that does not move are tried on the next origin before any
-//! viewer hears of them. All origins speak the same URLs and, for what never changes, the same bytes.
+//! A 404, a failure, silence, or a playlist that does not move are tried on the next origin before
+//! any viewer hears of them. All origins speak the same URLs and, for what never changes, the same
+//! bytes.
 
 mod ask;
 pub mod freshness;
@@ -128,7 +129,8 @@ impl Origins {
         }
     }
 
-    /// Whether a preferred origin has come level in the playlist at `path`, so that it is asked first again.
+    /// Whether a preferred origin has come level in the playlist at `path`, so that it is asked
+    /// first again.
     async fn look_back(&self, origin: &Origin, path: &str) {
         let answer = self
             .send(origin, Method::GET, path, None, PROBE_TIMEOUT)
@@ -185,7 +187,8 @@ impl Origins {
         }
     }
 
-    /// Those that are up first, among them who leads the stream of `path`, then in order of preference.
+    /// Those that are up first, among them who leads the stream of `path`, then in order of
+    /// preference.
     fn in_order(&self, path: &str) -> Vec<Arc<Origin>> {
         let preferred = self.preferred.of(path);
         let mut order = self.list.clone();

@@ -1,9 +1,10 @@
 //! Which origin is asked first for a stream: the preferred one, unless another is ahead of it.
 //!
-//! An origin that has lost its encoder answers everything, but has no more to say: it holds blocked requests back in
-//! vain, and makes a gap of what the other has whole. Finding that out anew costs each request the time until an answer
-//! is overdue, longer than a low-latency player has in hand. So whoever answered instead leads, until a probe sees that
-//! a preferred origin lists as much again.
+//! An origin that has lost its encoder answers everything, but has no more to say: it holds blocked
+//! requests back in vain, and makes a gap of what the other has whole. Finding that out anew costs
+//! each request the time until an answer is overdue, longer than a low-latency player has in hand.
+//! So whoever answered instead leads, until a probe sees that a preferred origin lists as much
+//! again.
 //!
 //! Kept per stream and bounded; losing an entry costs one late answer.
 
@@ -30,7 +31,8 @@ pub(super) struct PreferredOrigins {
 }
 
 impl PreferredOrigins {
-    /// The origin of `rank` had the playlist at `path` when others were asked before it, in vain. Whether that is new.
+    /// The origin of `rank` had the playlist at `path` when others were asked before it, in vain.
+    /// Whether that is new.
     pub fn follow(&self, path: &str, rank: usize) -> bool {
         let Some(stream) = Live::stream_of(path) else {
             return false;

@@ -1,4 +1,5 @@
-//! Turns a parser's complaint into one an operator can act on: the dotted key, and the nearest name.
+//! Turns a parser's complaint into one an operator can act on: the dotted key, and the nearest
+//! name.
 
 use toml::de::{DeTable, DeValue};
 

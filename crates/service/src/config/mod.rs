@@ -1,9 +1,10 @@
-//! One TOML file to the typed sections of each role, with errors that say where, what and how to fix.
+//! One TOML file to the typed sections of each role, with errors that say where, what and how to
+//! fix.
 //!
 //! One file may hold the sections of all roles; a process validates the sections it uses, and every
-//! process refuses top-level names that no role has. Without a file every section takes its defaults.
-//! What this does not do: know any role's keys, watch the file, or read the environment behind the
-//! operator's back (only a [`Secret`] written as `env:NAME` does).
+//! process refuses top-level names that no role has. Without a file every section takes its
+//! defaults. What this does not do: know any role's keys, watch the file, or read the environment
+//! behind the operator's back (only a [`Secret`] written as `env:NAME` does).
 
 mod locate;
 mod secret;
@@ -128,8 +129,8 @@ impl File {
         T::deserialize(ValueDeserializer::from(value)).map_err(|error| self.explain(&error, start))
     }
 
-    /// An error about the value at the dotted `key` (such as `origin.hls.part_target`) that a role's
-    /// own check refuses: `reason` is value, limit and remedy.
+    /// An error about the value at the dotted `key` (such as `origin.hls.part_target`) that a
+    /// role's own check refuses: `reason` is value, limit and remedy.
     pub fn reject(&self, key: &str, reason: impl std::fmt::Display) -> Error {
         let offset = self
             .table()

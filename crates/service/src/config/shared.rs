@@ -1,5 +1,5 @@
-//! What several roles have alike: the `[store]` and `[jobs]` sections, with addresses as text for the
-//! crates that know what they mean, and the rules of admin listeners and lifecycle hooks.
+//! What several roles have alike: the `[store]` and `[jobs]` sections, with addresses as text for
+//! the crates that know what they mean, and the rules of admin listeners and lifecycle hooks.
 
 use std::net::SocketAddr;
 

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-/// Why a streamed body ended early; the connection is then cut so that nobody takes it for complete.
+/// Why a streamed body ended early; the connection is then cut so that nobody takes it for
+/// complete.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A response body.

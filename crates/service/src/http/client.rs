@@ -1,7 +1,7 @@
 //! A small HTTP client for neighbours on the same network: pooled, bounded, with a deadline.
 //!
-//! Plain HTTP only: origins, peers and the metadata service are reached inside one network; what needs
-//! TLS (S3, SQS) goes through the cloud's own libraries.
+//! Plain HTTP only: origins, peers and the metadata service are reached inside one network; what
+//! needs TLS (S3, SQS) goes through the cloud's own libraries.
 
 use std::time::Duration;
 

@@ -21,7 +21,8 @@ use crate::Clock;
 /// A blocked client that takes at least this much within the write timeout is slow, not stuck.
 const PROGRESS_BYTES_MIN: u64 = 16 << 10;
 
-/// What one connection has been doing. Times are milliseconds of the coarse clock, plus one; 0 = no.
+/// What one connection has been doing. Times are milliseconds of the coarse clock, plus one; 0 =
+/// no.
 #[derive(Debug)]
 pub(super) struct Activity {
     connections: Arc<Connections>,
@@ -164,8 +165,8 @@ impl Connections {
         })
     }
 
-    /// Starts a connection's task and watches it. The list stays locked meanwhile, so that a task that
-    /// ends at once still finds its entry to remove.
+    /// Starts a connection's task and watches it. The list stays locked meanwhile, so that a task
+    /// that ends at once still finds its entry to remove.
     pub(super) fn watch(
         &self,
         id: u64,

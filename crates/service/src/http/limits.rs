@@ -16,12 +16,12 @@ pub struct Limits {
     /// Between requests. Longer than the 60 s of load balancers and CDNs, so that they close first
     /// and never send a request into a connection we are closing.
     pub idle_timeout: Duration,
-    /// A client that opens no room for the bytes that wait for it is ended after this, by the kernel:
-    /// it has gone, or reads nothing.
+    /// A client that opens no room for the bytes that wait for it is ended after this, by the
+    /// kernel: it has gone, or reads nothing.
     pub silence_timeout: Duration,
-    /// A client that waits for its bytes but takes fewer than 16 KiB of them in this time is ended. Longer,
-    /// because what slow clients take is seen late: a full send buffer of 4 MiB makes itself known only
-    /// when a third of it is gone, and at 100 kb/s that takes almost two minutes.
+    /// A client that waits for its bytes but takes fewer than 16 KiB of them in this time is ended.
+    /// Longer, because what slow clients take is seen late: a full send buffer of 4 MiB makes
+    /// itself known only when a third of it is gone, and at 100 kb/s that takes almost two minutes.
     pub write_timeout: Duration,
     /// Streams a client may have open on one HTTP/2 connection.
     pub http2_streams_max: u32,

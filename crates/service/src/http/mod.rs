@@ -1,12 +1,13 @@
-//! HTTP as Panocast serves it: connections with limits in front of a handler, one body type, and the
-//! headers that caches and players need.
+//! HTTP as Panocast serves it: connections with limits in front of a handler, one body type, and
+//! the headers that caches and players need.
 //!
 //! ```text
 //! TcpListener --[ limits: idle, header, write stalls ]-- TLS? -- hyper h1/h2 -- Handler -> Response
 //! ```
 //!
-//! Why own code around hyper: the drain order, the limits and what happens past them are promises to
-//! viewers, the same on origin and edge. What this does not do: routing (roles have a few lines each).
+//! Why own code around hyper: the drain order, the limits and what happens past them are promises
+//! to viewers, the same on origin and edge. What this does not do: routing (roles have a few lines
+//! each).
 
 mod body;
 mod cache_control;

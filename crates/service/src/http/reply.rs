@@ -4,8 +4,8 @@ use ::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::{Body, CacheControl, Response};
 
-/// Lets any page read the answer and the headers players time themselves by. A constant `*`, so that
-/// caches never need to vary on `Origin`.
+/// Lets any page read the answer and the headers players time themselves by. A constant `*`, so
+/// that caches never need to vary on `Origin`.
 pub fn allow_cors(headers: &mut HeaderMap) {
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_ORIGIN,

@@ -28,7 +28,8 @@ pub struct Peer {
     pub is_tls: bool,
 }
 
-/// Turns requests into responses. Implemented by `Fn(Request, Peer) -> impl Future<Output = Response>`.
+/// Turns requests into responses. Implemented by `Fn(Request, Peer) -> impl Future<Output =
+/// Response>`.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// Answers one request.
     fn handle(&self, request: Request, peer: Peer) -> impl Future<Output = Response> + Send;
@@ -61,8 +62,9 @@ pub struct Server {
     pub clock: Clock,
 }
 
-/// Serves until `drain` reaches `Closing` and the last connection has ended. While `Leaving` it goes on
-/// accepting, but every HTTP/1.1 answer says `Connection: close` and HTTP/2 connections get GOAWAY.
+/// Serves until `drain` reaches `Closing` and the last connection has ended. While `Leaving` it
+/// goes on accepting, but every HTTP/1.1 answer says `Connection: close` and HTTP/2 connections get
+/// GOAWAY.
 pub async fn serve<H: Handler>(listener: TcpListener, server: Server, handler: H, drain: Watch) {
     serve_over(listener, server, |stream| stream, handler, drain).await;
 }
@@ -326,8 +328,8 @@ impl<H: Handler> Connection<H> {
         let mut told_to_leave = pin!(told_to_leave);
         let (mut is_watching, mut is_told) = (false, false);
         let ended = poll_fn(|cx| {
-            // Nobody is told before the drain's flag is up: until then one look, which has us woken by
-            // it, is enough, and requests need not pay for more.
+            // Nobody is told before the drain's flag is up: until then one look, which has us woken
+            // by it, is enough, and requests need not pay for more.
             let must_look = !is_watching || self.context.drain.is_leaving();
             if must_look && !is_told && told_to_leave.as_mut().poll(cx).is_ready() {
                 is_told = true;

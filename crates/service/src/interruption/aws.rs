@@ -1,8 +1,8 @@
-//! What leaving means to AWS: out of the load balancer's target group first, the lifecycle action of
-//! the Auto Scaling group last.
+//! What leaving means to AWS: out of the load balancer's target group first, the lifecycle action
+//! of the Auto Scaling group last.
 //!
-//! Nothing here may keep a process from leaving: each call is tried for a bounded time, and a failure
-//! is logged and passed over (the machine goes away with or without us).
+//! Nothing here may keep a process from leaving: each call is tried for a bounded time, and a
+//! failure is logged and passed over (the machine goes away with or without us).
 
 use std::time::Duration;
 
@@ -60,7 +60,8 @@ pub enum Error {
     InstanceUnknown,
 }
 
-/// Tells the Auto Scaling group, where there is one, that this machine may go: what a process does last.
+/// Tells the Auto Scaling group, where there is one, that this machine may go: what a process does
+/// last.
 pub async fn leave_group(
     auto_scaling_group: Option<String>,
     lifecycle_hook: Option<String>,
@@ -128,8 +129,8 @@ impl Membership {
         })
     }
 
-    /// Leaves the target group and waits until the balancer has seen it. Meanwhile the lifecycle hook is
-    /// told that we are at it.
+    /// Leaves the target group and waits until the balancer has seen it. Meanwhile the lifecycle
+    /// hook is told that we are at it.
     pub async fn deregister(&self) {
         self.heartbeat().await;
         let Some((client, arn)) = &self.target_group else {
@@ -151,8 +152,8 @@ impl Membership {
         }
     }
 
-    /// Tells the lifecycle hook that the instance may end. Where nobody waits (a Spot notice alone, a
-    /// restart by hand) the hook refuses, which is no harm.
+    /// Tells the lifecycle hook that the instance may end. Where nobody waits (a Spot notice alone,
+    /// a restart by hand) the hook refuses, which is no harm.
     pub async fn complete(&self) {
         let Some((client, group, hook)) = &self.lifecycle else {
             return;
@@ -265,7 +266,8 @@ fn gets_requests(target: &aws_sdk_elasticloadbalancingv2::types::TargetHealthDes
     )
 }
 
-/// What every client of AWS starts from: credentials and endpoint from the environment or the instance, TLS by ring.
+/// What every client of AWS starts from: credentials and endpoint from the environment or the
+/// instance, TLS by ring.
 pub async fn sdk_config(region: Option<String>, endpoint: Option<String>) -> SdkConfig {
     let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
     let http = aws_smithy_http_client::Builder::new()

@@ -1,7 +1,7 @@
 //! Polls the EC2 instance metadata service, version 2, for warnings.
 //!
-//! A token is fetched first and renewed before it ends or when it is refused (401). Off EC2, or when
-//! the service fails or says nothing, polling backs off and goes on: no answer is no notice.
+//! A token is fetched first and renewed before it ends or when it is refused (401). Off EC2, or
+//! when the service fails or says nothing, polling backs off and goes on: no answer is no notice.
 
 use std::time::{Duration, SystemTime};
 
@@ -305,8 +305,8 @@ impl Poller {
         Ok(notices)
     }
 
-    /// Action and deadline on our clock. A time that cannot be read counts as the two minutes that are
-    /// promised; one that is past counts as now.
+    /// Action and deadline on our clock. A time that cannot be read counts as the two minutes that
+    /// are promised; one that is past counts as now.
     fn instance_action(&self, bytes: &[u8]) -> Option<(String, Duration)> {
         let clock = &self.session.clock;
         let notice: InstanceAction = match serde_json::from_slice(bytes) {

@@ -1,9 +1,9 @@
-//! Everything that can tell a process to end, as one stream of notices: SIGTERM, SIGINT, `POST /drain`
-//! and the cloud's warnings.
+//! Everything that can tell a process to end, as one stream of notices: SIGTERM, SIGINT, `POST
+//! /drain` and the cloud's warnings.
 //!
 //! A recommendation to rebalance is no interruption: it comes many minutes early and often for
-//! nothing, so it only lowers readiness weight. The first deadline seen is kept; a notice that names a
-//! past time means now.
+//! nothing, so it only lowers readiness weight. The first deadline seen is kept; a notice that
+//! names a past time means now.
 
 #[cfg(feature = "aws")]
 pub mod aws;
@@ -54,7 +54,8 @@ impl std::fmt::Display for Cause {
 pub enum Notice {
     /// This machine is more likely than others to be taken: lower the weight, leave nothing.
     Rebalance,
-    /// End. `deadline` is on the clock's own scale; none means that nobody is hurrying us but ourselves.
+    /// End. `deadline` is on the clock's own scale; none means that nobody is hurrying us but
+    /// ourselves.
     Interruption {
         /// Why.
         cause: Cause,
@@ -91,7 +92,8 @@ pub struct Source {
     first_deadline: Option<Duration>,
 }
 
-/// Starts listening to signals (when `signals`) and to the cloud's metadata service. Needs a runtime.
+/// Starts listening to signals (when `signals`) and to the cloud's metadata service. Needs a
+/// runtime.
 pub fn source(metadata: Metadata, signals: bool, clock: Clock) -> (Trigger, Source) {
     let (sender, notices) = mpsc::channel(WAITING_MAX);
     let mut tasks = Vec::new();
