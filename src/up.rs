@@ -95,8 +95,8 @@ fn one_metadata(file: &File, named: [(&str, &Metadata); 3]) -> Result<Metadata> 
             && known.url() != Some(url)
         {
             let reason = format!(
-                "= {url:?} is not what {other} says, and one machine has one metadata service; give \
-                 both the same or leave one out"
+                "= {url:?} is not what {other} says, and one machine has one metadata service; \
+                 give both the same or leave one out"
             );
             return Err(file.reject(key, reason).into());
         }

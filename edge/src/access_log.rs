@@ -1,14 +1,15 @@
 //! One JSON line per request, written by a thread of its own: a slow disk drops lines, not viewers.
 
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
-use std::net::IpAddr;
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::{
+    fs::OpenOptions,
+    io::{self, BufWriter, Write},
+    net::IpAddr,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::mpsc;
 
 use crate::metrics::Metrics;
@@ -62,7 +63,7 @@ pub struct AccessLog {
 
 impl AccessLog {
     /// Appends to `path`; `-` is standard output.
-    pub fn open(path: &Path, metrics: Metrics) -> io::Result<AccessLog> {
+    pub fn open(path: &Path, metrics: Metrics) -> io::Result<Self> {
         let output: Box<dyn Write + Send> = match path == Path::new("-") {
             true => Box::new(io::stdout()),
             false => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
@@ -71,7 +72,7 @@ impl AccessLog {
         std::thread::Builder::new()
             .name("access log".to_owned())
             .spawn(move || write_all(BufWriter::new(output), lines))?;
-        Ok(AccessLog { queue, metrics })
+        Ok(Self { queue, metrics })
     }
 
     /// Takes a line, or counts it as lost.
@@ -135,8 +136,8 @@ mod tests {
         };
         let mut output = Vec::new();
         write_line(&mut output, &line).unwrap();
-        let expected = "{\"time\":\"1970-01-01T00:00:00Z\",\"client\":\"127.0.0.1\",\"method\":\"GET\",\
-            \"url\":\"/hls/a.m3u8\",\"status\":200,\"bytes\":17,\"cache\":\"hit\",\"ms\":1.5}\n";
+        let expected = "{\"time\":\"1970-01-01T00:00:00Z\",\"client\":\"127.0.0.1\",\
+            \"method\":\"GET\",\"url\":\"/hls/a.m3u8\",\"status\":200,\"bytes\":17,\"cache\":\"hit\",\"ms\":1.5}\n";
         assert_eq!(String::from_utf8(output).unwrap(), expected);
     }
 

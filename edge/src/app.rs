@@ -1,36 +1,40 @@
 //! Config to a running edge: build binds every listener, run serves until told to end.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use http::Method;
 use serde_json::json;
-use service::admin::{self, AdminRequest, AdminResponse, AdminState, Routes};
-use service::http::{Limits, Server, serve_over};
-use service::interruption::{Source, Trigger};
-use service::metrics::Registry;
-use service::readiness::{Readiness, WEIGHT_FULL};
-use service::{Clock, notify};
+use service::{
+    Clock,
+    admin::{self, AdminRequest, AdminResponse, AdminState, Routes},
+    http::{Limits, Server, serve_over},
+    interruption::{Source, Trigger},
+    metrics::Registry,
+    notify,
+    readiness::{Readiness, WEIGHT_FULL},
+};
 use store::Store;
 use tokio::net::TcpListener;
 
-use crate::access_log::AccessLog;
-use crate::audience::{Audience, Sessions};
-use crate::cache::{DiskCache, MemoryCache};
-use crate::config::Config;
-use crate::drain;
-use crate::handler::{Public, RequestHandler};
-use crate::metrics::Metrics;
-use crate::page::Page;
-use crate::single_flight::fetch::Fetcher;
-use crate::single_flight::partial_body::Budget;
-use crate::single_flight::{Bounds, Fetches};
-use crate::upstream::Origins;
-use crate::vod::Vod;
-use crate::zero_copy::{Slabs, ZeroCopy};
+use crate::{
+    access_log::AccessLog,
+    audience::{Audience, Sessions},
+    cache::{DiskCache, MemoryCache},
+    config::Config,
+    drain,
+    handler::{Public, RequestHandler},
+    metrics::Metrics,
+    page::Page,
+    single_flight::{Bounds, Fetches, fetch::Fetcher, partial_body::Budget},
+    upstream::Origins,
+    vod::Vod,
+    zero_copy::{Slabs, ZeroCopy},
+};
 
 /// How often sizes are looked at and room is made for what slow viewers hold.
 const GAUGES_EVERY: Duration = Duration::from_millis(500);
@@ -63,7 +67,7 @@ impl App {
         config: Config,
         egress: Option<Arc<dyn Store>>,
         clock: Clock,
-    ) -> Result<App> {
+    ) -> Result<Self> {
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             let address = config.listen;
             format!("cannot listen on {address}; choose another edge.listen or stop who has it")
@@ -83,7 +87,7 @@ impl App {
             http: listener.local_addr()?,
             admin: admin.address(),
         };
-        Ok(App {
+        Ok(Self {
             config,
             clock,
             listener,
@@ -108,7 +112,7 @@ impl App {
     /// Serves until `notices` says to end and the last answer has been sent; `trigger` lets the
     /// admin listener say it.
     pub async fn run(self, trigger: Trigger, mut notices: Source) -> Result<()> {
-        let App {
+        let Self {
             config,
             clock,
             listener,
@@ -207,7 +211,8 @@ fn build_handler(
     };
     let folder = Some(config.player.as_path()).filter(|f| f.join("index.html").is_file());
     if folder.is_none() {
-        tracing::warn!(folder = ?config.player, "no player page there: build it or set edge.player");
+        let folder = &config.player;
+        tracing::warn!(?folder, "no player page there: build it or set edge.player");
     }
     let page = Page::load(folder, &served_by)
         .with_context(|| format!("cannot read the player page from {:?}", config.player))?;

@@ -1,13 +1,17 @@
 //! The `[edge]` section: text to typed, checked values. Nothing reads a setting elsewhere.
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer};
-use service::config::{ByteSize, Duration, Error, File, Secret};
-use service::http::TlsConfig;
-use service::interruption::Metadata;
+use service::{
+    config::{ByteSize, Duration, Error, File, Secret},
+    http::TlsConfig,
+    interruption::Metadata,
+};
 
 /// Less memory than this does not hold the window of one stream.
 const CACHE_MEMORY_MIN: ByteSize = ByteSize::from_mib(16);
@@ -92,8 +96,8 @@ pub struct Drain {
 }
 
 impl Default for Config {
-    fn default() -> Config {
-        Config {
+    fn default() -> Self {
+        Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9091)),
             admin_token: None,
@@ -120,8 +124,8 @@ impl Default for Config {
 }
 
 impl Default for Drain {
-    fn default() -> Drain {
-        Drain {
+    fn default() -> Self {
+        Self {
             metadata: Metadata::off(),
             deadline: Duration::from_secs(110),
             margin: Duration::from_secs(10),
@@ -138,8 +142,8 @@ impl Default for Drain {
 
 impl Config {
     /// Reads and checks the section.
-    pub fn load(file: &File) -> Result<Config, Error> {
-        let mut config: Config = file.section("edge")?;
+    pub fn load(file: &File) -> Result<Self, Error> {
+        let mut config: Self = file.section("edge")?;
         if config.origins.is_empty() {
             return Err(file.reject("edge.origins", "is empty; name at least one origin"));
         }
@@ -232,7 +236,7 @@ impl Network {
 impl FromStr for Network {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Network, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let refuse =
             || format!("cannot read {text:?} as a network; write 10.0.0.0/8 or an address");
         let (address, bits) = text
@@ -244,7 +248,7 @@ impl FromStr for Network {
         if bits > all {
             return Err(refuse());
         }
-        Ok(Network {
+        Ok(Self {
             address: wide(address),
             bits: bits + 128 - all,
         })
@@ -252,7 +256,7 @@ impl FromStr for Network {
 }
 
 impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Network, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?
             .parse()
             .map_err(serde::de::Error::custom)

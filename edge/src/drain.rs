@@ -2,20 +2,18 @@
 //! still send, and it ends in time.
 //!
 //! ```text
-//! notice -> not ready -> deregister -> serve on, saying "Connection: close" -> quiet, or time is up
-//!        -> stop accepting -> bodies in flight end -> lifecycle action done -> end
+//! notice → not ready → deregister → serve on, saying "Connection: close" → quiet, or time is up
+//!        → stop accepting → bodies in flight end → lifecycle action done → end
 //! ```
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
-use service::drain::Signal;
-use service::interruption::Cause;
-use service::{Clock, notify};
+use service::{Clock, drain::Signal, interruption::Cause, notify};
 
-use crate::config::Drain;
-use crate::handler::RequestHandler;
+use crate::{config::Drain, handler::RequestHandler};
 
 /// How often "has anything come?" is asked.
 const POLL_EVERY: Duration = Duration::from_millis(100);

@@ -2,9 +2,9 @@
 //! leaves its fleet without cutting anybody off.
 //!
 //! ```text
-//! viewer → handler → request (key) → cache::decide ──[ hit ]───────────────────────► answer
-//!                                          └──[ miss ]─► single_flight (one per key) ──┘
-//!                                                          └─► upstream: origin, next origin, store
+//! viewer → handler → request (key) → cache::decide ──[ hit ]─────────────────────► answer
+//!                                       └──[ miss ]─► single_flight (one per key) ──┘
+//!                                                       └─► upstream: origin, next origin, store
 //! ```
 //!
 //! It caches bytes and headers and reads playlists only as far as it must to tell how old they are;

@@ -1,13 +1,15 @@
 //! `panocast-edge`: the edge on its own.
 
-use std::process::ExitCode;
-use std::sync::Arc;
+use std::{process::ExitCode, sync::Arc};
 
 use clap::Parser;
 use edge::{App, Config};
-use service::cli::{self, Common};
-use service::config::Stores;
-use service::{Clock, interruption, log};
+use service::{
+    Clock,
+    cli::{self, Common},
+    config::Stores,
+    interruption, log,
+};
 
 /// HLS-aware caching proxy
 #[derive(Parser)]

@@ -25,24 +25,24 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Outcome; 6] = [
-        Outcome::Hit,
-        Outcome::Miss,
-        Outcome::Coalesced,
-        Outcome::Stale,
-        Outcome::Failed,
-        Outcome::Refused,
+    const ALL: [Self; 6] = [
+        Self::Hit,
+        Self::Miss,
+        Self::Coalesced,
+        Self::Stale,
+        Self::Failed,
+        Self::Refused,
     ];
 
     /// As metrics and logs name it.
     pub const fn name(self) -> &'static str {
         match self {
-            Outcome::Hit => "hit",
-            Outcome::Miss => "miss",
-            Outcome::Coalesced => "coalesced",
-            Outcome::Stale => "stale",
-            Outcome::Failed => "failed",
-            Outcome::Refused => "refused",
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Coalesced => "coalesced",
+            Self::Stale => "stale",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
         }
     }
 }
@@ -52,18 +52,19 @@ const THROUGHPUT_KBPS: &[f64] = &[500.0, 1e3, 2.5e3, 5e3, 1e4, 1.5e4, 2e4, 3e4, 
 const LIVE_LATENCY_SECONDS: &[f64] = &[1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 30.0, 60.0];
 
 macro_rules! metrics {
-    ($($(#[doc = $doc:literal])+ $field:ident: $type:ty = $method:ident($($argument:expr),+ $(,)?);)+) => {
-        /// All figures; clones share them.
+    ($($field:ident: $type:ty = $method:ident($($argument:expr),+ $(,)?);)+) => {
+        /// All figures, each said what it is by its help text; clones share them.
+        #[allow(missing_docs)]
         #[derive(Debug, Clone)]
         pub struct Metrics {
-            $($(#[doc = $doc])+ pub $field: $type,)+
+            $(pub $field: $type,)+
             answered: Vec<IntCounter>,
             classes: [IntCounter; 4],
         }
 
         impl Metrics {
             /// Defines them in `registry`.
-            pub fn new(registry: &Registry) -> Metrics {
+            pub fn new(registry: &Registry) -> Self {
                 let by_kind = registry.counter_vec(
                     "edge_responses_total",
                     "requests",
@@ -86,102 +87,78 @@ macro_rules! metrics {
                 );
                 let classes =
                     ["2xx", "3xx", "4xx", "5xx"].map(|class| statuses.with_label_values(&[class]));
-                Metrics { $($field: registry.$method($($argument),+),)+ answered, classes }
+                Self { $($field: registry.$method($($argument),+),)+ answered, classes }
             }
         }
     };
 }
 
 metrics! {
-    /// All requests.
     requests: IntCounter = counter("edge_requests_total", "requests", "Requests from viewers.");
-    /// Body bytes promised.
     bytes: IntCounter = counter(
         "edge_sent_bytes_total", "bytes", "Body bytes of answers, by their announced lengths.");
-    /// Until the answer began, hits aside.
     first_byte: Histogram = histogram(
         "edge_first_byte_seconds", "seconds",
         "From request to the begin of the answer, for answers that had to wait.", LATENCY_SECONDS);
-    /// Viewers in fetches.
     waiting: IntGauge = gauge(
         "edge_waiting_requests", "requests", "Requests waiting for, or reading from, a fetch.");
-    /// Fetches under way.
     fetching: IntGauge = gauge("edge_fetches", "fetches", "Fetches under way.");
-    /// Questions to origins.
     upstream_fetches: IntCounter = counter(
         "edge_upstream_fetches_total", "requests", "Requests sent to origins.");
-    /// Answers of origins.
     upstream_answers: IntCounterVec = counter_vec(
         "edge_upstream_answers_total", "requests",
         "Answers of origins by status; none = no answer.", &["origin", "status"]);
-    /// Fetches without an answer.
     upstream_failures: IntCounter = counter(
-        "edge_upstream_failures_total", "fetches", "Fetches that no origin could answer to the end.");
-    /// Second origins asked early.
+        "edge_upstream_failures_total", "fetches",
+        "Fetches that no origin could answer to the end.");
     upstream_hedged: IntCounter = counter(
         "edge_upstream_hedged_total", "requests",
         "Times the next origin was asked because an answer was overdue.");
-    /// Bodies pieced together.
     upstream_resumed: IntCounter = counter(
         "edge_upstream_resumed_total", "bodies",
         "Bodies that broke off and were completed from another origin.");
-    /// Playlists not taken.
     stale_playlists: IntCounter = counter(
         "edge_stale_playlists_total", "playlists",
         "Playlists from origins that had not moved for 1.5 target durations or had gone back.");
-    /// Streams with a lead.
     streams_led: IntGauge = gauge(
         "edge_streams_led", "streams",
-        "Live streams that are asked first of another origin than the preferred one, which was behind.");
-    /// Health.
+        "Live streams that are asked first of another origin than the preferred one, which was \
+         behind.");
     origin_up: IntGaugeVec = gauge_vec(
         "edge_origin_up", "origins", "1 while the origin is asked in its turn, 0 while it is down.",
         &["origin"]);
-    /// Questions to the store.
     store_fetches: IntCounter = counter(
         "edge_store_fetches_total", "requests", "Objects asked of the egress store.");
-    /// Cache size.
     cache_bytes: IntGauge = gauge("edge_cache_bytes", "bytes", "Memory that cached answers take.");
-    /// Cache entries.
     cache_entries: IntGauge = gauge("edge_cache_entries", "objects", "Cached answers in memory.");
-    /// Held by viewers only.
     pinned_bytes: IntGauge = gauge(
         "edge_pinned_bytes", "bytes",
         "Memory of bodies that have left the cache but that viewers are still being sent.");
-    /// Arriving.
     filling_bytes: IntGauge = gauge(
         "edge_filling_bytes", "bytes", "Memory of bodies that are arriving from origins.");
-    /// Disk size.
     disk_bytes: IntGauge = gauge("edge_disk_bytes", "bytes", "Disk that cached answers take.");
-    /// From disk.
     disk_hits: IntCounter = counter(
         "edge_disk_hits_total", "objects", "Objects read back from the disk cache.");
-    /// Drain.
     draining: IntGauge = gauge("edge_draining", "processes", "1 once this edge is leaving.");
-    /// Viewers.
     viewers: IntGauge = gauge(
         "edge_viewers", "sessions", "CMCD sessions that asked for something in the last 30 s.");
-    /// Stalls.
     stalls: IntCounter = counter(
-        "edge_viewer_stalls_total", "stalls", "Requests whose CMCD says that the buffer ran empty (bs).");
-    /// Throughput.
+        "edge_viewer_stalls_total", "stalls",
+        "Requests whose CMCD says that the buffer ran empty (bs).");
     viewer_throughput: Histogram = histogram(
         "edge_viewer_throughput_kbps", "kilobits per second",
         "Throughput that players measured (CMCD mtp).", THROUGHPUT_KBPS);
-    /// Latency.
     viewer_latency: Histogram = histogram(
         "edge_viewer_live_latency_seconds", "seconds",
         "How far behind live players are (CMCD ltc).", LIVE_LATENCY_SECONDS);
-    /// Join time.
     viewer_start: Histogram = histogram(
         "edge_viewer_start_seconds", "seconds",
         "From play to the first picture, as players measured it (CMCD msd).", LATENCY_SECONDS);
-    /// Where viewers look.
     views: IntCounterVec = counter_vec(
         "edge_viewer_views_total", "seconds",
-        "Seconds in which a viewer of a live stream looked there, to the nearest 30 degrees (CMCD panocast-view).",
+        "Seconds in which a viewer of a live stream looked there, to the nearest 30 degrees (CMCD \
+         panocast-view).",
         &["yaw", "pitch"]);
-    /// Lost log lines.
     log_lost: IntCounter = counter(
         "edge_access_log_lost_total", "lines",
         "Access log lines dropped because the writer was behind.");

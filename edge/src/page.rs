@@ -1,8 +1,6 @@
 //! The player page: a folder of built files, read once at the start and served from memory.
 
-use std::collections::HashMap;
-use std::io;
-use std::path::Path;
+use std::{collections::HashMap, io, path::Path};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -26,8 +24,8 @@ pub struct Page {
 
 impl Page {
     /// Reads `folder`; without one there is a page that says so.
-    pub fn load(folder: Option<&Path>, served_by: &HeaderValue) -> io::Result<Page> {
-        let mut page = Page {
+    pub fn load(folder: Option<&Path>, served_by: &HeaderValue) -> io::Result<Self> {
+        let mut page = Self {
             files: HashMap::new(),
         };
         match folder {

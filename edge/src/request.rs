@@ -34,24 +34,24 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, for tables.
-    pub const ALL: [Kind; 6] = [
-        Kind::Playlist,
-        Kind::Multivariant,
-        Kind::Media,
-        Kind::Info,
-        Kind::Vod,
-        Kind::Page,
+    pub const ALL: [Self; 6] = [
+        Self::Playlist,
+        Self::Multivariant,
+        Self::Media,
+        Self::Info,
+        Self::Vod,
+        Self::Page,
     ];
 
     /// As metrics and logs name it.
     pub const fn name(self) -> &'static str {
         match self {
-            Kind::Playlist => "playlist",
-            Kind::Multivariant => "multivariant",
-            Kind::Media => "media",
-            Kind::Info => "facts",
-            Kind::Vod => "vod",
-            Kind::Page => "page",
+            Self::Playlist => "playlist",
+            Self::Multivariant => "multivariant",
+            Self::Media => "media",
+            Self::Info => "facts",
+            Self::Vod => "vod",
+            Self::Page => "page",
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Finished recordings from the egress store, as if the store were an origin.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt};
 use http::{HeaderMap, HeaderValue, header};
-use service::Clock;
-use service::backoff::Backoff;
-use service::http::{CacheControl, content_type};
+use service::{
+    Clock,
+    backoff::Backoff,
+    http::{CacheControl, content_type},
+};
 use store::{Read, Store};
 
 use crate::single_flight::chunks::Chunks;
@@ -25,8 +26,8 @@ pub struct Vod(Option<Arc<dyn Store>>);
 
 impl Vod {
     /// Of `store`; without one every recording is unknown.
-    pub fn new(store: Option<Arc<dyn Store>>) -> Vod {
-        Vod(store)
+    pub fn new(store: Option<Arc<dyn Store>>) -> Self {
+        Self(store)
     }
 
     /// The object behind `path`: headers and bytes, none when it does not exist. The error is words

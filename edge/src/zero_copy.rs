@@ -1,8 +1,8 @@
 //! Cached bodies that go from memory to a plain connection without passing through user space.
 //!
 //! ```text
-//! Slabs::store -> memfd pages, mapped read-only -> Bytes -> hyper -> ZeroCopy::poll_write_vectored
-//!                                                                       \-- sendfile(memfd) -> socket
+//! Slabs::store → memfd pages, mapped read-only → Bytes → hyper → ZeroCopy::poll_write_vectored
+//!                                                                └─► sendfile(memfd) → socket
 //! ```
 //!
 //! A large body lies in an anonymous file (memfd) that is also mapped, so that it is an ordinary
@@ -12,21 +12,29 @@
 //! see it, and never again: freed ranges are punched out, which gives the memory back while pages
 //! that a socket still holds stay as they are.
 
-use std::fs::File;
-use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
-use std::pin::Pin;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::task::{Context, Poll};
+use std::{
+    fs::File,
+    io::{self, IoSlice},
+    os::fd::OwnedFd,
+    pin::Pin,
+    ptr::NonNull,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
-use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
-use rustix::mm::{MapFlags, ProtFlags};
-use rustix::net::{SendAncillaryBuffer, SendFlags};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use rustix::{
+    fs::{FallocateFlags, MemfdFlags, SealFlags},
+    mm::{MapFlags, ProtFlags},
+    net::{SendAncillaryBuffer, SendFlags},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::TcpStream,
+};
 
 /// Address space of one slab. Large, so that few are open; it costs nothing until written.
 const SLAB_BYTES: usize = 256 << 20;
@@ -63,8 +71,8 @@ pub struct Slabs {
 
 impl Slabs {
     /// None yet.
-    pub fn new() -> Arc<Slabs> {
-        Arc::new(Slabs::default())
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
     }
 
     /// Bytes of all bodies that somebody still holds.
@@ -142,14 +150,14 @@ impl Slabs {
 }
 
 impl Slab {
-    fn new() -> io::Result<Slab> {
+    fn new() -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let fd: OwnedFd = rustix::fs::memfd_create("panocast-edge", flags)?;
         rustix::fs::ftruncate(&fd, SLAB_BYTES as u64)?;
         // A file that can no longer shrink cannot pull pages from under its mapping.
         rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let base = unsafe_memory::map(&fd, SLAB_BYTES)?;
-        Ok(Slab {
+        Ok(Self {
             file: File::from(fd),
             base,
         })
@@ -240,8 +248,8 @@ pub struct ZeroCopy {
 
 impl ZeroCopy {
     /// Wraps `stream`.
-    pub fn new(stream: TcpStream, slabs: Arc<Slabs>) -> ZeroCopy {
-        ZeroCopy {
+    pub fn new(stream: TcpStream, slabs: Arc<Slabs>) -> Self {
+        Self {
             stream,
             slabs,
             last: None,
@@ -364,8 +372,10 @@ impl AsyncWrite for ZeroCopy {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     use super::*;
 

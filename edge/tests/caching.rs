@@ -2,9 +2,13 @@
 
 mod common;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use common::{Edge, Origin, PLAYLIST, SEGMENT, config, live, media, playlist, respond};
 use store::{MemoryStore, ObjectMetadata, Store};

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use common::{Edge, Origin, SEGMENT, config, media};
 use service::interruption::Cause;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 const LENGTH: usize = 8 << 20;
 

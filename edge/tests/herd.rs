@@ -2,8 +2,7 @@
 
 mod common;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use common::{Edge, Origin, PLAYLIST, SEGMENT, config, live, media};
 use http_body_util::BodyExt;

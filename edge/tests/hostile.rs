@@ -3,8 +3,10 @@
 mod common;
 
 use common::{Edge, Origin, SEGMENT, config, media};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 async fn edge() -> (Origin, Edge) {
     let origin = Origin::start(|_, _| async { media("ok") });

@@ -7,23 +7,22 @@
 mod browser;
 mod page;
 
-use std::collections::HashMap;
-use std::future::Future;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    collections::HashMap, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration,
+};
 
 use ::http::{HeaderMap, Method, StatusCode, header};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::config::Secret;
-use crate::drain;
-use crate::http::{self, Body, CacheControl, Limits, Response, Server};
-use crate::interruption::Trigger;
-use crate::metrics::Registry;
-use crate::readiness::Readiness;
+use crate::{
+    config::Secret,
+    drain,
+    http::{self, Body, CacheControl, Limits, Response, Server},
+    interruption::Trigger,
+    metrics::Registry,
+    readiness::Readiness,
+};
 
 pub use page::Page;
 
@@ -48,8 +47,8 @@ pub struct Config {
 pub enum Error {
     /// Open to the network without a token.
     #[error(
-        "cannot listen on {0} without a token: anyone could drain this process; set admin_token, or \
-         listen on 127.0.0.1"
+        "cannot listen on {0} without a token: anyone could drain this process; set admin_token, \
+         or listen on 127.0.0.1"
     )]
     TokenMissing(SocketAddr),
     /// The address is taken or not ours.
@@ -85,10 +84,10 @@ pub struct AdminResponse {
 
 impl AdminResponse {
     /// 200 with `value` as JSON.
-    pub fn json(value: &impl Serialize) -> AdminResponse {
+    pub fn json(value: &impl Serialize) -> Self {
         match serde_json::to_vec_pretty(value) {
-            Ok(json) => AdminResponse::bytes("application/json", json),
-            Err(error) => AdminResponse::problem(
+            Ok(json) => Self::bytes("application/json", json),
+            Err(error) => Self::problem(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 &format!("cannot encode: {error}"),
             ),
@@ -96,8 +95,8 @@ impl AdminResponse {
     }
 
     /// 200 with `body` as `content_type`.
-    pub fn bytes(content_type: &'static str, body: impl Into<Bytes>) -> AdminResponse {
-        AdminResponse {
+    pub fn bytes(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self {
             status: StatusCode::OK,
             content_type,
             body: body.into(),
@@ -105,13 +104,13 @@ impl AdminResponse {
     }
 
     /// A status other than success, with the reason.
-    pub fn problem(status: StatusCode, reason: &str) -> AdminResponse {
+    pub fn problem(status: StatusCode, reason: &str) -> Self {
         let json = serde_json::json!({ "error": reason }).to_string();
-        AdminResponse::bytes("application/json", json).with_status(status)
+        Self::bytes("application/json", json).with_status(status)
     }
 
     /// The same answer with another status.
-    pub fn with_status(mut self, status: StatusCode) -> AdminResponse {
+    pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
     }
@@ -129,14 +128,14 @@ pub struct Routes {
 
 impl Routes {
     /// None yet.
-    pub fn new() -> Routes {
-        Routes::default()
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Answers `method` on `pattern`, whose pieces are literal or `{name}` (such as
     /// `/api/streams/{stream}/publisher`). The handler runs on the admin thread: it must not wait
     /// for the data plane longer than a few seconds.
-    pub fn add<F, Fut>(mut self, method: Method, pattern: &str, run: F) -> Routes
+    pub fn add<F, Fut>(mut self, method: Method, pattern: &str, run: F) -> Self
     where
         F: Fn(AdminRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = AdminResponse> + Send + 'static,
@@ -155,7 +154,7 @@ impl Routes {
     }
 
     /// Serves `page` at `/`, to anybody who reaches the listener.
-    pub fn page(mut self, page: Page) -> Routes {
+    pub fn page(mut self, page: Page) -> Self {
         self.page = Some(Arc::new(page));
         self
     }
@@ -250,7 +249,7 @@ impl Bound {
             .build()
             .map_err(Error::Thread)?;
         let (signal, watch) = drain::channel();
-        let Bound {
+        let Self {
             listener,
             address,
             token,

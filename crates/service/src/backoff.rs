@@ -19,8 +19,8 @@ pub struct Backoff {
 
 impl Backoff {
     /// Half random, without an end: for things that must come back some time.
-    pub const fn endless(first: Duration, longest: Duration) -> Backoff {
-        Backoff {
+    pub const fn endless(first: Duration, longest: Duration) -> Self {
+        Self {
             first,
             longest,
             jitter: 0.5,
@@ -29,8 +29,8 @@ impl Backoff {
     }
 
     /// Half random, given up once `budget` is spent.
-    pub const fn within(first: Duration, longest: Duration, budget: Duration) -> Backoff {
-        Backoff {
+    pub const fn within(first: Duration, longest: Duration, budget: Duration) -> Self {
+        Self {
             first,
             longest,
             jitter: 0.5,

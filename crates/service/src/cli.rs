@@ -1,7 +1,6 @@
 //! The arguments every role's binary shares, and how it ends.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use crate::config;
 

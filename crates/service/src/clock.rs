@@ -3,8 +3,10 @@
 //! `now()` counts from the clock's own start, so that it can be stored in an integer and compared;
 //! only `wall()` knows the calendar.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
 
 use tokio::sync::watch;
 
@@ -32,20 +34,20 @@ pub struct Hand(Arc<Manual>);
 
 impl Clock {
     /// The machine's clock, starting now.
-    pub fn real() -> Clock {
-        Clock(Inner::Real {
+    pub fn real() -> Self {
+        Self(Inner::Real {
             start: Instant::now(),
         })
     }
 
     /// A clock that stands still until its hand moves it; the wall clock reads `wall` at the start.
-    pub fn manual(wall: SystemTime) -> (Clock, Hand) {
+    pub fn manual(wall: SystemTime) -> (Self, Hand) {
         let (now, _) = watch::channel(Duration::ZERO);
         let manual = Arc::new(Manual {
             now,
             wall_at_start: Mutex::new(wall),
         });
-        (Clock(Inner::Manual(Arc::clone(&manual))), Hand(manual))
+        (Self(Inner::Manual(Arc::clone(&manual))), Hand(manual))
     }
 
     /// Time since this clock started; never goes backwards.
@@ -94,8 +96,8 @@ impl Clock {
 }
 
 impl Default for Clock {
-    fn default() -> Clock {
-        Clock::real()
+    fn default() -> Self {
+        Self::real()
     }
 }
 

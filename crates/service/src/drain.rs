@@ -8,8 +8,10 @@
 //! Leaving: still serves, new connections too, but asks clients to go elsewhere. Closing: accepts
 //! nothing more and finishes what it has. Whoever must finish holds a [`Retain`].
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
 use tokio::sync::{Notify, watch};
 

@@ -3,14 +3,18 @@
 //! Text for a terminal, JSON for a collector. What this does not do: rotate files (the journal or
 //! the container runtime does).
 
-use std::io::IsTerminal;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::{
+    io::IsTerminal,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::filter::{ParseError, Targets};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{
+    filter::{ParseError, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 /// The `[log]` section.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -34,8 +38,8 @@ pub enum Format {
 }
 
 impl Default for Config {
-    fn default() -> Config {
-        Config {
+    fn default() -> Self {
+        Self {
             format: Format::Text,
             level: "info".to_owned(),
         }
@@ -106,8 +110,8 @@ impl RateLimited {
     const EVERY_MS: u64 = 1_000;
 
     /// A counter with nothing in it; `const`, so that it can be a static beside its log line.
-    pub const fn new() -> RateLimited {
-        RateLimited {
+    pub const fn new() -> Self {
+        Self {
             pending: AtomicU64::new(0),
             last_ms: AtomicU64::new(0),
         }
@@ -120,7 +124,7 @@ impl RateLimited {
             .unwrap_or(u64::MAX - 1)
             .saturating_add(1);
         let last_ms = self.last_ms.load(Ordering::Relaxed);
-        if last_ms != 0 && now_ms.saturating_sub(last_ms) < RateLimited::EVERY_MS {
+        if last_ms != 0 && now_ms.saturating_sub(last_ms) < Self::EVERY_MS {
             return None;
         }
         self.last_ms
@@ -131,8 +135,8 @@ impl RateLimited {
 }
 
 impl Default for RateLimited {
-    fn default() -> RateLimited {
-        RateLimited::new()
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -6,8 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus::core::Collector;
-use prometheus::{Encoder, HistogramOpts, Opts, TextEncoder};
+use prometheus::{Encoder, HistogramOpts, Opts, TextEncoder, core::Collector};
 
 pub use prometheus::{Gauge, GaugeVec};
 pub use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
@@ -53,7 +52,12 @@ pub const LATENCY_SECONDS: &[f64] = &[
 macro_rules! scalar {
     ($(#[$doc:meta])* $method:ident, $type:ty, $kind:expr) => {
         $(#[$doc])*
-        pub fn $method(&self, name: impl Into<String>, unit: &'static str, help: &'static str) -> $type {
+        pub fn $method(
+            &self,
+            name: impl Into<String>,
+            unit: &'static str,
+            help: &'static str,
+        ) -> $type {
             let name = name.into();
             let metric = <$type>::with_opts(Opts::new(name.clone(), help));
             self.define(metric, Definition { name, kind: $kind, unit, help, labels: Vec::new() })
@@ -73,15 +77,16 @@ macro_rules! labelled {
         ) -> $type {
             let name = name.into();
             let metric = <$type>::new(Opts::new(name.clone(), help), labels);
-            self.define(metric, Definition { name, kind: $kind, unit, help, labels: labels.to_vec() })
+            let labels = labels.to_vec();
+            self.define(metric, Definition { name, kind: $kind, unit, help, labels })
         }
     };
 }
 
 impl Registry {
     /// Nothing defined yet.
-    pub fn new() -> Registry {
-        Registry::default()
+    pub fn new() -> Self {
+        Self::default()
     }
 
     scalar!(

@@ -2,8 +2,10 @@
 //!
 //! The protocol is one datagram to the socket named by `NOTIFY_SOCKET`; without it nothing happens.
 
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::{
+    linux::net::SocketAddrExt,
+    unix::net::{SocketAddr, UnixDatagram},
+};
 
 /// Sends `state`; says nothing when there is nobody to tell, and logs when telling fails.
 pub fn systemd(state: &str) {

@@ -1,8 +1,10 @@
 //! Whether this process should get traffic: a few named conditions, all of which must hold, and a
 //! weight that a rebalance recommendation lowers.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde::Serialize;
 
@@ -33,8 +35,8 @@ pub struct Report {
 
 impl Readiness {
     /// Nothing stands in the way yet.
-    pub fn new() -> Readiness {
-        Readiness::default()
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// `name` does not hold, because of `reason`.

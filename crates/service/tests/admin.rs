@@ -1,14 +1,18 @@
 //! The admin listener over real sockets.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+};
 
 use http::Method;
-use service::admin::{self, AdminRequest, AdminResponse, AdminState, Page, Routes};
-use service::interruption::{self, Cause, Metadata, Notice};
-use service::metrics::Registry;
-use service::readiness::Readiness;
-use service::{Clock, Secret};
+use service::{
+    Clock, Secret,
+    admin::{self, AdminRequest, AdminResponse, AdminState, Page, Routes},
+    interruption::{self, Cause, Metadata, Notice},
+    metrics::Registry,
+    readiness::Readiness,
+};
 
 fn ask(address: SocketAddr, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();

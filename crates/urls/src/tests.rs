@@ -195,7 +195,9 @@ proptest! {
     }
 
     #[test]
-    fn a_path_that_is_read_is_written_as_it_was(path in "/(hls|vod)/[a-c0-2./_-]{0,24}(m3u8|m4s|mp4|json)?") {
+    fn a_path_that_is_read_is_written_as_it_was(
+        path in "/(hls|vod)/[a-c0-2./_-]{0,24}(m3u8|m4s|mp4|json)?",
+    ) {
         if let Some(resource) = Resource::parse(&path) {
             prop_assert_eq!(resource.to_string(), path);
         }

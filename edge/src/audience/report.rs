@@ -34,7 +34,7 @@ pub struct View {
 
 impl View {
     /// Reads `yaw.pitch`: degrees, yaw counter-clockwise seen from above, pitch upwards.
-    pub fn parse(text: &str) -> Option<View> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (yaw, pitch) = text.trim_matches('"').split_once('.')?;
         let (yaw, pitch) = (yaw.parse::<i32>().ok()?, pitch.parse::<i32>().ok()?);
         if !(-360..=360).contains(&yaw) || !(-90..=90).contains(&pitch) {
@@ -44,7 +44,7 @@ impl View {
         let row = usize::try_from(steps(90 - pitch)).ok()?;
         let around = usize::try_from(steps(180 - yaw).rem_euclid(COLUMNS as i32)).ok()?;
         let is_pole = row == 0 || row == ROWS - 1;
-        Some(View {
+        Some(Self {
             row,
             column: if is_pole { 0 } else { around },
         })

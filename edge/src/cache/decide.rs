@@ -2,7 +2,7 @@
 //! for at a moment. No clock, no lock, no bytes.
 //!
 //! ```text
-//! fetched ----[ Fresh ]---- fresh_until ----[ Expired: fetch; usable if that fails ]---- usable_until ---- Gone
+//! fetched ──[ Fresh ]── fresh_until ──[ Expired: fetch; usable if that fails ]── usable_until ── Gone
 //! ```
 
 use std::time::Duration;
@@ -146,8 +146,8 @@ struct Directives {
 }
 
 impl Directives {
-    fn of(headers: &HeaderMap) -> Directives {
-        let mut found = Directives::default();
+    fn of(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
         for value in headers.get_all(header::CACHE_CONTROL) {
             for item in value.to_str().unwrap_or_default().split(',') {
                 let (name, value) = item.trim().split_once('=').unwrap_or((item.trim(), ""));

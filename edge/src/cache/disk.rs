@@ -5,16 +5,19 @@
 //! when the writer is behind, an object is simply not written. One file holds one object: a line of
 //! JSON with its headers, then the body.
 
-use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use quick_cache::sync::Cache;
-use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
+use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter, sync::Cache};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -82,7 +85,7 @@ fn path_of(folder: &Path, number: u64) -> PathBuf {
 impl DiskCache {
     /// Uses `folder`/`objects` for at most `capacity` bytes; what is in there is deleted. Starts a
     /// thread that writes.
-    pub fn open(folder: &Path, capacity: u64) -> io::Result<DiskCache> {
+    pub fn open(folder: &Path, capacity: u64) -> io::Result<Self> {
         let folder = Arc::new(folder.join("objects"));
         if folder.exists() {
             fs::remove_dir_all(&*folder)?;
@@ -97,7 +100,7 @@ impl DiskCache {
             Delete(Arc::clone(&folder)),
         ));
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        let disk = DiskCache {
+        let disk = Self {
             folder,
             index,
             queue,

@@ -1,7 +1,6 @@
 //! One cached answer: bytes, headers and lifetimes, ready to be given to any number of viewers.
 
-use std::sync::LazyLock;
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -77,7 +76,7 @@ impl CacheEntry {
         body: Bytes,
         fetched: Duration,
         lifetimes: Option<Lifetimes>,
-    ) -> CacheEntry {
+    ) -> Self {
         let encoded = upstream.contains_key(header::CONTENT_ENCODING);
         let packed = match kind {
             Kind::Playlist | Kind::Multivariant | Kind::Info if !encoded => gzip(&body),
@@ -107,7 +106,7 @@ impl CacheEntry {
             .with_header(header::AGE, HeaderValue::from_static("0"))
             .with_header(X_CACHE, HeaderValue::from_static("HIT"));
         let upstream_age = upstream_age(upstream);
-        CacheEntry {
+        Self {
             status,
             content,
             fetched,
@@ -170,7 +169,7 @@ impl CacheEntry {
     }
 
     /// An answer of our own, never cached.
-    pub fn of_words(status: StatusCode, words: &str, now: Duration) -> CacheEntry {
+    pub fn of_words(status: StatusCode, words: &str, now: Duration) -> Self {
         let content = Content::new(
             [Bytes::from(format!("{words}\n"))],
             "text/plain; charset=utf-8",
@@ -178,7 +177,7 @@ impl CacheEntry {
         .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let lifetimes = None;
         let upstream_age = Duration::ZERO;
-        CacheEntry {
+        Self {
             status,
             content,
             fetched: now,

@@ -4,11 +4,15 @@
 //! batches, would overshoot by whole segments), and one pass over a long recording does not push
 //! out what live viewers share.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder, Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
 
 use super::CacheEntry;
 
@@ -37,7 +41,7 @@ pub struct MemoryCache {
 
 impl MemoryCache {
     /// Holds at most `capacity` bytes.
-    pub fn new(capacity: u64) -> MemoryCache {
+    pub fn new(capacity: u64) -> Self {
         let shards = (capacity / SHARD_BYTES_MIN).clamp(1, 16);
         let items = usize::try_from(capacity / ENTRY_BYTES_GUESS)
             .unwrap_or(1)
@@ -56,7 +60,7 @@ impl MemoryCache {
             ),
             Err(_) => Cache::with_weighter(items, capacity, ByBytes),
         };
-        MemoryCache {
+        Self {
             cache,
             capacity,
             present_capacity: AtomicU64::new(capacity),
@@ -112,8 +116,7 @@ mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode};
 
     use super::*;
-    use crate::cache::decide::Lifetimes;
-    use crate::request::Kind;
+    use crate::{cache::decide::Lifetimes, request::Kind};
 
     fn entry(length: usize) -> Arc<CacheEntry> {
         let hour = Duration::from_secs(3600);

@@ -1,8 +1,10 @@
 //! Who a viewer is, as far as limits and logs need it.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use http::HeaderMap;
 use service::http::Peer;
@@ -50,8 +52,8 @@ pub struct Permit {
 
 impl AddressLimits {
     /// At most `limit` for one address.
-    pub fn new(limit: usize) -> AddressLimits {
-        AddressLimits {
+    pub fn new(limit: usize) -> Self {
+        Self {
             limit,
             open: Mutex::default(),
         }

@@ -4,26 +4,32 @@
 mod address;
 mod streaming;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use service::Clock;
-use service::http::{Handler, Peer, Request, Response, preflight, text};
-use service::readiness::Readiness;
+use service::{
+    Clock,
+    http::{Handler, Peer, Request, Response, preflight, text},
+    readiness::Readiness,
+};
 
-use crate::access_log::{AccessLog, Line};
-use crate::audience::{Audience, Sessions, cmcd};
-use crate::cache::CacheEntry;
-use crate::cache::decide::Decision;
-use crate::config::Network;
-use crate::metrics::{Metrics, Outcome};
-use crate::page::Page;
-use crate::request::{self, CacheRequest, Kind, Refusal};
-use crate::single_flight::fetch::Fetcher;
-use crate::single_flight::{Fetches, Joined, State, Waiter};
-use crate::upstream::Failure;
+use crate::{
+    access_log::{AccessLog, Line},
+    audience::{Audience, Sessions, cmcd},
+    cache::{CacheEntry, decide::Decision},
+    config::Network,
+    metrics::{Metrics, Outcome},
+    page::Page,
+    request::{self, CacheRequest, Kind, Refusal},
+    single_flight::{Fetches, Joined, State, Waiter, fetch::Fetcher},
+    upstream::Failure,
+};
 use address::{AddressLimits, client_address};
 
 const HIT: HeaderValue = HeaderValue::from_static("HIT");
@@ -305,7 +311,8 @@ impl RequestHandler {
             Failure::Unreachable(reason) => {
                 static UNREACHABLE: service::log::RateLimited = service::log::RateLimited::new();
                 if let Some(count) = UNREACHABLE.note(now) {
-                    tracing::warn!(key = %cache_request.key, reason, count, "no origin could answer");
+                    let key = &*cache_request.key;
+                    tracing::warn!(key, reason, count, "no origin could answer");
                 }
                 busy("no origin can answer now; ask again")
             }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use service::http::{Body, Range, Response};
 
-use crate::cache::X_CACHE;
-use crate::single_flight::Waiter;
-use crate::single_flight::partial_body::PartialBody;
+use crate::{
+    cache::X_CACHE,
+    single_flight::{Waiter, partial_body::PartialBody},
+};
 
 /// Streams to one viewer; its share in the fetch ends with the body.
 pub fn stream(

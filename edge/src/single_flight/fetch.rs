@@ -1,24 +1,29 @@
 //! One fetch from question to cached entry, told to everybody who waits as it goes.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use service::Clock;
-use service::http::allow_cors;
+use service::{Clock, http::allow_cors};
 
-use super::chunks::{Chunks, chunks_of};
-use super::partial_body::{Budget, PartialBody};
-use super::{FetchWriter, State};
-use crate::cache::decide::{Decision, Pace, lifetimes};
-use crate::cache::{CacheEntry, DiskCache, MemoryCache, SMALL_BYTES_MAX, headers_from};
-use crate::metrics::Metrics;
-use crate::request::{CacheRequest, Kind};
-use crate::upstream::{Failure, Found, Origin, Origins, Verdict, content_length};
-use crate::vod::Vod;
-use crate::zero_copy::Slabs;
+use super::{
+    FetchWriter, State,
+    chunks::{Chunks, chunks_of},
+    partial_body::{Budget, PartialBody},
+};
+use crate::{
+    cache::{
+        CacheEntry, DiskCache, MemoryCache, SMALL_BYTES_MAX,
+        decide::{Decision, Pace, lifetimes},
+        headers_from,
+    },
+    metrics::Metrics,
+    request::{CacheRequest, Kind},
+    upstream::{Failure, Found, Origin, Origins, Verdict, content_length},
+    vod::Vod,
+    zero_copy::Slabs,
+};
 
 /// An origin that was killed has its streams again this long after at most: its encoders are back
 /// within a second or two, then come the three segments of a first playlist. Viewers wait with a

@@ -7,15 +7,17 @@ pub(crate) mod chunks;
 pub mod fetch;
 pub mod partial_body;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::{sync::watch, task::AbortHandle};
 
-use crate::cache::CacheEntry;
-use crate::upstream::Failure;
+use crate::{cache::CacheEntry, upstream::Failure};
 use partial_body::PartialBody;
 
 /// How far a fetch has come.
@@ -82,8 +84,8 @@ pub enum Joined {
 
 impl Fetches {
     /// None under way.
-    pub fn new(bounds: Bounds) -> Arc<Fetches> {
-        Arc::new(Fetches {
+    pub fn new(bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self {
             table: Mutex::default(),
             waiting: AtomicUsize::new(0),
             bounds,

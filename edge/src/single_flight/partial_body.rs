@@ -1,10 +1,14 @@
 //! A body that is still arriving and is read by any number of viewers meanwhile, each at its own
 //! pace.
 
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -20,8 +24,8 @@ pub struct Budget {
 
 impl Budget {
     /// At most `limit` bytes at once.
-    pub fn new(limit: u64) -> Arc<Budget> {
-        Arc::new(Budget {
+    pub fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self {
             used: AtomicU64::new(0),
             limit,
         })
@@ -68,8 +72,8 @@ enum End {
 
 impl PartialBody {
     /// Nothing has arrived yet.
-    pub fn new(headers: HeaderMap, length: Option<u64>, budget: Arc<Budget>) -> Arc<PartialBody> {
-        Arc::new(PartialBody {
+    pub fn new(headers: HeaderMap, length: Option<u64>, budget: Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self {
             headers,
             length,
             budget,

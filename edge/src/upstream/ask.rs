@@ -10,24 +10,20 @@
 //!                                             nothing yet; first good answer is taken
 //! ```
 
-use std::collections::VecDeque;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use service::http::{ClientError, read_all};
 
-use super::freshness::Freshness;
-use super::health::Seen;
-use super::{Origin, Origins, PLAYLIST_BYTES_MAX, seen};
-use crate::cache::decide::Pace;
-use crate::playlist::{self, PlaylistSummary};
-use crate::request::{Blocking, CacheRequest, Kind};
+use super::{Origin, Origins, PLAYLIST_BYTES_MAX, freshness::Freshness, health::Seen, seen};
+use crate::{
+    cache::decide::Pace,
+    playlist::{self, PlaylistSummary},
+    request::{Blocking, CacheRequest, Kind},
+};
 
 /// An answer that blocks on nothing is due after this; it comes out of the origin's memory.
 const DUE_AT_ONCE: Duration = Duration::from_millis(750);

@@ -3,13 +3,17 @@
 //!
 //! Kept per path and bounded; losing an entry only means that a playlist counts as new.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use quick_cache::sync::Cache;
 
-use crate::cache::decide::PLAYLIST_USABLE_TARGETS;
-use crate::playlist::{PlaylistSummary, Position};
+use crate::{
+    cache::decide::PLAYLIST_USABLE_TARGETS,
+    playlist::{PlaylistSummary, Position},
+};
 
 /// Live renditions watched at once by one edge; 64 streams of 5 renditions are 320.
 const PATHS_MAX: usize = 4096;
@@ -52,8 +56,8 @@ pub struct FreshnessTracker {
 }
 
 impl Default for FreshnessTracker {
-    fn default() -> FreshnessTracker {
-        FreshnessTracker {
+    fn default() -> Self {
+        Self {
             paths: Cache::new(PATHS_MAX),
         }
     }

@@ -49,8 +49,8 @@ enum State {
 }
 
 impl Default for Health {
-    fn default() -> Health {
-        Health {
+    fn default() -> Self {
+        Self {
             state: State::Up { failures: 0 },
             hold: HOLD_MIN,
             up_since: Duration::ZERO,

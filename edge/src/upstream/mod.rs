@@ -9,17 +9,20 @@ pub mod freshness;
 pub mod health;
 mod preferred_origin;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
-use service::Clock;
-use service::http::{Body, Client, ClientError, read_all};
+use service::{
+    Clock,
+    http::{Body, Client, ClientError, read_all},
+};
 use tokio::sync::watch;
 
-use crate::metrics::Metrics;
-use crate::playlist;
+use crate::{metrics::Metrics, playlist};
 use freshness::FreshnessTracker;
 use health::{Health, Seen};
 use preferred_origin::PreferredOrigins;
@@ -66,7 +69,7 @@ pub(crate) type Answer = Result<http::Response<Incoming>, ClientError>;
 
 impl Origins {
     /// Of base URLs without a slash at the end.
-    pub fn new(urls: &[String], frozen_max: Duration, clock: Clock, metrics: Metrics) -> Origins {
+    pub fn new(urls: &[String], frozen_max: Duration, clock: Clock, metrics: Metrics) -> Self {
         let list = urls
             .iter()
             .enumerate()
@@ -82,7 +85,7 @@ impl Origins {
             })
             .collect();
         let client = Client::new(CONNECT_TIMEOUT);
-        Origins {
+        Self {
             list,
             client,
             clock,

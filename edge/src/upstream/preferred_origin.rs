@@ -8,8 +8,10 @@
 //!
 //! Kept per stream and bounded; losing an entry costs one late answer.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use urls::Live;
 

@@ -2,23 +2,26 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use edge::{App, Config};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
-use service::Clock;
-use service::clock::Hand;
-use service::http::{Body, Client, Request, Response, Server, serve};
-use service::interruption::{self, Metadata, Trigger};
+use service::{
+    Clock,
+    clock::Hand,
+    http::{Body, Client, Request, Response, Server, serve},
+    interruption::{self, Metadata, Trigger},
+};
 use store::Store;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::{net::TcpListener, task::JoinHandle};
 
 pub type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 pub type Script = Arc<dyn Fn(String, HeaderMap) -> Answer + Send + Sync>;
@@ -31,15 +34,15 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub fn start<F, Fut>(script: F) -> Origin
+    pub fn start<F, Fut>(script: F) -> Self
     where
         F: Fn(String, HeaderMap) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Response> + Send + 'static,
     {
-        Origin::start_at(([127, 0, 0, 1], 0).into(), script)
+        Self::start_at(([127, 0, 0, 1], 0).into(), script)
     }
 
-    pub fn start_at<F, Fut>(address: SocketAddr, script: F) -> Origin
+    pub fn start_at<F, Fut>(address: SocketAddr, script: F) -> Self
     where
         F: Fn(String, HeaderMap) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Response> + Send + 'static,
@@ -66,7 +69,7 @@ impl Origin {
             serve(listener, Server::default(), handler, watch).await;
             drop(signal);
         });
-        Origin {
+        Self {
             address,
             seen,
             runtime: Some(runtime),
@@ -193,14 +196,14 @@ pub fn config(origins: &[&Origin]) -> Config {
 
 impl Edge {
     /// On real time.
-    pub async fn start(config: Config) -> Edge {
-        Edge::start_with(config, None, Clock::real(), None).await
+    pub async fn start(config: Config) -> Self {
+        Self::start_with(config, None, Clock::real(), None).await
     }
 
     /// On a clock that the test moves.
-    pub async fn with_hand(config: Config) -> Edge {
+    pub async fn with_hand(config: Config) -> Self {
         let (clock, hand) = Clock::manual(SystemTime::UNIX_EPOCH);
-        Edge::start_with(config, None, clock, Some(hand)).await
+        Self::start_with(config, None, clock, Some(hand)).await
     }
 
     pub async fn start_with(
@@ -208,13 +211,13 @@ impl Edge {
         store: Option<Arc<dyn Store>>,
         clock: Clock,
         hand: Option<Hand>,
-    ) -> Edge {
+    ) -> Self {
         let (trigger, notices) = interruption::source(Metadata::off(), false, clock.clone());
         let app = App::build(config, store, clock).await.unwrap();
         let addresses = app.addresses();
         let task = tokio::spawn(app.run(trigger.clone(), notices));
         let client = Client::new(Duration::from_secs(5));
-        Edge {
+        Self {
             http: addresses.http,
             admin: addresses.admin,
             trigger,

@@ -24,8 +24,8 @@ pub(super) fn refusal(headers: &HeaderMap, has_token: bool) -> Option<String> {
     let named = host?;
     (!has_token && !is_loopback(named)).then(|| {
         format!(
-            "without a token this listener answers to 127.0.0.1 and localhost only, not to {named}; \
-             use one of them, or set admin_token"
+            "without a token this listener answers to 127.0.0.1 and localhost only, not to \
+             {named}; use one of them, or set admin_token"
         )
     })
 }

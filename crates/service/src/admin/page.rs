@@ -18,13 +18,13 @@ pub struct Page {
 impl Page {
     /// `html`, whose inline script and style hash to `script` and `style` (base64 of SHA-256). None
     /// where a hash is no header text.
-    pub fn new(html: impl Into<Bytes>, script: &str, style: &str) -> Option<Page> {
+    pub fn new(html: impl Into<Bytes>, script: &str, style: &str) -> Option<Self> {
         let policy = format!(
             "default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; \
              connect-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; \
              frame-ancestors 'none'"
         );
-        Some(Page {
+        Some(Self {
             html: html.into(),
             policy: HeaderValue::from_str(&policy).ok()?,
         })

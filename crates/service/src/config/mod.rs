@@ -14,8 +14,10 @@ mod units;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use toml::Spanned;
-use toml::de::{DeTable, ValueDeserializer};
+use toml::{
+    Spanned,
+    de::{DeTable, ValueDeserializer},
+};
 
 pub use secret::Secret;
 pub use shared::{Jobs, Stores};
@@ -40,7 +42,10 @@ pub const FILE_BYTES_MAX: u64 = 1 << 20;
 #[non_exhaustive]
 pub enum Error {
     /// The file is missing, unreadable or too large.
-    #[error("cannot read config {}: {reason}; give a readable TOML file with --config", path.display())]
+    #[error(
+        "cannot read config {}: {reason}; give a readable TOML file with --config",
+        path.display()
+    )]
     Read {
         /// The path as given.
         path: PathBuf,
@@ -66,14 +71,14 @@ pub struct File {
 
 impl File {
     /// No file: every section takes its defaults.
-    pub fn defaults() -> File {
-        File::default()
+    pub fn defaults() -> Self {
+        Self::default()
     }
 
     /// Reads and checks `path`, or takes the defaults when there is none.
-    pub fn open(path: Option<&Path>) -> Result<File, Error> {
+    pub fn open(path: Option<&Path>) -> Result<Self, Error> {
         let Some(path) = path else {
-            return Ok(File::defaults());
+            return Ok(Self::defaults());
         };
         let refuse = |reason: String| Error::Read {
             path: path.to_owned(),
@@ -88,12 +93,12 @@ impl File {
             )));
         }
         let text = std::fs::read_to_string(path).map_err(|e| refuse(e.to_string()))?;
-        File::parse(path, text)
+        Self::parse(path, text)
     }
 
     /// Checks `text` as if it had been read from `path` (which only names it in errors).
-    pub fn parse(path: impl Into<PathBuf>, text: impl Into<String>) -> Result<File, Error> {
-        let file = File {
+    pub fn parse(path: impl Into<PathBuf>, text: impl Into<String>) -> Result<Self, Error> {
+        let file = Self {
             path: Some(path.into()),
             text: text.into(),
         };

@@ -1,7 +1,6 @@
 //! A value that never reaches a log: written literally, as `env:NAME`, or as `{ file = "…" }`.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -14,8 +13,8 @@ pub struct Secret(String);
 
 impl Secret {
     /// Wraps a value that is already in memory.
-    pub fn new(value: impl Into<String>) -> Secret {
-        Secret(value.into())
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
     }
 
     /// The value itself; the name is meant to stand out in review.
@@ -46,8 +45,8 @@ impl fmt::Debug for Secret {
 }
 
 impl From<&str> for Secret {
-    fn from(value: &str) -> Secret {
-        Secret::new(value)
+    fn from(value: &str) -> Self {
+        Self::new(value)
     }
 }
 
@@ -65,7 +64,7 @@ enum Written {
 }
 
 impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = match Written::deserialize(deserializer)? {
             Written::Literal(text) => match text.strip_prefix("env:") {
                 Some(name) => std::env::var(name).map_err(|_| {
@@ -78,7 +77,7 @@ impl<'de> Deserialize<'de> for Secret {
         if value.is_empty() {
             return Err(de::Error::custom("the secret is empty; give it a value"));
         }
-        Ok(Secret(value))
+        Ok(Self(value))
     }
 }
 

@@ -24,8 +24,8 @@ pub struct Stores {
 }
 
 impl Default for Stores {
-    fn default() -> Stores {
-        Stores {
+    fn default() -> Self {
+        Self {
             ingest: format!("file://{}", here("ingest")),
             egress: format!("file://{}", here("egress")),
             endpoint: None,
@@ -52,8 +52,8 @@ pub struct Jobs {
 }
 
 impl Default for Jobs {
-    fn default() -> Jobs {
-        Jobs {
+    fn default() -> Self {
+        Self {
             queue: format!("sqlite://{}", here("jobs")),
             endpoint: None,
             region: None,

@@ -1,7 +1,6 @@
 //! Quantities as people write them ("500ms", "2GiB", "5800k") to numbers, and back.
 
-use std::fmt;
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -99,13 +98,13 @@ fn write(f: &mut fmt::Formatter<'_>, value: u128, units: &[(&str, u128)]) -> fmt
 
 impl Duration {
     /// From whole milliseconds.
-    pub const fn from_millis(ms: u64) -> Duration {
-        Duration(std::time::Duration::from_millis(ms))
+    pub const fn from_millis(ms: u64) -> Self {
+        Self(std::time::Duration::from_millis(ms))
     }
 
     /// From whole seconds.
-    pub const fn from_secs(s: u64) -> Duration {
-        Duration(std::time::Duration::from_secs(s))
+    pub const fn from_secs(s: u64) -> Self {
+        Self(std::time::Duration::from_secs(s))
     }
 
     /// As the standard library's type.
@@ -116,8 +115,8 @@ impl Duration {
 
 impl ByteSize {
     /// From whole mebibytes.
-    pub const fn from_mib(mib: u64) -> ByteSize {
-        ByteSize(mib << 20)
+    pub const fn from_mib(mib: u64) -> Self {
+        Self(mib << 20)
     }
 
     /// As a number of bytes.
@@ -133,8 +132,8 @@ impl ByteSize {
 
 impl Bitrate {
     /// From whole kilobits per second.
-    pub const fn from_kbps(kbps: u64) -> Bitrate {
-        Bitrate(kbps * 1_000)
+    pub const fn from_kbps(kbps: u64) -> Self {
+        Self(kbps * 1_000)
     }
 
     /// As bits per second.
@@ -146,10 +145,10 @@ impl Bitrate {
 impl FromStr for Duration {
     type Err = UnitError;
 
-    fn from_str(text: &str) -> Result<Duration, UnitError> {
+    fn from_str(text: &str) -> Result<Self, UnitError> {
         parse(text, TIME_UNITS)
             .and_then(|nanos| u64::try_from(nanos).ok())
-            .map(|nanos| Duration(std::time::Duration::from_nanos(nanos)))
+            .map(|nanos| Self(std::time::Duration::from_nanos(nanos)))
             .ok_or_else(|| UnitError {
                 text: text.to_owned(),
                 what: "a duration",
@@ -161,10 +160,10 @@ impl FromStr for Duration {
 impl FromStr for ByteSize {
     type Err = UnitError;
 
-    fn from_str(text: &str) -> Result<ByteSize, UnitError> {
+    fn from_str(text: &str) -> Result<Self, UnitError> {
         parse(text, BYTE_UNITS)
             .and_then(|v| u64::try_from(v).ok())
-            .map(ByteSize)
+            .map(Self)
             .ok_or_else(|| UnitError {
                 text: text.to_owned(),
                 what: "a size",
@@ -176,10 +175,10 @@ impl FromStr for ByteSize {
 impl FromStr for Bitrate {
     type Err = UnitError;
 
-    fn from_str(text: &str) -> Result<Bitrate, UnitError> {
+    fn from_str(text: &str) -> Result<Self, UnitError> {
         parse(text, BIT_UNITS)
             .and_then(|v| u64::try_from(v).ok())
-            .map(Bitrate)
+            .map(Self)
             .ok_or_else(|| UnitError {
                 text: text.to_owned(),
                 what: "a bit rate",

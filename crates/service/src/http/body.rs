@@ -1,8 +1,10 @@
 //! The one response body: nothing, a run of shared chunks that is never copied, or a stream.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
@@ -34,14 +36,14 @@ enum Kind {
 
 impl Body {
     /// No bytes.
-    pub fn empty() -> Body {
-        Body::of(Kind::Empty)
+    pub fn empty() -> Self {
+        Self::of(Kind::Empty)
     }
 
     /// One run of bytes.
-    pub fn full(bytes: impl Into<Bytes>) -> Body {
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        Body::of(if bytes.is_empty() {
+        Self::of(if bytes.is_empty() {
             Kind::Empty
         } else {
             Kind::One(bytes)
@@ -49,13 +51,13 @@ impl Body {
     }
 
     /// All of `chunks`, one after the other; each is shared, none is copied.
-    pub fn chunks(chunks: Arc<[Bytes]>) -> Body {
+    pub fn chunks(chunks: Arc<[Bytes]>) -> Self {
         let length = chunks.iter().map(Bytes::len).sum();
-        Body::slice(chunks, 0, length)
+        Self::slice(chunks, 0, length)
     }
 
     /// `length` bytes of the concatenated `chunks`, from `start`; shorter when they end before.
-    pub fn slice(chunks: Arc<[Bytes]>, start: usize, length: usize) -> Body {
+    pub fn slice(chunks: Arc<[Bytes]>, start: usize, length: usize) -> Self {
         let total: usize = chunks.iter().map(Bytes::len).sum();
         let remaining = length.min(total.saturating_sub(start));
         let (mut index, mut offset) = (0, start);
@@ -67,9 +69,9 @@ impl Body {
             index += 1;
         }
         if remaining == 0 {
-            return Body::empty();
+            return Self::empty();
         }
-        Body::of(Kind::Chunks {
+        Self::of(Kind::Chunks {
             chunks,
             index,
             offset,
@@ -78,20 +80,20 @@ impl Body {
     }
 
     /// Announces `length` bytes and sends none: the answer to HEAD.
-    pub fn head_only(length: u64) -> Body {
-        Body::of(Kind::HeadOnly(length))
+    pub fn head_only(length: u64) -> Self {
+        Self::of(Kind::HeadOnly(length))
     }
 
     /// A body that comes as it comes.
-    pub fn stream<B>(body: B) -> Body
+    pub fn stream<B>(body: B) -> Self
     where
         B: HttpBody<Data = Bytes, Error = BodyError> + Send + 'static,
     {
-        Body::of(Kind::Stream(Box::pin(body)))
+        Self::of(Kind::Stream(Box::pin(body)))
     }
 
     /// Keeps `token` until the body has been sent or dropped.
-    pub fn holding(mut self, token: impl Send + Sync + 'static) -> Body {
+    pub fn holding(mut self, token: impl Send + Sync + 'static) -> Self {
         self._token = Some(Box::new(token));
         self
     }
@@ -101,14 +103,14 @@ impl Body {
         self.size_hint().exact()
     }
 
-    fn of(kind: Kind) -> Body {
-        Body { kind, _token: None }
+    fn of(kind: Kind) -> Self {
+        Self { kind, _token: None }
     }
 }
 
 impl Default for Body {
-    fn default() -> Body {
-        Body::empty()
+    fn default() -> Self {
+        Self::empty()
     }
 }
 
@@ -121,8 +123,8 @@ impl std::fmt::Debug for Body {
 }
 
 impl<T: Into<Bytes>> From<T> for Body {
-    fn from(bytes: T) -> Body {
-        Body::full(bytes)
+    fn from(bytes: T) -> Self {
+        Self::full(bytes)
     }
 }
 

@@ -19,8 +19,8 @@ impl CacheControl {
     const FOREVER_S: u32 = 31_536_000;
 
     /// Fresh for `seconds` everywhere.
-    pub const fn max_age(seconds: u32) -> CacheControl {
-        CacheControl {
+    pub const fn max_age(seconds: u32) -> Self {
+        Self {
             max_age_s: seconds,
             shared_max_age_s: None,
             immutable: false,
@@ -30,27 +30,27 @@ impl CacheControl {
     }
 
     /// For URLs whose bytes never change.
-    pub const fn immutable() -> CacheControl {
-        let mut value = CacheControl::max_age(CacheControl::FOREVER_S);
+    pub const fn immutable() -> Self {
+        let mut value = Self::max_age(Self::FOREVER_S);
         value.immutable = true;
         value
     }
 
     /// Kept nowhere.
-    pub const fn no_store() -> CacheControl {
-        let mut value = CacheControl::max_age(0);
+    pub const fn no_store() -> Self {
+        let mut value = Self::max_age(0);
         value.no_store = true;
         value
     }
 
     /// Shared caches may keep it for `seconds` whatever browsers do.
-    pub const fn shared(mut self, seconds: u32) -> CacheControl {
+    pub const fn shared(mut self, seconds: u32) -> Self {
         self.shared_max_age_s = Some(seconds);
         self
     }
 
     /// How much longer a cache may serve it when the origin fails; 0 forbids it.
-    pub const fn stale_if_error(mut self, seconds: u32) -> CacheControl {
+    pub const fn stale_if_error(mut self, seconds: u32) -> Self {
         self.stale_if_error_s = Some(seconds);
         self
     }

@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::{
+    client::legacy::{Client as Pool, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
 
 use super::{Body, BodyError};
 
@@ -58,18 +59,18 @@ impl Client {
     const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
     /// A client that gives up connecting after `connect_timeout`.
-    pub fn new(connect_timeout: Duration) -> Client {
+    pub fn new(connect_timeout: Duration) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(connect_timeout));
         connector.set_nodelay(true);
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
-            .pool_idle_timeout(Client::IDLE_TIMEOUT)
-            .pool_max_idle_per_host(Client::IDLE_PER_HOST_MAX)
+            .pool_idle_timeout(Self::IDLE_TIMEOUT)
+            .pool_max_idle_per_host(Self::IDLE_PER_HOST_MAX)
             .http1_max_buf_size(512 << 10)
             .build(connector);
-        Client { pool }
+        Self { pool }
     }
 
     /// Sends `request` and waits at most `limit` for the header of the answer.

@@ -3,17 +3,23 @@
 //!
 //! The hot path only stores into atomics and reads a coarse clock; no timer is armed per request.
 
-use std::collections::HashMap;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Notify;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
+    task::{AbortHandle, JoinHandle},
+};
 
 use super::limits::{Limits, Metrics};
 use crate::Clock;
@@ -115,8 +121,8 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(clock: Clock) -> Arc<Connections> {
-        let connections = Connections {
+    pub(super) fn new(clock: Clock) -> Arc<Self> {
+        let connections = Self {
             clock,
             coarse: AtomicU64::new(1),
             open: Mutex::default(),

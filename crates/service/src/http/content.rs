@@ -20,14 +20,14 @@ pub struct Content {
 
 impl Content {
     /// `chunks` one after the other, as `content_type`. CORS headers are set.
-    pub fn new(chunks: impl Into<Arc<[Bytes]>>, content_type: &'static str) -> Content {
+    pub fn new(chunks: impl Into<Arc<[Bytes]>>, content_type: &'static str) -> Self {
         let chunks = chunks.into();
         let mut headers = HeaderMap::with_capacity(16);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         allow_cors(&mut headers);
         let length = chunks.iter().map(Bytes::len).sum();
-        Content {
+        Self {
             chunks,
             length,
             gzip: None,
@@ -36,7 +36,7 @@ impl Content {
     }
 
     /// Adds the compressed form (made once, by the caller).
-    pub fn with_gzip(mut self, packed: Option<Bytes>) -> Content {
+    pub fn with_gzip(mut self, packed: Option<Bytes>) -> Self {
         if packed.is_some() {
             self.headers
                 .insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -46,13 +46,13 @@ impl Content {
     }
 
     /// Adds an entity tag; `tag` without quotes. One that is no legal header is left out.
-    pub fn with_etag(mut self, tag: &str) -> Content {
+    pub fn with_etag(mut self, tag: &str) -> Self {
         insert(&mut self.headers, header::ETAG, &format!("\"{tag}\""));
         self
     }
 
     /// Adds or replaces a header.
-    pub fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Content {
+    pub fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }

@@ -28,8 +28,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+    fn default() -> Self {
+        Self {
             connections_max: 16 << 10,
             header_bytes_max: 16 << 10,
             header_timeout: Duration::from_secs(10),
@@ -53,9 +53,9 @@ pub struct Metrics {
 
 impl Metrics {
     /// Defines them as `<component>_http_…`.
-    pub fn new(registry: &Registry, component: &str) -> Metrics {
+    pub fn new(registry: &Registry, component: &str) -> Self {
         let name = |rest: &str| format!("{component}_http_{rest}");
-        Metrics {
+        Self {
             connections: registry.gauge(name("connections"), "connections", "Open connections."),
             accepted: registry.counter(
                 name("connections_total"),

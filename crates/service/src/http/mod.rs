@@ -2,7 +2,7 @@
 //! the headers that caches and players need.
 //!
 //! ```text
-//! TcpListener --[ limits: idle, header, write stalls ]-- TLS? -- hyper h1/h2 -- Handler -> Response
+//! TcpListener ──[ limits: idle, header, write stalls ]── TLS? ── hyper h1/h2 ── Handler → Response
 //! ```
 //!
 //! Why own code around hyper: the drain order, the limits and what happens past them are promises

@@ -20,26 +20,26 @@ pub enum Range {
 
 impl Range {
     /// Reads `Range`, honouring `If-Range` against `etag`.
-    pub fn of(headers: &HeaderMap, length: u64, etag: Option<&HeaderValue>) -> Range {
+    pub fn of(headers: &HeaderMap, length: u64, etag: Option<&HeaderValue>) -> Self {
         let Some(range) = headers.get(header::RANGE) else {
-            return Range::Full;
+            return Self::Full;
         };
         if let Some(condition) = headers.get(header::IF_RANGE) {
             // Section 13.1.5 demands a strong comparison.
             let same =
                 etag.is_some_and(|tag| tag == condition && tag.as_bytes().starts_with(b"\""));
             if !same {
-                return Range::Full;
+                return Self::Full;
             }
         }
         range
             .to_str()
             .ok()
-            .and_then(|text| Range::parse(text, length))
-            .unwrap_or(Range::Full)
+            .and_then(|text| Self::parse(text, length))
+            .unwrap_or(Self::Full)
     }
 
-    fn parse(text: &str, length: u64) -> Option<Range> {
+    fn parse(text: &str, length: u64) -> Option<Self> {
         let (first, last) = text.strip_prefix("bytes=")?.trim().split_once('-')?;
         let number = |text: &str| {
             (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
@@ -53,9 +53,9 @@ impl Range {
             _ => return None,
         };
         Some(if start >= end {
-            Range::Unsatisfiable
+            Self::Unsatisfiable
         } else {
-            Range::Part { start, end }
+            Self::Part { start, end }
         })
     }
 }

@@ -1,23 +1,35 @@
 //! Accepts connections, limits them, and hands their requests to a handler until told to end.
 
-use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::{
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
 
-use super::connection_limits::{Activity, Connections, LimitedStream, Permit};
-use super::{Body, Limits, Metrics, Request, Response};
-use crate::clock::Clock;
-use crate::drain::{Phase, Retain, Watch};
-use crate::log::RateLimited;
+use super::{
+    Body, Limits, Metrics, Request, Response,
+    connection_limits::{Activity, Connections, LimitedStream, Permit},
+};
+use crate::{
+    clock::Clock,
+    drain::{Phase, Retain, Watch},
+    log::RateLimited,
+};
 
 /// Who sent a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +156,8 @@ async fn accept<H, T, W>(
             Ok(accepted) => accepted,
             Err(error) => {
                 if let Some(count) = FAILED.note(clock.now()) {
-                    tracing::error!(%error, count, "cannot accept connections; raise the file limit");
+                    let remedy = "raise the file limit";
+                    tracing::error!(%error, count, remedy, "cannot accept connections");
                 }
                 clock.sleep(PAUSE).await;
                 continue;

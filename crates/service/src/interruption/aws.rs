@@ -7,15 +7,15 @@
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_autoscaling::Client as AutoScaling;
-use aws_sdk_autoscaling::error::ProvideErrorMetadata;
-use aws_sdk_elasticloadbalancingv2::Client as LoadBalancing;
-use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthStateEnum};
+use aws_sdk_autoscaling::{Client as AutoScaling, error::ProvideErrorMetadata};
+use aws_sdk_elasticloadbalancingv2::{
+    Client as LoadBalancing,
+    types::{TargetDescription, TargetHealthStateEnum},
+};
 use aws_smithy_http_client::tls;
 
 use super::Metadata;
-use crate::backoff::Backoff;
-use crate::clock::Clock;
+use crate::{backoff::Backoff, clock::Clock};
 
 /// A call that has not worked after this long is given up: two minutes are all there are.
 const RETRY: Backoff = Backoff::within(
@@ -89,14 +89,10 @@ pub struct Membership {
 
 impl Membership {
     /// Finds out who this instance is, if anything needs it.
-    pub async fn find(
-        names: Names,
-        metadata: &Metadata,
-        clock: Clock,
-    ) -> Result<Membership, Error> {
+    pub async fn find(names: Names, metadata: &Metadata, clock: Clock) -> Result<Self, Error> {
         if names.target_group_arn.is_none() && names.lifecycle_hook.is_none() {
             let instance_id = String::new();
-            return Ok(Membership {
+            return Ok(Self {
                 instance_id,
                 target_group: None,
                 lifecycle: None,
@@ -121,7 +117,7 @@ impl Membership {
             .auto_scaling_group
             .zip(names.lifecycle_hook)
             .map(|(group, hook)| (AutoScaling::new(&config), group, hook));
-        Ok(Membership {
+        Ok(Self {
             instance_id,
             target_group,
             lifecycle,

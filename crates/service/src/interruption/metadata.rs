@@ -14,9 +14,11 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc;
 
 use super::{Cause, Notice};
-use crate::backoff::{Backoff, Waits};
-use crate::clock::Clock;
-use crate::http::{Body, Client, read_all};
+use crate::{
+    backoff::{Backoff, Waits},
+    clock::Clock,
+    http::{Body, Client, read_all},
+};
 
 /// A Spot notice gives two minutes; five seconds lose little of them (AWS's own advice).
 const POLL_EVERY: Duration = Duration::from_secs(5);
@@ -44,20 +46,20 @@ impl Metadata {
     pub const EC2: &'static str = "http://169.254.169.254";
 
     /// Do not ask.
-    pub fn off() -> Metadata {
-        Metadata::default()
+    pub fn off() -> Self {
+        Self::default()
     }
 
     /// Ask at `url`.
-    pub fn at(url: &str) -> Metadata {
-        Metadata {
+    pub fn at(url: &str) -> Self {
+        Self {
             url: Some(url.trim_end_matches('/').to_owned()),
             poll_every: None,
         }
     }
 
     /// Asks each `period` instead of five seconds.
-    pub fn polled_every(mut self, period: Duration) -> Metadata {
+    pub fn polled_every(mut self, period: Duration) -> Self {
         self.poll_every = Some(period);
         self
     }
@@ -94,14 +96,14 @@ impl Metadata {
 }
 
 impl<'de> Deserialize<'de> for Metadata {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Metadata, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         match text.as_str() {
-            "off" => Ok(Metadata::off()),
-            url if url.starts_with("http://") => Ok(Metadata::at(url)),
+            "off" => Ok(Self::off()),
+            url if url.starts_with("http://") => Ok(Self::at(url)),
             _ => Err(serde::de::Error::custom(format!(
                 "cannot use {text:?}: write \"off\" or \"{}\"",
-                Metadata::EC2
+                Self::EC2
             ))),
         }
     }

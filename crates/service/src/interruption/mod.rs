@@ -40,10 +40,10 @@ pub enum Cause {
 impl std::fmt::Display for Cause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Cause::Signal(name) => f.write_str(name),
-            Cause::Admin => f.write_str("drain request"),
-            Cause::Spot { action } => write!(f, "spot notice ({action})"),
-            Cause::Lifecycle { state } => write!(f, "lifecycle state {state}"),
+            Self::Signal(name) => f.write_str(name),
+            Self::Admin => f.write_str("drain request"),
+            Self::Spot { action } => write!(f, "spot notice ({action})"),
+            Self::Lifecycle { state } => write!(f, "lifecycle state {state}"),
         }
     }
 }

@@ -1,13 +1,17 @@
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
 
 use ::http::{Method, StatusCode};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::drain;
-use crate::http::{Body, Request, Response, Server, serve};
+use crate::{
+    drain,
+    http::{Body, Request, Response, Server, serve},
+};
 
 /// A metadata service whose answers a test changes while it runs.
 #[derive(Default)]
