@@ -431,12 +431,6 @@ impl Run {
                         );
                     }
                 }
-                Event::KeyframesNotIdr => warn!(
-                    stream,
-                    "keyframes are not IDR pictures (open GOP or intra refresh): turn it off in the \
-                     encoder; players cannot start the source, which only rungs carry now"
-                ),
-                Event::KeyframesIdr => info!(stream, "keyframes are IDR pictures again"),
                 Event::Gap { rendition, msn } => debug!(stream, %rendition, msn, "gap"),
                 Event::VideoStalled { msn } => {
                     warn!(stream, msn, "pictures stand still; audio goes on")
