@@ -28,7 +28,7 @@ use crate::{
     recorder::Recorder,
     segment_store::SegmentStore,
     stream::DiscontinuityStore,
-    stream::{Environment, PeerConfig, Stream},
+    stream::{Environment, PeerConfig, Stream, StreamEvent},
     stream::{Registry, TICK},
     thumbnail::Thumbnails,
 };
@@ -101,8 +101,16 @@ impl App {
             metrics: metrics.clone(),
             recorder: recorder.clone(),
             peer: peer_config(&config),
+            events: Default::default(),
             published: Arc::default(),
         };
+        if let Some(recorder) = &recorder {
+            let (events, clock) = (environment.events.clone(), clock.clone());
+            recorder.on_stored(move |stream, key| {
+                let key = key.to_owned();
+                events.tell(stream, StreamEvent::RecordingReady { key }, clock.wall());
+            });
+        }
         let config = Arc::new(config);
         let registry = Arc::new(Registry::new(Arc::clone(&config), environment));
         let segment_store = open_segment_store(&config, &registry, &clock, &metrics)?;

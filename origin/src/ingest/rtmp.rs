@@ -68,6 +68,8 @@ enum End {
     Closed,
     /// We refused or ended it; the reason was sent.
     Refused(String),
+    /// What it sends is not taken; the reason was sent.
+    Unwanted(String),
     /// Its bytes were wrong, or it fell silent.
     Faulty(String),
 }
@@ -127,12 +129,14 @@ impl Ingest {
             has_video: false,
         };
         let end = connection.run(drain).await;
-        let left = connection.publication.take().is_some();
+        let left = connection.leave(&end);
         let stream = connection.stream.as_deref().unwrap_or("-");
         match end {
-            End::Closed if left => info!(stream, "publisher left"),
+            End::Closed if left => debug!(stream, "publisher left"),
             End::Closed => debug!("connection closed before a publish"),
-            End::Refused(reason) => info!(stream, reason, "publisher refused"),
+            End::Refused(reason) | End::Unwanted(reason) => {
+                info!(stream, reason, "publisher refused");
+            }
             End::Faulty(reason) => {
                 self.metrics.refused("protocol").inc();
                 warn!(stream, reason, "connection ended: bad input");
@@ -206,8 +210,8 @@ impl Connection<'_> {
                 Event::PublishRequested(request) => self.decide(request)?,
                 Event::Media(tag) => self.media(tag)?,
                 Event::PublishEnded => {
-                    if let Some(publication) = self.publication.take() {
-                        info!(stream = publication.name(), "publish ended");
+                    if let Some(mut publication) = self.publication.take() {
+                        publication.leave("the publisher ended it");
                     }
                     self.demuxer = Demuxer::new();
                 }
@@ -244,11 +248,6 @@ impl Connection<'_> {
             });
         match claimed {
             Ok(publication) => {
-                info!(
-                    stream = request.stream,
-                    encoder = request.flash_ver,
-                    "publisher accepted"
-                );
                 self.publication = Some(publication);
                 self.demuxer = Demuxer::new();
                 self.has_video = false;
@@ -284,7 +283,7 @@ impl Connection<'_> {
                     if let Some(rejection) = self.judge(skipped) {
                         let reason = rejection.reason.clone();
                         self.session.close(rejection);
-                        return Err(End::Refused(reason));
+                        return Err(End::Unwanted(reason));
                     }
                 }
                 IngestEvent::VideoConfig(_) => self.has_video = true,
@@ -310,10 +309,23 @@ impl Connection<'_> {
         })
     }
 
+    /// Gives the publisher's place up; whether it had one.
+    fn leave(&mut self, end: &End) -> bool {
+        let Some(mut publication) = self.publication.take() else {
+            return false;
+        };
+        match end {
+            End::Closed => publication.leave("the encoder closed the connection"),
+            End::Refused(reason) | End::Faulty(reason) => publication.leave(reason),
+            End::Unwanted(reason) => publication.refuse(reason),
+        }
+        true
+    }
+
     /// Sends what is left and gives the peer time to read it: a cut connection would swallow the reason.
     async fn finish(&mut self, end: End) -> End {
         // The stream goes on without this publisher from now, not from when the peer has read its farewell.
-        let publication = self.publication.take();
+        self.leave(&end);
         if self.flush().await.is_ok() {
             let _ = self.socket.shutdown().await;
             let drain_input = async {
@@ -322,7 +334,6 @@ impl Connection<'_> {
                     sink.clear();
                 }
             };
-            drop(publication);
             let _ = tokio::time::timeout(LINGER, drain_input).await;
         }
         end

@@ -180,6 +180,7 @@ impl Operator {
             "edges": edges,
             "transcoders": transcoders,
             "alarms": alarms,
+            "events": shared.registry.events().recent(),
         })
     }
 

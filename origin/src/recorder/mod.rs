@@ -23,7 +23,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Sender, channel},
     },
@@ -150,7 +150,6 @@ pub struct Recorder {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     config: Config,
     quota: Quota,
@@ -160,6 +159,16 @@ struct Shared {
     /// Recordings that are not yet stored and announced.
     open: watch::Sender<usize>,
     stored: AtomicU64,
+    /// Told of each recording that is whole in the store: stream and key.
+    on_stored: OnceLock<OnStored>,
+}
+
+type OnStored = Box<dyn Fn(&str, &str) + Send + Sync>;
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Recorder").finish_non_exhaustive()
+    }
 }
 
 impl Shared {
@@ -180,6 +189,9 @@ impl Shared {
                 .recordings()
                 .retain(|other| !Arc::ptr_eq(other, &spooled));
             shared.stored.fetch_add(1, Ordering::Relaxed);
+            if let Some(tell) = shared.on_stored.get() {
+                tell(spooled.stream(), spooled.key());
+            }
             shared.open.send_modify(|open| *open -= 1);
         });
     }
@@ -199,6 +211,7 @@ impl Recorder {
             recordings: Mutex::default(),
             open: watch::channel(0).0,
             stored: AtomicU64::new(0),
+            on_stored: OnceLock::new(),
             config,
         });
         let recover = {
@@ -244,6 +257,12 @@ impl Recorder {
             in_gap: AtomicBool::new(false),
             stream,
         }
+    }
+
+    /// Calls `tell` with stream and key of each recording that is whole in the store; the first caller
+    /// is told.
+    pub fn on_stored(&self, tell: impl Fn(&str, &str) + Send + Sync + 'static) {
+        let _ = self.shared.on_stored.set(Box::new(tell));
     }
 
     /// How recordings that are not yet in the store are doing.

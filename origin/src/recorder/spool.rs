@@ -247,6 +247,10 @@ impl Spooled {
         }
     }
 
+    pub(super) fn stream(&self) -> &str {
+        &self.begun.stream
+    }
+
     pub(super) fn status(&self) -> Status {
         let state = self.state();
         Status {

@@ -15,6 +15,7 @@ use super::*;
 
 mod crash;
 mod live;
+mod refused;
 
 /// Bytes of each picture: some 20 make a part.
 const PICTURE_BYTES: usize = 300_000;

@@ -77,6 +77,7 @@ impl Bench {
             recorder: None,
             discontinuities: DiscontinuityStore::open(disk.path()).expect("opens"),
             peer: None,
+            events: Default::default(),
             published: Arc::default(),
         };
         let registry = Registry::new(config, environment);

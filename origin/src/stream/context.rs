@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 use service::Clock;
 use tokio::sync::Notify;
 
-use super::discontinuity_store::DiscontinuityStore;
+use super::{discontinuity_store::DiscontinuityStore, events::Events};
 use crate::{metrics::Metrics, recorder::Recorder};
 
 /// What a stream needs of the process around it; clones share it.
@@ -21,6 +21,8 @@ pub struct Environment {
     pub discontinuities: DiscontinuityStore,
     /// What this origin must know to share streams with its peer; `None` without one.
     pub peer: Option<PeerConfig>,
+    /// What happens to streams.
+    pub events: Events,
     /// Told whenever viewers of any stream can see something new.
     pub published: Arc<Notify>,
 }

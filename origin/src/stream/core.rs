@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Environment, Publisher, discontinuity_store,
+    events::StreamEvent,
     health::Health,
     ladder::LadderSink,
     run::{Run, Start},
@@ -88,6 +89,8 @@ pub struct Core {
     pub(super) pairing: Option<Pairing>,
     /// Next number and discontinuity sequence of earlier runs that viewers have seen.
     pub(super) shown_before: (u64, u64),
+    /// Ladders of a run that was discarded: up to this generation.
+    ladders_before: u64,
     /// When the last publisher left.
     left_at: Option<Duration>,
     /// When the run ended.
@@ -121,6 +124,7 @@ impl Core {
             restored: None,
             remains_changed: false,
             shown_before: (0, 0),
+            ladders_before: 0,
             left_at: None,
             ended_at: None,
         }
@@ -168,6 +172,13 @@ impl Core {
             damaged: 0,
             metadata: None,
         });
+        if let Some(session) = &self.session {
+            let event = StreamEvent::PublishStarted {
+                address: session.publisher.address.to_string(),
+                encoder: session.publisher.encoder.clone(),
+            };
+            self.environment.events.tell(&self.name, event, since);
+        }
         self.left_at = None;
         self.announced = Tracks::default();
         if self.run.as_ref().is_some_and(|run| !run.is_ending()) {
@@ -185,12 +196,49 @@ impl Core {
         id
     }
 
-    /// The publisher `id` is gone.
-    pub fn close_session(&mut self, id: u64, now: Duration) {
+    /// The publisher `id` is refused: what it sent before is as if it had never been, unless viewers
+    /// have seen any of it.
+    pub fn refuse_session(&mut self, id: u64, reason: &str, now: Duration) {
         if !self.is_session(id) {
             return;
         }
+        let unseen = |run: &Run| run.shown().is_none() && !run.is_ending();
+        if self.pairing.is_some() {
+            // The peer may know of the run: it ends as any other, unrecorded.
+            if let Some(run) = self.run.as_mut().filter(|run| unseen(run)) {
+                run.discard_recording();
+            }
+            return self.close_session(id, reason, now);
+        }
+        let Some(mut run) = self.run.take_if(|run| unseen(run)) else {
+            if self.run.is_none() {
+                // What waits to be placed would start one.
+                self.timeline = Timeline::new();
+            }
+            return self.close_session(id, reason, now);
+        };
+        self.ladders_before = run.ladders_generation();
+        run.discard_recording();
+        run.retire();
+        self.session_ended(reason);
+        self.timeline = Timeline::new();
+        self.ended_at = Some(now);
+    }
+
+    fn session_ended(&mut self, reason: &str) {
         self.session = None;
+        let reason = reason.to_owned();
+        let wall = self.environment.clock.wall();
+        let event = StreamEvent::PublishEnded { reason };
+        self.environment.events.tell(&self.name, event, wall);
+    }
+
+    /// The publisher `id` is gone.
+    pub fn close_session(&mut self, id: u64, reason: &str, now: Duration) {
+        if !self.is_session(id) {
+            return;
+        }
+        self.session_ended(reason);
         self.left_at = Some(now);
         self.timeline.flush();
         self.drain_timeline(self.environment.clock.wall());
@@ -205,10 +253,9 @@ impl Core {
         let Some(session) = &self.session else {
             return false;
         };
-        info!(stream = self.name, reason, address = %session.publisher.address, "publisher is sent away");
         session.kick.send_replace(Some(reason.to_owned()));
         let id = session.id;
-        self.close_session(id, self.environment.clock.now());
+        self.close_session(id, reason, self.environment.clock.now());
         true
     }
 
@@ -496,7 +543,10 @@ impl Core {
             run_id,
             start,
             recording: run_id::generate(wall),
-            ladders_before: self.run.as_ref().map_or(0, Run::ladders_generation),
+            ladders_before: {
+                let run = self.run.as_ref();
+                run.map_or(self.ladders_before, Run::ladders_generation)
+            },
         };
         let place = (self.name.as_str(), self.ladder_reports.clone());
         match Run::start(start, &self.config, tracks, self.environment.clone(), place) {

@@ -11,11 +11,13 @@
 mod context;
 mod core;
 mod discontinuity_store;
+mod events;
 mod health;
 mod immersive;
 mod ladder;
 mod paired;
 mod publication;
+mod recording;
 mod registry;
 mod run;
 mod run_id;
@@ -45,6 +47,7 @@ use crate::{
 
 pub use context::{Environment, PeerConfig, Publisher, unix_micros};
 pub use discontinuity_store::{DiscontinuityStore, SEQUENCE_MAX};
+pub use events::{Events, StreamEvent};
 pub use publication::{Claim, Publication};
 pub use registry::{Registry, TICK};
 pub use run_id::generate as new_run_id;
@@ -102,6 +105,12 @@ impl Stream {
     /// Ends the publisher's connection; `false` when there is none.
     pub fn kick(&self, reason: &str) -> bool {
         self.core().kick(reason)
+    }
+
+    /// What happens to streams.
+    #[cfg(test)]
+    pub fn events(&self) -> &Events {
+        &self.environment.events
     }
 
     /// Whether somebody publishes now.

@@ -40,6 +40,7 @@ impl Stream {
             stream: Arc::clone(self),
             session,
             kicked,
+            ended: Ended::Left("the connection closed".to_owned()),
         })
     }
 }
@@ -49,6 +50,15 @@ pub struct Publication {
     stream: Arc<Stream>,
     session: u64,
     kicked: watch::Receiver<Option<String>>,
+    ended: Ended,
+}
+
+/// How it ends.
+enum Ended {
+    /// The publisher left, or was sent away.
+    Left(String),
+    /// What it sends is not taken.
+    Refused(String),
 }
 
 impl Publication {
@@ -71,6 +81,17 @@ impl Publication {
         self.stream.core().note_damaged(self.session);
     }
 
+    /// The publisher leaves for this reason, once this is dropped.
+    pub fn leave(&mut self, reason: &str) {
+        self.ended = Ended::Left(reason.to_owned());
+    }
+
+    /// What the publisher sends is not taken: once this is dropped, nothing is left of it unless viewers
+    /// have seen it.
+    pub fn refuse(&mut self, reason: &str) {
+        self.ended = Ended::Refused(reason.to_owned());
+    }
+
     /// Ends, with the reason, when the publisher must go.
     pub async fn kicked(&mut self) -> String {
         match self.kicked.wait_for(Option::is_some).await {
@@ -84,7 +105,11 @@ impl Publication {
 impl Drop for Publication {
     fn drop(&mut self) {
         let mut core = self.stream.core();
-        core.close_session(self.session, self.stream.environment.clock.now());
+        let now = self.stream.environment.clock.now();
+        match &self.ended {
+            Ended::Left(reason) => core.close_session(self.session, reason, now),
+            Ended::Refused(reason) => core.refuse_session(self.session, reason, now),
+        }
         self.stream.publish(&mut core);
     }
 }

@@ -13,7 +13,7 @@ use hls::Snapshot;
 use tokio::sync::Notify;
 use tracing::info;
 
-use super::{Claim, Environment, Publication, Publisher, Stream};
+use super::{Claim, Environment, Events, Publication, Publisher, Stream};
 use crate::{
     config::{Config, OnConflict},
     recorder::Recorder,
@@ -65,6 +65,11 @@ impl Registry {
             environment,
             streams: Mutex::new(BTreeMap::new()),
         }
+    }
+
+    /// What happened to streams lately.
+    pub fn events(&self) -> &Events {
+        &self.environment.events
     }
 
     /// Told whenever viewers of any stream can see something new.

@@ -15,14 +15,16 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     Environment,
+    events::StreamEvent,
     ladder::{LadderReport, LadderSink, Ladders},
+    recording::Recording,
     rung::Rung,
     unix_micros,
 };
 use crate::{
     api::{RecordingReport, RenditionReport, RunReport},
     config::{Rung as ConfiguredRung, StreamConfig},
-    recorder::{Handle, Meta},
+    recorder::Meta,
     rfc3339::rfc3339,
 };
 
@@ -53,7 +55,9 @@ pub struct Run {
     ladder_threads: u8,
     rungs: Vec<Rung>,
     video: Option<Track>,
-    recording: Option<Handle>,
+    recording: Option<Recording>,
+    /// Segments opened here by the source.
+    opened: u64,
     environment: Environment,
     ladder_reports: LadderSink,
     ending: bool,
@@ -92,8 +96,13 @@ impl Run {
         environment.discontinuities.note(stream, discontinuities);
         let packager = Packager::new(settings, start)?;
         let origin_msn = packager.next_msn();
-        info!(stream, run_id, origin_msn, joins, goes_on, "run starts");
+        debug!(stream, run_id, joins, goes_on, "how the run starts");
         let started = environment.clock.wall();
+        let event = StreamEvent::RunStarted {
+            run_id: run_id.clone(),
+            first_msn: origin_msn,
+        };
+        environment.events.tell(stream, event, started);
         let meta = Meta {
             stream: stream.to_owned(),
             started_at: started,
@@ -101,7 +110,7 @@ impl Run {
             immersive: config.immersive,
         };
         let recorder = environment.recorder.as_ref().filter(|_| config.record);
-        let recording = recorder.map(|recorder| recorder.start(meta));
+        let recording = recorder.map(|recorder| Recording::new(recorder.clone(), meta));
         let mut run = Self {
             stream: stream.to_owned(),
             run_id,
@@ -115,6 +124,7 @@ impl Run {
             rungs: Vec::new(),
             video: None,
             recording,
+            opened: 0,
             environment,
             ladder_reports,
             ending: false,
@@ -142,7 +152,7 @@ impl Run {
             .discontinuities
             .with_label_values(&[&self.stream, reason])
             .inc();
-        if let Some(recording) = &self.recording {
+        if let Some(recording) = &mut self.recording {
             recording.discontinuity();
         }
         self.note_discontinuity();
@@ -232,6 +242,12 @@ impl Run {
                 if kind == MediaKind::Video {
                     self.ladders.push(&unit, pushed.opens_segment);
                 }
+                self.opened += u64::from(pushed.opens_segment);
+                if self.opened > 1
+                    && let Some(recording) = &mut self.recording
+                {
+                    recording.begin();
+                }
                 boundary = self
                     .packager
                     .newest_boundary()
@@ -244,7 +260,7 @@ impl Run {
     }
 
     fn record(&mut self, unit: &AccessUnit) {
-        if let Some(recording) = &self.recording {
+        if let Some(recording) = &mut self.recording {
             recording.push(unit);
             let dropped = recording.dropped_units();
             self.environment
@@ -291,6 +307,11 @@ impl Run {
         if let Some(recording) = self.recording.take() {
             recording.finish();
         }
+    }
+
+    /// Nothing of it is recorded, unless its recording has begun.
+    pub fn discard_recording(&mut self) {
+        self.recording.take_if(|recording| !recording.has_begun());
     }
 
     /// Whether it takes nothing more.
@@ -385,17 +406,17 @@ impl Run {
         self.drain_events();
         self.close_recording();
         self.ended = true;
-        info!(
-            stream = self.stream,
-            run_id = self.run_id,
-            next_msn = self.packager.next_msn(),
-            "run ended"
-        );
+        let event = StreamEvent::RunEnded {
+            run_id: self.run_id.clone(),
+            next_msn: self.packager.next_msn(),
+        };
+        let wall = self.environment.clock.wall();
+        self.environment.events.tell(&self.stream, event, wall);
     }
 
     /// Starts the ladder and the recording's next piece for new tracks.
     fn follow(&mut self, tracks: &Tracks) {
-        if let Some(recording) = &self.recording {
+        if let Some(recording) = &mut self.recording {
             let all: Vec<Track> = tracks.video.iter().chain(&tracks.audio).cloned().collect();
             recording.init(&all);
         }

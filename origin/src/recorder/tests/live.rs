@@ -20,7 +20,11 @@ const BYTES: usize = 40_000;
 const QUOTA: u64 = 6 << 20;
 const TIME: Duration = Duration::from_secs(20);
 
-fn publish(folder: &Path, clock: &Clock, recorder: Option<Recorder>) -> (Arc<Stream>, Publication) {
+pub(super) fn publish(
+    folder: &Path,
+    clock: &Clock,
+    recorder: Option<Recorder>,
+) -> (Arc<Stream>, Publication) {
     let file = File::parse("o.toml", "[origin]\nladder = []\n").unwrap();
     let config = crate::config::Config::load(&file).unwrap().stream("stage");
     let environment = Environment {
@@ -29,6 +33,7 @@ fn publish(folder: &Path, clock: &Clock, recorder: Option<Recorder>) -> (Arc<Str
         recorder,
         discontinuities: DiscontinuityStore::open(folder).unwrap(),
         peer: None,
+        events: Default::default(),
         published: Arc::default(),
     };
     let stream = Stream::new("stage", config, environment);

@@ -118,6 +118,7 @@ fn environment(primary: bool, clock: Clock, disk: &Path) -> Environment {
         recorder: None,
         discontinuities: DiscontinuityStore::open(disk).expect("a folder"),
         peer: Some(PeerConfig { settings, primary }),
+        events: Default::default(),
         published: Arc::default(),
     }
 }
