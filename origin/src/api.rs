@@ -86,6 +86,36 @@ pub struct PublisherReport {
     pub health: Figures,
     /// Damaged tags left out since it connected.
     pub damaged_tags: u64,
+    /// What was left out, by track and reason.
+    pub skipped: Vec<SkippedReport>,
+    /// What was put right, by kind.
+    pub repaired: Vec<RepairedReport>,
+}
+
+/// What of a publisher's media was left out for one reason.
+#[derive(Clone, Debug, Serialize)]
+pub struct SkippedReport {
+    /// `video`, `audio`, or `other`.
+    pub track: &'static str,
+    /// See [`media::SkipReason`].
+    pub reason: &'static str,
+    /// How often.
+    pub count: u64,
+    /// The newest case in words.
+    pub last: String,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+/// What of a publisher's media was put right.
+#[derive(Clone, Debug, Serialize)]
+pub struct RepairedReport {
+    /// See [`media::Repair`].
+    pub kind: &'static str,
+    /// How often.
+    pub count: u64,
+    /// What to do.
+    pub remedy: &'static str,
 }
 
 /// A publisher's signal now.

@@ -12,6 +12,10 @@ pub struct Metrics {
     pub ingest_bytes: IntCounter,
     /// Damaged FLV tags skipped.
     pub damaged_tags: IntCounter,
+    /// What was left out of publishers' media, by track and reason.
+    pub skipped: IntCounterVec,
+    /// What was put right in publishers' media, by kind.
+    pub repaired: IntCounterVec,
     /// Live streams.
     pub streams: IntGauge,
     /// Streams that should be locked to the peer's and are not.
@@ -30,7 +34,7 @@ pub struct Metrics {
     pub ingest_jitter: GaugeVec,
     /// Bytes of media held in RAM by stream.
     pub window_bytes: IntGaugeVec,
-    /// Bytes of removed segments on disk.
+    /// Bytes of segments on disk: listed and recently removed ones.
     pub segment_store_bytes: IntGauge,
     /// 1 while a rung is shed, by stream and rung.
     pub rung_shed: IntGaugeVec,
@@ -86,6 +90,18 @@ impl Metrics {
                 "origin_ingest_damaged_total",
                 "tags",
                 "Damaged FLV tags skipped.",
+            ),
+            skipped: registry.counter_vec(
+                "origin_ingest_skipped_total",
+                "tags",
+                "Parts of publishers' media left out: damaged, of another codec, or of a further track.",
+                &["track", "reason"],
+            ),
+            repaired: registry.counter_vec(
+                "origin_ingest_repaired_total",
+                "repairs",
+                "Faults of publishers' media put right.",
+                &["kind"],
             ),
             streams: registry.gauge(
                 "origin_streams",

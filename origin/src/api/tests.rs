@@ -29,6 +29,8 @@ pub fn entry(name: &str) -> StreamEntry {
             since: "2026-11-01T12:00:00Z".to_owned(),
             health: Figures::default(),
             damaged_tags: 0,
+            skipped: Vec::new(),
+            repaired: Vec::new(),
         }),
         sessions: 1,
         tracks: TracksReport {
@@ -111,6 +113,19 @@ fn the_page_lists_every_field_of_a_stream_and_no_other() {
     let last = "late".to_owned();
     let rule = RuleReport { count: 1, last };
     entry.conformance.rules.insert("<rule>", rule);
+    let publisher = entry.stream.publisher.as_mut().unwrap();
+    publisher.skipped.push(SkippedReport {
+        track: "other",
+        reason: "other-track",
+        count: 1,
+        last: "a second track of audio".to_owned(),
+        remedy: "none needed",
+    });
+    publisher.repaired.push(RepairedReport {
+        kind: "adts",
+        count: 1,
+        remedy: "none needed",
+    });
     let mut found = BTreeSet::new();
     fields(&serde_json::to_value(&entry).unwrap(), "", &mut found);
     let table = PAGE.split("## Fields of a stream").nth(1).unwrap();

@@ -45,7 +45,7 @@ pub struct Config {
     pub max_connections: usize,
     /// TLS for the HTTP listener.
     pub tls: Option<service::http::TlsConfig>,
-    /// Folder of the few numbers that must outlive the process, and of removed segments.
+    /// Folder of what outlives the process: discontinuity numbers, listed and recently removed segments.
     pub state: PathBuf,
     /// Who may publish.
     pub publish: Publish,

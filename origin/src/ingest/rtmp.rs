@@ -39,8 +39,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// After a refusal the encoder gets this long to read the reason before the connection is cut.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Damaged tags in a row that end a publish: single ones are skipped, an encoder that sends only damage is told so.
-const DAMAGED_TAGS_MAX: u32 = 100;
+/// A publish of which nothing could be used for this long ends, with the reason; whatever can be used keeps it.
+const NOTHING_USABLE_MAX: Duration = Duration::from_secs(10);
 
 /// A pause after the system refuses a connection (no file descriptors), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -125,7 +125,8 @@ impl Ingest {
             demuxer: Demuxer::new(),
             publication: None,
             stream: None,
-            damaged: 0,
+            left_out: 0,
+            usable_at: self.clock.now(),
             has_video: false,
         };
         let end = connection.run(drain).await;
@@ -155,7 +156,10 @@ struct Connection<'a> {
     publication: Option<Publication>,
     /// What it last asked to publish, for its log lines.
     stream: Option<String>,
-    damaged: u32,
+    /// Tags left out since something could be used.
+    left_out: u32,
+    /// When something could be used last.
+    usable_at: Duration,
     /// A video configuration came.
     has_video: bool,
 }
@@ -251,6 +255,8 @@ impl Connection<'_> {
                 self.publication = Some(publication);
                 self.demuxer = Demuxer::new();
                 self.has_video = false;
+                self.left_out = 0;
+                self.usable_at = ingest.clock.now();
                 self.session
                     .accept(id)
                     .map_err(|error| End::Faulty(error.to_string()))
@@ -276,18 +282,22 @@ impl Connection<'_> {
         while let Some(event) = self.demuxer.next_event() {
             match &event {
                 IngestEvent::Skipped(skipped) => {
-                    self.damaged += 1;
-                    self.ingest.metrics.damaged_tags.inc();
-                    publication.note_damaged();
-                    debug!(detail = skipped.detail, "skipped a tag");
-                    if let Some(rejection) = self.judge(skipped) {
+                    self.left_out += 1;
+                    if is_damage(skipped.reason) {
+                        self.ingest.metrics.damaged_tags.inc();
+                        publication.note_damaged();
+                    }
+                    if let Some(rejection) = self.judge(skipped, now) {
                         let reason = rejection.reason.clone();
                         self.session.close(rejection);
                         return Err(End::Unwanted(reason));
                     }
                 }
                 IngestEvent::VideoConfig(_) => self.has_video = true,
-                IngestEvent::Unit(_) => self.damaged = 0,
+                IngestEvent::Unit(_) | IngestEvent::ForeignAudio(_) => {
+                    self.left_out = 0;
+                    self.usable_at = now;
+                }
                 _ => {}
             }
             publication.push(event, now);
@@ -295,16 +305,19 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Whether the publish ends over a tag that was left out: nothing but such tags came for long,
-    /// or its video is none that is carried.
-    fn judge(&self, skipped: &Skipped) -> Option<Rejection> {
+    /// Whether the publish ends over a tag that was left out: nothing usable came for long, or its
+    /// video is none that is carried.
+    fn judge(&self, skipped: &Skipped, now: Duration) -> Option<Rejection> {
         let is_video = skipped.kind == Some(MediaKind::Video);
         if is_video && skipped.reason == SkipReason::Codec && !self.has_video {
             return Some(Rejection::bad_name(skipped.detail.clone()));
         }
-        (self.damaged >= DAMAGED_TAGS_MAX).then(|| {
+        (now.saturating_sub(self.usable_at) >= NOTHING_USABLE_MAX).then(|| {
+            let (seconds, count) = (NOTHING_USABLE_MAX.as_secs(), self.left_out);
             let last = &skipped.detail;
-            let reason = format!("{DAMAGED_TAGS_MAX} damaged tags in a row, the last: {last}");
+            let reason = format!(
+                "nothing usable came for {seconds} s; {count} tags were left out, the last: {last}"
+            );
             Rejection::new(Code::Failed, reason)
         })
     }
@@ -345,6 +358,14 @@ impl Connection<'_> {
             written.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
         }
         Ok(())
+    }
+}
+
+/// Whether a tag was left out because it is broken, not because nobody needs it.
+fn is_damage(reason: SkipReason) -> bool {
+    match reason {
+        SkipReason::Damaged | SkipReason::Config | SkipReason::NoConfig => true,
+        SkipReason::Codec | SkipReason::OtherTrack | SkipReason::Metadata => false,
     }
 }
 

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::history::{History, Sample};
 use crate::{
     api::{
-        ConformanceReport, PolledReport, RunReport, RungReport, RungState, StreamEntry,
-        StreamReport, StreamState,
+        ConformanceReport, PolledReport, PublisherReport, RunReport, RungReport, RungState,
+        StreamEntry, StreamReport, StreamState,
     },
     recorder,
 };
@@ -95,6 +95,9 @@ pub fn of_stream(entry: &StreamEntry, history: Option<&History>) -> Vec<Alarm> {
         let samples: Vec<Sample> = history.into_iter().flat_map(History::unbroken).collect();
         signal(&mut list, report, &samples);
     }
+    if let Some(publisher) = &report.publisher {
+        left_out(&mut list, publisher);
+    }
     if let Some(run) = &report.run {
         outputs(&mut list, run);
     }
@@ -156,14 +159,19 @@ fn signal(list: &mut List, report: &StreamReport, samples: &[Sample]) {
             "look at the encoder's network; a wired connection helps most",
         );
     }
-    let publisher = report.publisher.as_ref();
-    let damaged = publisher.map_or(0, |publisher| publisher.damaged_tags);
-    if damaged > 0 {
-        list.add(
-            Level::Warning,
-            format!("{damaged} damaged tags came from the encoder and were left out"),
-            "update the encoder, or send its log to whoever made it",
-        );
+}
+
+/// What of the publisher's media was left out. A further track is none of its business.
+fn left_out(list: &mut List, publisher: &PublisherReport) {
+    for one in &publisher.skipped {
+        let level = match one.reason {
+            "damaged" | "config" | "no-config" => Level::Error,
+            "codec" => Level::Warning,
+            _ => continue,
+        };
+        let (count, track, last) = (one.count, one.track, &one.last);
+        let what = format!("{count} {track} tags came from the encoder and were left out: {last}");
+        list.add(level, what, one.remedy);
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
     Environment, Publisher, discontinuity_store,
     events::StreamEvent,
     health::Health,
+    input_faults::InputFaults,
     ladder::LadderSink,
     run::{Run, Start},
     run_id, unix_micros,
@@ -49,6 +50,7 @@ pub struct Session {
     kick: watch::Sender<Option<String>>,
     pub(super) health: Health,
     damaged: u64,
+    faults: InputFaults,
     metadata: Option<SourceMetadata>,
 }
 
@@ -60,6 +62,8 @@ impl Session {
             since: rfc3339(self.since),
             health: self.health.figures(now),
             damaged_tags: self.damaged,
+            skipped: self.faults.skipped_report(),
+            repaired: self.faults.repaired_report(),
         }
     }
 }
@@ -170,6 +174,7 @@ impl Core {
             kick,
             health,
             damaged: 0,
+            faults: InputFaults::default(),
             metadata: None,
         });
         if let Some(session) = &self.session {
@@ -288,10 +293,19 @@ impl Core {
                     self.hear(&metadata);
                 }
             }
-            IngestEvent::EndOfTrack(_)
-            | IngestEvent::Repaired(_)
-            | IngestEvent::Skipped(_)
-            | IngestEvent::ForeignAudio(_) => {}
+            IngestEvent::Repaired(repair) => {
+                if let Some(session) = &mut self.session {
+                    let metrics = &self.environment.metrics;
+                    session.faults.repaired(&self.name, repair, metrics);
+                }
+            }
+            IngestEvent::Skipped(skipped) => {
+                if let Some(session) = &mut self.session {
+                    let metrics = &self.environment.metrics;
+                    session.faults.skipped(&self.name, skipped, metrics);
+                }
+            }
+            IngestEvent::EndOfTrack(_) | IngestEvent::ForeignAudio(_) => {}
         }
         self.drain_timeline(wall);
     }

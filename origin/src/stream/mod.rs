@@ -14,6 +14,7 @@ mod discontinuity_store;
 mod events;
 mod health;
 mod immersive;
+mod input_faults;
 mod ladder;
 mod paired;
 mod publication;

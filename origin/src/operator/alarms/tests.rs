@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::{super::history::Histories, *};
-use crate::api::{self, Figures, RuleReport};
+use crate::api::{self, Figures, RuleReport, SkippedReport};
 
 const GOOD: Figures = Figures {
     bitrate_bps: 16_000_000,
@@ -93,8 +93,23 @@ fn what_the_report_says_becomes_alarms() {
     let cases: [(Change, &str); 10] = [
         (|entry| entry.stream.publisher = None, "nobody publishes"),
         (
-            |entry| entry.stream.publisher.as_mut().unwrap().damaged_tags = 3,
-            "3 damaged tags",
+            |entry| {
+                let skipped = SkippedReport {
+                    track: "video",
+                    reason: "damaged",
+                    count: 3,
+                    last: "a length beyond the tag".to_owned(),
+                    remedy: "restart the encoder",
+                };
+                entry
+                    .stream
+                    .publisher
+                    .as_mut()
+                    .unwrap()
+                    .skipped
+                    .push(skipped);
+            },
+            "3 video tags came from the encoder and were left out: a length",
         ),
         (
             |entry| entry.stream.run.as_mut().unwrap().keyframes = hls::Keyframes::NotIdr,

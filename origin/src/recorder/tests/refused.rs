@@ -17,7 +17,10 @@ async fn left_by(sent: Duration, end: fn(&mut Publication)) -> (usize, bool, Vec
     let (stream, mut publication) = publish(folder.path(), &clock, Some(recorder.clone()));
     let mut simulated = Simulated::new(Shape::default(), Duration::ZERO);
     let audio = simulated.shape().audio.clone().unwrap();
-    publication.push(IngestEvent::AudioConfig(audio), Duration::ZERO);
+    publication.push(
+        IngestEvent::AudioConfig(media::AudioConfig::Aac(audio)),
+        Duration::ZERO,
+    );
     loop {
         let next = simulated.send();
         if next.at > sent {
