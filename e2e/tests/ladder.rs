@@ -262,3 +262,60 @@ async fn a_larger_picture_gets_its_rungs() {
     assert_eq!(video.config.dimensions(), (480, 240));
     origin.assert_healthy().await;
 }
+
+/// Two fields a picture, as a camera for television sends them: rungs show whole pictures.
+#[tokio::test]
+async fn rungs_of_an_interlaced_source_are_deinterlaced() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let origin = Origin::start(folder.path(), SETTINGS).await;
+    let url = origin.publish_url("foo");
+    let mut camera = std::process::Command::new("ffmpeg");
+    camera.args(["-re", "-f", "lavfi", "-i"]);
+    // Everything moves: else most of a picture looks whole.
+    camera.arg("testsrc2=s=640x320:r=50,scroll=h=0.02,tinterlace=interleave_top");
+    camera.args(["-c:v", "libx264", "-preset", "ultrafast", "-threads", "1"]);
+    camera.args(["-flags", "+ilme+ildct", "-pix_fmt", "yuv420p", "-g", "25"]);
+    camera.args(["-b:v", "2M", "-t", "10", "-f", "flv", &url]);
+    let mut camera = e2e::Process::start(folder.path(), "camera", &mut camera);
+    origin.text_when("/hls/foo.m3u8", |_| true).await;
+    assert!(camera.wait("the camera ends").await.success());
+    let source = viewer::fetch(&origin, "foo", "source").await;
+    let rung = viewer::fetch(&origin, "foo", "160p").await;
+    for (name, rendition) in [("source", &source), ("160p", &rung)] {
+        let file = folder.path().join(format!("{name}.mp4"));
+        std::fs::write(file, rendition.file()).expect("written");
+    }
+    let whole = likeness(folder.path(), "bwdif=mode=send_frame,");
+    let combed = likeness(folder.path(), "");
+    assert!(whole > combed + 1.0, "{whole} dB whole, {combed} dB combed");
+    let times = |r: &Rendition| {
+        let mut times: Vec<_> = r.units().map(|unit| unit.pts).collect();
+        times.sort_unstable();
+        times
+    };
+    assert_eq!(times(&rung), times(&source));
+}
+
+/// How like the rung is to the source after `filter`, in dB of luma on average.
+fn likeness(folder: &Path, filter: &str) -> f64 {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let compare = format!("[1:v]{filter}scale=320:160[b];[0:v][b]psnr");
+    let inputs = [
+        "-copyts",
+        "-i",
+        &file("160p.mp4"),
+        "-i",
+        &file("source.mp4"),
+    ];
+    let said = run(
+        "ffmpeg",
+        &[&inputs[..], &["-lavfi", &compare, "-f", "null", "-"]].concat(),
+    );
+    let value = said
+        .split("PSNR y:")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    value
+        .and_then(|value| value.parse().ok())
+        .expect("what FFmpeg compared")
+}

@@ -9,6 +9,7 @@
 //! What this does not do: containers for delivery (cmaf), playlists (hls), sockets.
 
 mod audio_decoder;
+mod audio_transcoder;
 mod color;
 mod decode;
 mod deinterlace;
@@ -30,6 +31,7 @@ pub mod stills;
 pub mod video;
 
 pub use audio_decoder::{AudioDecoder, AudioFormat, AudioOutput, Samples};
+pub use audio_transcoder::AudioTranscoder;
 pub use error::Error;
 pub use h264::{ENCODER_DEFAULT, ENCODERS, PRESET_LIVE, X264_PRESETS, available, check_available};
 pub use ladder::Ladder;

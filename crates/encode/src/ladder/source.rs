@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Picture, Rotation,
     decode::{Decoder, Sent},
+    deinterlace::Deinterlacer,
     rotation::Rotator,
 };
 
@@ -67,6 +68,7 @@ enum State {
 
 pub(super) struct Source {
     decoder: Decoder,
+    deinterlacer: Deinterlacer,
     rotator: Option<Rotator>,
     pictures: mpsc::SyncSender<Decoded>,
     shared: Arc<Shared>,
@@ -112,6 +114,7 @@ impl Source {
     ) -> Self {
         Self {
             decoder,
+            deinterlacer: Deinterlacer::new(),
             rotator: (!rotation.is_none()).then(|| Rotator::new(rotation)),
             pictures,
             shared,
@@ -239,9 +242,7 @@ impl Source {
             match self.decoder.receive() {
                 Ok(Some((picture, number))) => {
                     count += 1;
-                    if let Some(slot) = self.grid.picture(number) {
-                        self.hand_on(picture, slot)?;
-                    }
+                    self.deinterlace(picture, number)?;
                     if self.shared.is_stopped() {
                         return Err(Gone);
                     }
@@ -253,6 +254,27 @@ impl Source {
                 }
             }
         }
+    }
+
+    /// Hands on the picture, or where pictures are interlaced the one before it.
+    fn deinterlace(&mut self, picture: Picture, number: i64) -> Result<(), Gone> {
+        match self.deinterlacer.push(picture, number) {
+            Ok(whole) => self.place(whole),
+            Err(error) => {
+                self.deinterlacer = Deinterlacer::new();
+                self.damage(error.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    fn place(&mut self, pictures: Vec<(Picture, i64)>) -> Result<(), Gone> {
+        for (picture, number) in pictures {
+            if let Some(slot) = self.grid.picture(number) {
+                self.hand_on(picture, slot)?;
+            }
+        }
+        Ok(())
     }
 
     fn hand_on(&mut self, mut picture: Picture, slot: Slot) -> Result<(), Gone> {
@@ -294,6 +316,9 @@ impl Source {
     fn finish(&mut self) -> Result<(), Gone> {
         if self.decoder.send_end().is_ok() {
             self.drain()?;
+        }
+        if let Ok(last) = self.deinterlacer.finish() {
+            self.place(last)?;
         }
         self.report(true);
         self.pictures
