@@ -460,7 +460,8 @@ impl Run {
                 Event::KeyframesNotIdr => {
                     warn!(
                         stream,
-                        "keyframes are not IDR pictures (open GOP or intra refresh): turn it off in the encoder"
+                        "keyframes are not IDR pictures (open GOP or intra refresh): turn it off in the \
+                         encoder; players cannot start the source, which only rungs carry now"
                     );
                     keyframes_not_idr = true;
                 }

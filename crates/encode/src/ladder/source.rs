@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use media::AccessUnit;
+use media::{AccessUnit, RandomAccess};
 
 use super::{
     Event, Pace, Shared,
@@ -154,9 +154,10 @@ impl Source {
             opens_segment: input.opens_segment,
             is_sync: input.unit.is_sync(),
         };
+        let may_start = input.unit.random_access != RandomAccess::No;
         self.number += 1;
         self.end_dts = unit.dts.saturating_add(i64::from(input.unit.duration));
-        self.follow(&unit);
+        self.follow(&unit, may_start);
         if !matches!(self.state, State::Decoding) {
             if self.is_begun {
                 self.grid.skip(unit);
@@ -175,15 +176,16 @@ impl Source {
         self.decode(&input.unit, unit.number)
     }
 
-    /// Whether to decode, skip or wait.
-    fn follow(&mut self, unit: &Unit) {
+    /// Whether to decode, skip or wait. Decoding may start at recovery points too: the decoder
+    /// gives out no picture before it is right (H.264 §D.2.8).
+    fn follow(&mut self, unit: &Unit, may_start: bool) {
         let is_late = match self.shared.pace {
             Pace::Live(limits) => self.shared.lag(unit.dts) > limits.skip_lag,
             Pace::Offline => false,
         };
         let ready = match self.state {
-            State::AwaitingSegment => unit.opens_segment && unit.is_sync,
-            State::AwaitingSync => unit.is_sync,
+            State::AwaitingSegment => unit.opens_segment && may_start,
+            State::AwaitingSync => may_start,
             State::Decoding => true,
         };
         self.state = match (is_late, ready) {
