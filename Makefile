@@ -59,10 +59,10 @@ glass: ## Join time, latency and stalls over ten minutes, every projection, in C
 	cargo build --release --locked --bin panocast
 	node e2e/browser/glass.mjs $(ONLY)
 
-players: ## Other people's players through faults, each alone; writes docs/ref/players.md
-	@scripts/install test
+players: ## Other people's players through faults, each alone; writes docs/ref/players.md; ONLY="--players VLC"
+	@scripts/install players
 	cargo build --release --locked --workspace --bins
-	node e2e/browser/players.mjs --write docs/ref/players.md
+	node e2e/browser/players.mjs --write docs/ref/players.md $(ONLY)
 
 DEATHS ?= 10
 pairing: ## Kill, freeze and replace origins behind an edge, DEATHS=10 times in random order, before viewers and Chromium

@@ -21,6 +21,10 @@ pub struct Config {
     pub stall_every: config::Duration,
     /// For how long; what was held back follows at once.
     pub stall_for: config::Duration,
+    /// How often no audio is sent, as when a microphone is muted in an encoder that then sends none.
+    pub mute_every: config::Duration,
+    /// For how long; what was said meanwhile is lost.
+    pub mute_for: config::Duration,
     /// How often the picture's size changes, to half and back, at a keyframe.
     pub resize_every: config::Duration,
     /// How often sixteen bytes of a picture are overwritten.
@@ -39,6 +43,8 @@ impl Default for Config {
             jump_by_ms: 3_600_000,
             stall_every: never,
             stall_for: config::Duration::from_secs(2),
+            mute_every: never,
+            mute_for: config::Duration::from_secs(10),
             resize_every: never,
             damage_every: never,
             first_timestamp_ms: 0,
@@ -55,6 +61,8 @@ pub enum Fault {
     Jump(i64),
     /// Send nothing for this time.
     Stall(Duration),
+    /// Send no audio for this time.
+    Mute(Duration),
     /// Overwrite part of the next picture.
     Damage,
 }
@@ -72,6 +80,7 @@ impl Schedule {
             (config.drop_every, Fault::Drop(config.drop_for.get())),
             (config.jump_every, Fault::Jump(config.jump_by_ms)),
             (config.stall_every, Fault::Stall(config.stall_for.get())),
+            (config.mute_every, Fault::Mute(config.mute_for.get())),
             (config.damage_every, Fault::Damage),
         ];
         let timers = timers

@@ -84,6 +84,14 @@ struct Faults {
     #[arg(long)]
     stall_for: Option<service::config::Duration>,
 
+    /// Send no audio for a while this often
+    #[arg(long)]
+    mute_every: Option<service::config::Duration>,
+
+    /// Send no audio for this long
+    #[arg(long)]
+    mute_for: Option<service::config::Duration>,
+
     /// Change the picture's size this often
     #[arg(long)]
     resize_every: Option<service::config::Duration>,
@@ -200,6 +208,8 @@ impl Arguments {
         set(&mut to.jump_by_ms, &from.jump_by_ms);
         set(&mut to.stall_every, &from.stall_every);
         set(&mut to.stall_for, &from.stall_for);
+        set(&mut to.mute_every, &from.mute_every);
+        set(&mut to.mute_for, &from.mute_for);
         set(&mut to.resize_every, &from.resize_every);
         set(&mut to.damage_every, &from.damage_every);
         set(&mut to.first_timestamp_ms, &from.first_timestamp_ms);

@@ -138,6 +138,7 @@ impl Publisher {
             zero_ms: 0,
             jumped_ms: 0,
             stalled_until: None,
+            muted_until: None,
             damage: false,
         };
         match connection.run().await {
@@ -157,6 +158,7 @@ struct Connection<'a> {
     zero_ms: i64,
     jumped_ms: i64,
     stalled_until: Option<Duration>,
+    muted_until: Option<Duration>,
     damage: bool,
 }
 
@@ -231,6 +233,10 @@ impl Connection<'_> {
         if self.stalled_until.is_some_and(|until| until <= now) {
             self.stalled_until = None;
         }
+        if self.muted_until.is_some_and(|until| until <= now) {
+            tracing::info!("audio is sent again");
+            self.muted_until = None;
+        }
         if !self.session.is_ready() {
             return Ok(());
         }
@@ -240,6 +246,7 @@ impl Connection<'_> {
                 Fault::Drop(away) => return Err(Ended::Cut(away)),
                 Fault::Jump(by_ms) => self.jumped_ms += by_ms,
                 Fault::Stall(time) => self.stalled_until = Some(now + time),
+                Fault::Mute(time) => self.muted_until = Some(now + time),
                 Fault::Damage => self.damage = true,
             }
         }
@@ -252,7 +259,12 @@ impl Connection<'_> {
             .is_ready()
             .then(|| self.publisher.schedule.next())
             .flatten();
-        let times = [self.session.next_timeout(), self.stalled_until, faults];
+        let times = [
+            self.session.next_timeout(),
+            self.stalled_until,
+            self.muted_until,
+            faults,
+        ];
         // A session that was not told the time yet is told soon.
         let soon = self.publisher.clock.now() + Duration::from_millis(10);
         let wake = times.into_iter().flatten().min()?;
@@ -280,6 +292,9 @@ impl Connection<'_> {
                 }
                 self.announce(&item)?;
             }
+        }
+        if self.muted_until.is_some() && item.unit.kind == MediaKind::Audio {
+            return Ok(());
         }
         let Some(timestamp_ms) = self.timestamp(item.ms) else {
             return Ok(());

@@ -192,3 +192,28 @@ async fn a_jump_shifts_the_clock_and_a_resize_changes_the_configuration() {
     .await;
     assert_eq!(widths[..3], [256, 128, 256]);
 }
+
+#[tokio::test]
+async fn a_mute_leaves_audio_out_while_pictures_go_on() {
+    let (config, seen) = bench("mute_every = \"1s\"\nmute_for = \"2s\"").await;
+    let (mut last, mut longest) = ([None; 2], [0; 2]);
+    watch(config, seen, |seen| {
+        if let Seen::Event(Event::AccessUnit(unit)) = seen {
+            let track = usize::from(unit.kind == MediaKind::Audio);
+            let now = i64::from(unit.timestamp_ms);
+            let gap = now - last[track].replace(now).unwrap_or(now);
+            longest[track] = longest[track].max(gap);
+        }
+        longest[1] > 0 && last[0] > Some(6_000)
+    })
+    .await;
+    let [video, audio] = longest;
+    assert!(
+        (1_500..4_000).contains(&audio),
+        "audio is away for {audio} ms"
+    );
+    assert!(
+        video < 1_000,
+        "a picture came {video} ms after the one before"
+    );
+}

@@ -1,4 +1,5 @@
-// Panocast's own programs on free ports: a test source with its faults, an origin that can be killed, an edge in front.
+// Panocast's own programs on free ports: a test source with its faults, an origin that can be
+// killed, an edge in front.
 
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, writeFileSync } from 'node:fs';
@@ -12,12 +13,13 @@ const STREAM = 'players';
 /** Pictures per second of the source. */
 export const FRAME_RATE = 15;
 
-const freePort = () => new Promise((resolve) => {
-  const server = createServer().listen(0, '127.0.0.1', () => {
-    const { port } = server.address();
-    server.close(() => resolve(port));
+const freePort = () =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
   });
-});
 
 /** Asks until `probe` gives something true. */
 export async function until(what, probe, limit = PATIENCE_MS) {
@@ -62,8 +64,14 @@ class Program {
 /** A running broadcast. `binaries`: folder of the programs; `lowLatency`: parts or not. */
 export async function startBroadcast({ binaries, folder, lowLatency }) {
   mkdirSync(folder, { recursive: true });
-  const [rtmp, http, admin, edgeHttp, edgeAdmin] = await Promise.all(Array.from({ length: 5 }, freePort));
-  const origin = new Program(binaries, folder, 'origin', `
+  const [rtmp, http, admin, edgeHttp, edgeAdmin] = await Promise.all(
+    Array.from({ length: 5 }, freePort),
+  );
+  const origin = new Program(
+    binaries,
+    folder,
+    'origin',
+    `
 [log]
 level = "info"
 [origin]
@@ -83,8 +91,13 @@ ingest = "file://${folder}/ingest"
 egress = "file://${folder}/egress"
 [jobs]
 queue = "sqlite://${folder}/jobs.db"
-`);
-  const edge = new Program(binaries, folder, 'edge', `
+`,
+  );
+  const edge = new Program(
+    binaries,
+    folder,
+    'edge',
+    `
 [log]
 level = "info"
 [edge]
@@ -93,14 +106,19 @@ admin_listen = "127.0.0.1:${edgeAdmin}"
 origins = ["http://127.0.0.1:${http}"]
 [store]
 egress = "file://${folder}/egress"
-`);
+`,
+  );
   origin.start();
   edge.start();
   let source;
 
   /** Starts the test source with the keys of `[test-source.faults]` given. */
   const publish = (faults = '') => {
-    source = new Program(binaries, folder, 'test-source', `
+    source = new Program(
+      binaries,
+      folder,
+      'test-source',
+      `
 [log]
 level = "info"
 [test-source]
@@ -113,7 +131,8 @@ preset = "ultrafast"
 threads = 1
 [test-source.faults]
 ${faults}
-`);
+`,
+    );
     source.start();
   };
 
@@ -126,6 +145,7 @@ ${faults}
     url: `http://127.0.0.1:${edgeHttp}/hls/${STREAM}.m3u8`,
     publish,
     stream,
+    sourceSaid: (what) => what.test(source.said),
     stopSource: () => source.kill(),
     killOrigin: () => origin.kill(),
     startOrigin: () => origin.start(),

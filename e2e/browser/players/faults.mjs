@@ -1,4 +1,5 @@
-// What happens to a broadcast while players watch: each fault makes itself happen and says when it was over.
+// What happens to a broadcast while players watch: each fault makes itself happen and says when it
+// was over.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from './broadcast.mjs';
@@ -11,7 +12,10 @@ const AFTER_AN_HOUR = `first_timestamp_ms = ${HOUR_MS + 400_000}`;
 /** Waits for the origin to notice the next new timeline. */
 async function nextDiscontinuity(broadcast) {
   const before = broadcast.discontinuities().length;
-  await until('the origin meets a discontinuity', () => broadcast.discontinuities().length > before);
+  await until(
+    'the origin meets a discontinuity',
+    () => broadcast.discontinuities().length > before,
+  );
 }
 
 async function reconnect(broadcast, awaySeconds) {
@@ -21,14 +25,27 @@ async function reconnect(broadcast, awaySeconds) {
   await nextDiscontinuity(broadcast);
 }
 
-/** `source`: keys of `[test-source.faults]` from the start; `{T}` is when. `happen` returns when it has happened. */
+/**
+ * `source`: keys of `[test-source.faults]` from the start; `{T}` is when. `happen` returns when it
+ * has happened.
+ */
 export const FAULTS = {
+  'plain play': { happen: async () => {} },
+  mute: {
+    source: 'mute_every = "{T}s"\nmute_for = "10s"',
+    happen: (broadcast) =>
+      until('the source sends no audio', () => broadcast.sourceSaid(/fault=Mute/)),
+  },
   'encoder away for 3 s': { happen: (broadcast) => reconnect(broadcast, 3) },
   'encoder away for 30 s': { happen: (broadcast) => reconnect(broadcast, 30), slow: true },
   'another picture size': { source: 'resize_every = "{T}s"', happen: nextDiscontinuity },
-  'clock jumps 1 h ahead': { source: `jump_every = "{T}s"\njump_by_ms = ${HOUR_MS}`, happen: nextDiscontinuity },
+  'clock jumps 1 h ahead': {
+    source: `jump_every = "{T}s"\njump_by_ms = ${HOUR_MS}`,
+    happen: nextDiscontinuity,
+  },
   'clock jumps 1 h back': {
-    source: `jump_every = "{T}s"\njump_by_ms = -${HOUR_MS}\n${AFTER_AN_HOUR}`, happen: nextDiscontinuity,
+    source: `jump_every = "{T}s"\njump_by_ms = -${HOUR_MS}\n${AFTER_AN_HOUR}`,
+    happen: nextDiscontinuity,
   },
   'origin killed and restarted': {
     async happen(broadcast) {
@@ -44,5 +61,10 @@ export const FAULTS = {
 };
 
 /** One after the other in one broadcast, where there is little time. */
-export const GAUNTLET = ['another picture size', 'clock jumps 1 h ahead', 'clock jumps 1 h back', 'encoder away for 3 s',
-  'origin killed and restarted'];
+export const GAUNTLET = [
+  'another picture size',
+  'clock jumps 1 h ahead',
+  'clock jumps 1 h back',
+  'encoder away for 3 s',
+  'origin killed and restarted',
+];

@@ -3,16 +3,29 @@
 /** No new picture for this long is a stall: a dozen pictures at the source's rate. */
 export const STALL_MS = 800;
 
-/** A picture may be this much out of step with the pictures before it: a busy source corrects its clock in such steps. */
+/**
+ * A picture may be this much out of step with the pictures before it: a busy source corrects its
+ * clock in such steps.
+ */
 const STEP_MS = 1_000;
 
-/** Whoever is further behind than this at the end is not watching live any more: HOLD-BACK, a stall and some air. */
+/**
+ * Whoever is further behind than this at the end is not watching live any more: HOLD-BACK, a stall
+ * and some air.
+ */
 const BEHIND_MAX_MS = 20_000;
+/**
+ * What starts nine segments behind, whatever the playlist says (VLC), is that much further behind.
+ */
+export const FAR_BEHIND_MAX_MS = 35_000;
 
 /** Blocks that cannot be read: one picture in fifty may be torn by the encoder of a rung. */
 const UNREADABLE_MAX = 0.02;
 
-/** Times between new pictures longer than a stall, from `from` to `to`. A pause that lasts to the end counts. */
+/**
+ * Times between new pictures longer than a stall, from `from` to `to`. A pause that lasts to the
+ * end counts.
+ */
 export function stalls(pictures, from, to) {
   const times = [...pictures.map(([at]) => at), to];
   const found = [];
@@ -33,18 +46,21 @@ function disorder(pictures) {
     // A jump over what is declared lost takes a viewer no time.
     const passed = media === null ? 0 : Math.min((media - mediaBefore) * 1000, at - atBefore);
     // More may have passed than is shown, where something was lost; less may not.
-    if (passed > 0 && now - before < passed - STEP_MS) wrong.push(`${now - before} ms took ${Math.round(passed)} ms`);
+    if (passed > 0 && now - before < passed - STEP_MS)
+      wrong.push(`${now - before} ms took ${Math.round(passed)} ms`);
   }
-  const unreadable = 1 - read.length / Math.max(1, pictures.length);
-  if (unreadable > UNREADABLE_MAX) wrong.push(`${(unreadable * 100).toFixed(0)} % of the pictures cannot be read`);
+  const unreadable = 1 - read.length / pictures.length;
+  if (pictures.length > 0 && unreadable > UNREADABLE_MAX)
+    wrong.push(`${(unreadable * 100).toFixed(0)} % of the pictures cannot be read`);
   return wrong;
 }
 
 /**
- * The verdict on one player and one fault. `seen`: of the player; `fault`: `{ start, end }`, when it began and when the
- * origin had it behind it; `to`: the end of what belongs to it. All in ms of the wall clock.
+ * The verdict on one player and one fault. `seen`: of the player; `fault`: `{ start, end }`, when
+ * it began and when the origin had it behind it; `to`: the end of what belongs to it. All in ms of
+ * the wall clock.
  */
-export function judge(seen, fault, to) {
+export function judge(seen, fault, to, behindMax = BEHIND_MAX_MS) {
   const from = fault.start - 3_000;
   const near = seen.pictures.filter(([at]) => at >= from && at <= to);
   const before = near.filter(([at]) => at < fault.start);
@@ -54,7 +70,8 @@ export function judge(seen, fault, to) {
   if (before.length === 0) wrong.push('showed nothing before it');
   if (after.length === 0) wrong.push('shows nothing of what came after it');
   const last = after.at(-1);
-  if (last && last[0] - last[2] > BEHIND_MAX_MS) wrong.push(`is ${((last[0] - last[2]) / 1000).toFixed(0)} s behind`);
+  if (last && last[0] - last[2] > behindMax)
+    wrong.push(`is ${((last[0] - last[2]) / 1000).toFixed(0)} s behind`);
   if (found.length > 1) wrong.push(`${found.length} stalls`);
   const fatal = seen.errors.filter((error) => error.fatal && error.at >= from && error.at <= to);
   wrong.push(...fatal.map((error) => `fatal: ${error.detail}`));
