@@ -34,7 +34,8 @@ pub struct Config {
 pub struct Encoder {
     encoder: encoder::audio::Encoder,
     track: Track,
-    layout: ChannelLayout,
+    /// Channels; a layout itself is tied to its thread.
+    channel_count: i32,
     /// One vector per channel, at most a frame's samples less one between calls.
     pending: Vec<Vec<f32>>,
     frame_samples: usize,
@@ -109,7 +110,7 @@ impl Encoder {
             frame_samples: encoder.frame_size().max(1) as usize,
             track: Track::audio(parsed),
             encoder,
-            layout,
+            channel_count: channels,
             pending: vec![Vec::new(); usize::from(config.channels)],
             priming,
             sent: 0,
@@ -174,7 +175,8 @@ impl Encoder {
 
     fn send(&mut self, samples: usize) -> Result<(), Error> {
         let format = format::Sample::F32(format::sample::Type::Planar);
-        let mut frame = frame::Audio::new(format, samples, self.layout);
+        let mut frame =
+            frame::Audio::new(format, samples, ChannelLayout::default(self.channel_count));
         // Only the encoder's own rate is right here; where FFmpeg could not allocate there are no
         // planes.
         frame.set_rate(self.track.timescale().rate());

@@ -115,7 +115,8 @@ impl AudioTranscoder {
                 keep(old.finish()?, &mut self.end, units);
             }
             self.next = Some(samples.pts);
-            self.end = self.end.max(samples.pts);
+            // A clock that was set back goes on from there.
+            self.end = samples.pts;
         }
         let planes: Vec<&[f32]> = samples.planes.iter().map(Vec::as_slice).collect();
         let coded = self.encoder.encode(&planes)?;

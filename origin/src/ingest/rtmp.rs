@@ -22,7 +22,7 @@ use tokio::{
 };
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use super::auth;
+use super::{auth, foreign_audio::ForeignAudioTranscoder};
 use crate::{
     config::Publish,
     metrics::Metrics,
@@ -123,6 +123,7 @@ impl Ingest {
             peer,
             session: Session::new(limits),
             demuxer: Demuxer::new(),
+            foreign_audio: ForeignAudioTranscoder::default(),
             publication: None,
             stream: None,
             left_out: 0,
@@ -153,6 +154,7 @@ struct Connection<'a> {
     peer: SocketAddr,
     session: Session,
     demuxer: Demuxer,
+    foreign_audio: ForeignAudioTranscoder,
     publication: Option<Publication>,
     /// What it last asked to publish, for its log lines.
     stream: Option<String>,
@@ -218,6 +220,7 @@ impl Connection<'_> {
                         publication.leave("the publisher ended it");
                     }
                     self.demuxer = Demuxer::new();
+                    self.foreign_audio = ForeignAudioTranscoder::default();
                 }
                 _ => {}
             }
@@ -254,6 +257,7 @@ impl Connection<'_> {
             Ok(publication) => {
                 self.publication = Some(publication);
                 self.demuxer = Demuxer::new();
+                self.foreign_audio = ForeignAudioTranscoder::default();
                 self.has_video = false;
                 self.left_out = 0;
                 self.usable_at = ingest.clock.now();
@@ -299,6 +303,12 @@ impl Connection<'_> {
                     self.usable_at = now;
                 }
                 _ => {}
+            }
+            if let IngestEvent::ForeignAudio(audio) = &event {
+                for event in self.foreign_audio.push(audio) {
+                    publication.push(event, now);
+                }
+                continue;
             }
             publication.push(event, now);
         }
