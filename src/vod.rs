@@ -47,8 +47,12 @@ pub fn start(arguments: &Arguments) -> Result<()> {
         bar.abort();
         made
     })?;
+    if std::io::stderr().is_terminal() {
+        // Over the bar.
+        eprint!("\r");
+    }
     for warning in &vod.warnings {
-        eprintln!("\rwarning: {}: {warning}", arguments.file.display());
+        eprintln!("warning: {}: {warning}", arguments.file.display());
     }
     println!("\r{}/vod/{}/index.m3u8", arguments.out.display(), vod.asset);
     Ok(())

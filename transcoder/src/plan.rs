@@ -437,7 +437,12 @@ fn qualifies(video: &Video, probe: &Probe, segments: &[Segment], ladder: &[Ladde
         .map(|segment| segment.end - segment.start)
         .sum();
     let seconds = VIDEO_TIMESCALE.seconds(media).max(0.001);
-    let bitrate = (probe.bytes as f64 * 8.0 / seconds) as u64;
+    // Only of an upload it is known how many of its bytes are video.
+    let bytes = probe
+        .upload
+        .as_ref()
+        .map_or(probe.bytes, |upload| upload.bytes);
+    let bitrate = (bytes as f64 * 8.0 / seconds) as u64;
     let at_width = ladder.iter().filter(|rung| rung.width <= video.width);
     let spent = at_width.map(|rung| u64::from(rung.bitrate)).max();
     let cheap = spent.is_none_or(|spent| bitrate <= spent * COPY_BITRATE_MAX_PERCENT / 100);

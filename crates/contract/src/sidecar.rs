@@ -4,7 +4,7 @@
 //! Readers accept fields they do not know; [`SIDECAR_VERSION`] changes when one they know changes
 //! its meaning.
 
-use media::{Immersive, Orientation, Projection, StereoLayout};
+use media::{Codec, Immersive, Orientation, Projection, StereoLayout, Track};
 use serde::{Deserialize, Serialize};
 
 /// The version that is written and understood.
@@ -79,6 +79,23 @@ pub struct TrackSummary {
     /// Channels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<u8>,
+}
+
+impl From<&Track> for TrackSummary {
+    fn from(track: &Track) -> Self {
+        let (width, height, channels) = match &track.codec {
+            Codec::Avc(avc) => (Some(avc.width()), Some(avc.height()), None),
+            Codec::Aac(aac) => (None, None, Some(aac.channels())),
+        };
+        Self {
+            kind: track.kind().to_string(),
+            codec: track.rfc6381(),
+            timescale: track.timescale.rate(),
+            width,
+            height,
+            channels,
+        }
+    }
 }
 
 impl Sidecar {

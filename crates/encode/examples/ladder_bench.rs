@@ -18,7 +18,7 @@ use std::{
 
 use encode::{
     file_demuxer::FileDemuxer,
-    ladder::{Event, Ladder, Options, Pace, Rung, RungConfig, default_rungs, plan},
+    ladder::{Event, Ladder, Options, Pace, Rung, RungConfig, plan},
 };
 use media::{AccessUnit, MediaKind, Track, VideoConfig};
 
@@ -65,7 +65,9 @@ fn arguments() -> Result<Arguments, Failure> {
         }
     }
     if rungs.is_empty() {
-        rungs = default_rungs();
+        rungs = [(1920, 5_800_000), (960, 2_300_000), (480, 500_000)]
+            .map(|(width, bitrate)| RungConfig::new(width, bitrate))
+            .to_vec();
     }
     rungs
         .iter_mut()

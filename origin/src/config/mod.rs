@@ -124,33 +124,12 @@ impl Default for Hls {
 }
 
 /// One `[[origin.ladder]]` entry.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Rung {
-    /// Picture width in pixels; the height follows the source's shape.
-    pub width: u32,
-    /// Average video bitrate.
-    pub bitrate: Bitrate,
-    /// Frame rate bound.
-    pub max_fps: Option<u32>,
-    /// Encoder preset.
-    pub preset: Option<String>,
-    /// FFmpeg's name of the encoder.
-    pub encoder: Option<String>,
-    /// Another projection than the source's.
-    pub projection: Option<Projection>,
-}
+pub type Rung = contract::RungConfig<Bitrate>;
 
 fn default_ladder() -> Vec<Rung> {
-    let rung = |width, kilobits: u64| Rung {
-        width,
-        bitrate: Bitrate(kilobits * 1000),
-        max_fps: None,
-        preset: None,
-        encoder: None,
-        projection: None,
-    };
-    vec![rung(1920, 5800), rung(960, 2300), rung(480, 500)]
+    let in_text = |bits: u32| Bitrate(u64::from(bits));
+    let rungs = contract::live_ladder().into_iter();
+    rungs.map(|rung| rung.map_bitrate(in_text)).collect()
 }
 
 /// `[origin.immersive]`.

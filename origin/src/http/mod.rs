@@ -341,8 +341,8 @@ fn content(chunks: Vec<Bytes>, kind: media::MediaKind, run_id: &str, media: Medi
         .with_header(header::CACHE_CONTROL, CacheControl::immutable().to_header())
 }
 
-fn json_answer(request: &Request, value: &serde_json::Value) -> Response {
-    let bytes = Bytes::from(value.to_string());
+fn json_answer(request: &Request, value: &impl serde::Serialize) -> Response {
+    let bytes = Bytes::from(serde_json::to_vec(value).unwrap_or_default());
     let tag = service::http::etag_of(&bytes);
     Content::new([bytes], "application/json")
         .with_etag(&tag)

@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use store::UploadId;
 
-use super::sidecar::TrackSummary;
+use contract::TrackSummary;
 
 /// A journal longer than this is damaged: 10,000 parts with their keyframes have under 4 MiB.
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;

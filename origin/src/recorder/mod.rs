@@ -41,15 +41,12 @@ mod journal;
 pub mod open;
 mod part_file;
 mod quota;
-mod sidecar;
 mod spool;
 mod upload;
 mod writer;
 
 #[cfg(test)]
 mod tests;
-
-pub use sidecar::{Keyframes, SIDECAR_VERSION, Sidecar, TrackSummary};
 
 use chunks::{CHUNK_BYTES_MAX, CHUNK_TARGET};
 use quota::Quota;

@@ -22,11 +22,12 @@ use std::{
 use store::UploadId;
 use tokio::sync::Notify;
 
+use contract::{Keyframes, SIDECAR_VERSION, Sidecar};
+
 use super::{
     Error, Status,
     journal::{self, Begun, Entry, Journal, Sealed},
     quota::Quota,
-    sidecar::{Keyframes, SIDECAR_VERSION, Sidecar},
 };
 
 mod recovery;

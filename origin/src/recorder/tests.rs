@@ -11,6 +11,8 @@ use media::{MediaKind, RandomAccess, aac, avc};
 use store::{Disturbance, FaultSchedule, Faulty, MemoryStore, ObjectMetadata, Operation};
 use writer::Writer;
 
+use contract::Sidecar;
+
 use super::*;
 
 mod crash;

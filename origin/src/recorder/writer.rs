@@ -11,12 +11,13 @@ use std::{
 use bytes::Bytes;
 use media::{AccessUnit, Track};
 
+use contract::TrackSummary;
+
 use super::{
     Load, Message, Meta, Shared,
     chunks::{Chunker, Chunks},
     journal::{Begun, Entry, Sealed},
     part_file::{Buffer, PartFile},
-    sidecar::TrackSummary,
     spool::{Spooled, part_target},
 };
 

@@ -30,8 +30,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak},
 };
 
+use contract::{Info, StartedAt};
 use hls::{Flavour, Multivariant, Snapshot, render_multivariant};
-use serde_json::{Value, json};
+use serde_json::Value;
 use service::http::{CacheControl, Content};
 use tokio::sync::watch;
 use tracing::info;
@@ -160,21 +161,15 @@ impl Stream {
     }
 
     /// What a player must know.
-    pub fn info(&self) -> Value {
+    pub fn info(&self) -> Info {
         let core = self.core();
-        let immersive = core.immersive();
-        json!({
-            "name": self.name,
-            "projection": immersive.projection,
-            "stereo": immersive.stereo,
-            "yaw": immersive.orientation.yaw,
-            "pitch": immersive.orientation.pitch,
-            "roll": immersive.orientation.roll,
-            "fov": immersive.fov,
-            "rungs": core.run.as_ref().map(|run| run.reprojected()).unwrap_or_default(),
-            "started_at": core.started_at().map(rfc3339),
-            "state": core.state().name(),
-        })
+        let run = core.run.as_ref();
+        Info {
+            rungs: run.map(|run| run.reprojected()).unwrap_or_default(),
+            started_at: core.started_at().map(rfc3339).map(StartedAt::Text),
+            state: Some(core.state().name().to_owned()),
+            ..Info::new(self.name.as_str(), &core.immersive())
+        }
     }
 
     /// What the publisher sends, as far as it can be counted; `None` without one.

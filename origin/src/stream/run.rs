@@ -7,6 +7,7 @@ mod rungs;
 
 use std::{sync::Arc, time::SystemTime};
 
+use contract::RungInfo;
 use hls::{Boundary, Config, Event, Packager, RungSpec, Snapshot, Tracks};
 use media::{AccessUnit, Immersive, MediaKind, Track};
 use pairing::RunStatus;
@@ -349,11 +350,14 @@ impl Run {
 
     /// The rungs that lie on the sphere in another way than the source, for players: the size of a
     /// decoded picture tells which rung it is of.
-    pub fn reprojected(&self) -> Vec<Value> {
+    pub fn reprojected(&self) -> Vec<RungInfo> {
         let specs = self.rungs.iter().map(|rung| &rung.spec);
         let rung = |spec: &RungSpec| {
-            let projection = spec.projection?;
-            Some(json!({ "width": spec.width, "height": spec.height, "projection": projection }))
+            Some(RungInfo {
+                height: spec.height,
+                projection: spec.projection?,
+                width: spec.width,
+            })
         };
         specs.filter_map(rung).collect()
     }

@@ -111,6 +111,8 @@ pub struct UploadProbe {
     pub pictures: Vec<i64>,
     /// Where the last one ends.
     pub end: i64,
+    /// Coded bytes of the pictures.
+    pub bytes: u64,
     /// Where decoding can begin, rising.
     pub access: Vec<AccessPoint>,
 }
@@ -252,6 +254,7 @@ pub(super) fn upload(upload: &mut Upload, key: &str) -> Result<Probe> {
         .map_or_else(UploadProbe::default, |found| UploadProbe {
             pictures: found.pictures,
             end: found.end,
+            bytes: found.bytes,
             access: found.access,
         });
     Ok(Probe {
@@ -348,7 +351,8 @@ fn audio_tracks(demuxer: &FileDemuxer, survey: &mut Survey) -> Vec<AudioTrack> {
 
 fn audio_track(track: usize, stream: &AudioStream, found: &AudioSurvey) -> AudioTrack {
     let own = stream.track().and_then(Track::as_audio);
-    let copied = own.filter(|_| found.is_contiguous);
+    // Access units that begin before 0 have no place in a segment: only their end is encoded.
+    let copied = own.filter(|_| found.is_contiguous && found.start >= 0);
     let (output, frame_samples) = match copied {
         Some(media::AudioTrack { config, .. }) => {
             let output = AudioOutput {
@@ -369,7 +373,7 @@ fn audio_track(track: usize, stream: &AudioStream, found: &AudioSurvey) -> Audio
         is_default: stream.is_default,
         is_copied: copied.is_some(),
         frame_samples,
-        start: found.timescale.rescale(found.start, ticks),
+        start: found.timescale.rescale(found.start, ticks).max(0),
         end: found.timescale.rescale(found.end, ticks),
     }
 }

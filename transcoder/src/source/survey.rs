@@ -56,6 +56,8 @@ pub struct VideoSurvey {
     pub end: i64,
     /// Where decoding can begin, rising.
     pub access: Vec<AccessPoint>,
+    /// Coded bytes of its pictures.
+    pub bytes: u64,
     /// Coded pixels: the largest picture's.
     pub size: (u32, u32),
     /// Players could take its own bytes, as far as pictures and headers tell.
@@ -192,6 +194,7 @@ impl Reading {
             return;
         }
         self.group.push(packet.pts);
+        self.video.bytes += packet.size() as u64;
         if self.video.pictures.len() < PICTURES_MAX {
             self.video.pictures.push(packet.pts);
             let lasts = match packet.duration {

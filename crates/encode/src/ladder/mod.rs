@@ -42,8 +42,8 @@ use media::{AccessUnit, Track};
 pub use load_shedding::Overload;
 pub use pictures::PictureLadder;
 pub use plan::{
-    BITRATE_MAX_PERCENT, BUFFER_MS, PRESET_DEFAULT, RUNGS_MAX, Rung, RungConfig, default_rungs,
-    plan, plan_all, source_size,
+    BITRATE_MAX_PERCENT, BUFFER_MS, PRESET_DEFAULT, RUNGS_MAX, Rung, RungConfig, plan, plan_all,
+    source_size,
 };
 
 use crate::{

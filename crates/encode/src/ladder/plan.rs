@@ -59,13 +59,6 @@ impl RungConfig {
     }
 }
 
-/// The default ladder, before those not narrower than the source are left out.
-pub fn default_rungs() -> Vec<RungConfig> {
-    [(1920, 5_800_000), (960, 2_300_000), (480, 500_000)]
-        .map(|(width, bitrate)| RungConfig::new(width, bitrate))
-        .to_vec()
-}
-
 /// One rung of a ladder, with nothing left open.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rung {
@@ -294,8 +287,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn three_rungs() -> Vec<RungConfig> {
+        [(1920, 5_800_000), (960, 2_300_000), (480, 500_000)]
+            .map(|(width, bitrate)| RungConfig::new(width, bitrate))
+            .to_vec()
+    }
+
     fn names(width: u32, height: u32) -> Vec<String> {
-        let rungs = plan(width, height, Some((30, 1)), &default_rungs()).unwrap();
+        let rungs = plan(width, height, Some((30, 1)), &three_rungs()).unwrap();
         rungs.into_iter().map(|rung| rung.name).collect()
     }
 
