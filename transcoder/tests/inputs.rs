@@ -116,7 +116,12 @@ async fn a_variable_rate_keeps_its_times() {
     let jumpy = "select='not(mod(n\\,3))+gt(t\\,3)'";
     let (fixture, result) = transcode(
         "vfr.mp4",
-        &[&VIDEO, &["-vf", jumpy, "-fps_mode", "vfr"], &H264],
+        &[
+            &VIDEO,
+            &["-vf", jumpy, "-fps_mode", "vfr"],
+            &H264,
+            &["-g", "10"],
+        ],
     )
     .await;
     let asset = result.unwrap();

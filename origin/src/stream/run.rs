@@ -11,7 +11,6 @@ use contract::RungInfo;
 use hls::{Boundary, Config, Event, Packager, RungSpec, Snapshot, Tracks};
 use media::{AccessUnit, Immersive, MediaKind, Track};
 use pairing::RunStatus;
-use serde_json::{Value, json};
 use tracing::{debug, error, info, warn};
 
 use super::{
