@@ -155,7 +155,7 @@ async fn check_asset(made: &Made, seconds: f64) {
             "{name} {rendition}: a segment of {longest} s"
         );
         for segment in &read.segments {
-            assert!(segment[0].is_sync, "{name} {rendition}");
+            assert!(segment[0].is_sync(), "{name} {rendition}");
             assert!(
                 segment.iter().all(|unit| unit.pts >= unit.dts),
                 "{name} {rendition}"
@@ -184,7 +184,7 @@ async fn check_starts(made: &Made) {
             .map(|unit| unit.pts)
             .min()
             .unwrap();
-        let first = read.track.timescale.seconds(first);
+        let first = read.track.timescale().seconds(first);
         let expected = match read.track.kind() {
             MediaKind::Video => video,
             MediaKind::Audio => audio,

@@ -4,7 +4,7 @@
 //! Readers accept fields they do not know; [`SIDECAR_VERSION`] changes when one they know changes
 //! its meaning.
 
-use media::{Codec, Immersive, Orientation, Projection, StereoLayout, Track};
+use media::{Immersive, Orientation, Projection, StereoLayout, Track};
 use serde::{Deserialize, Serialize};
 
 /// The version that is written and understood.
@@ -83,14 +83,17 @@ pub struct TrackSummary {
 
 impl From<&Track> for TrackSummary {
     fn from(track: &Track) -> Self {
-        let (width, height, channels) = match &track.codec {
-            Codec::Avc(avc) => (Some(avc.width()), Some(avc.height()), None),
-            Codec::Aac(aac) => (None, None, Some(aac.channels())),
+        let (width, height, channels) = match track {
+            Track::Video(track) => {
+                let (width, height) = track.config.dimensions();
+                (Some(width), Some(height), None)
+            }
+            Track::Audio(track) => (None, None, Some(track.config.channels())),
         };
         Self {
             kind: track.kind().to_string(),
             codec: track.rfc6381(),
-            timescale: track.timescale.rate(),
+            timescale: track.timescale().rate(),
             width,
             height,
             channels,
