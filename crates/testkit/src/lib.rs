@@ -16,6 +16,7 @@
 
 mod broadcast;
 pub mod faults;
+pub mod odd;
 mod publisher;
 pub mod synth;
 mod viewer;
