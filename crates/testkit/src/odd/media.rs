@@ -48,9 +48,6 @@ pub(super) fn apply(oddity: Oddity, mut tags: Vec<Tag>) -> Result<Vec<Tag>, Vec<
         Oddity::SilentTrack => tags.retain(|tag| !is_audio(tag) || is_header(tag)),
         Oddity::NoAudio => tags.retain(|tag| !is_audio(tag)),
         Oddity::LateAudio(from) => late_audio(&mut tags, from),
-        Oddity::ApartAudio(by) => move_stamps(&mut tags, is_audio, by),
-        Oddity::StillAudio(from, to) => stand_still(&mut tags, is_audio, from, to),
-        Oddity::StillVideo(from, to) => stand_still(&mut tags, is_video, from, to),
         Oddity::Freeze(from, to) => {
             let to = key_after(&tags, to);
             tags.retain(|tag| !is_video(tag) || is_header(tag) || !lasts(from, to)(tag));
@@ -63,13 +60,23 @@ pub(super) fn apply(oddity: Oddity, mut tags: Vec<Tag>) -> Result<Vec<Tag>, Vec<
             let to = key_after(&tags, to);
             tags.retain(|tag| is_header(tag) || !lasts(from, to)(tag));
         }
-        Oddity::Jump(at, by) => {
-            let moved = |tag: &Tag| tag.timestamp_ms >= at && !is_header(tag);
-            move_stamps(&mut tags, moved, by);
-        }
         _ => return Err(tags),
     }
     Ok(tags)
+}
+
+/// Changes what the publisher's clock says, and nothing else.
+pub(super) fn stamp(oddity: Oddity, tags: &mut [Tag]) {
+    match oddity {
+        Oddity::ApartAudio(by) => move_stamps(tags, |tag| is_audio(tag) && !is_header(tag), by),
+        Oddity::StillAudio(from, to) => stand_still(tags, is_audio, from, to),
+        Oddity::StillVideo(from, to) => stand_still(tags, is_video, from, to),
+        Oddity::Jump(at, by) => {
+            let moved = |tag: &Tag| tag.timestamp_ms >= at && !is_header(tag);
+            move_stamps(tags, moved, by);
+        }
+        _ => {}
+    }
 }
 
 /// Audio and its header begin at `from`.

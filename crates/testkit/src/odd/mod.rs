@@ -149,8 +149,9 @@ impl Recipe {
         !self.oddities.contains(&Oddity::NoAudio)
     }
 
-    /// Applies it to a clip: headers first, then media in the order of its times.
-    pub fn apply(&self, clip: &[Tag]) -> Vec<Tag> {
+    /// Applies it to a clip (headers first, then media in the order of its times): the tags as they
+    /// are sent, each with its due time, whatever its own stamp says.
+    pub fn apply(&self, clip: &[Tag]) -> Vec<Sent> {
         let mut tags = clip.to_vec();
         let mut dice = Dice::new(self.seed ^ 0x5bd1_e995);
         for oddity in &self.oddities {
@@ -159,8 +160,22 @@ impl Recipe {
                 Err(tags) => dress::apply(*oddity, tags, &mut dice),
             };
         }
-        tags
+        let due: Vec<u32> = tags.iter().map(|tag| tag.timestamp_ms).collect();
+        for oddity in &self.oddities {
+            media::stamp(*oddity, &mut tags);
+        }
+        let sent = due.into_iter().zip(tags);
+        sent.map(|(due_ms, tag)| Sent { due_ms, tag }).collect()
     }
+}
+
+/// A tag and when to send it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Milliseconds after the first.
+    pub due_ms: u32,
+    /// With the stamp that the publisher's clock gives it.
+    pub tag: Tag,
 }
 
 /// Numbers by chance, the same ones for the same seed.

@@ -34,7 +34,8 @@ fn clip() -> Vec<Tag> {
 
 fn applied(oddity: Oddity) -> Vec<Tag> {
     let oddities = vec![oddity];
-    Recipe { seed: 1, oddities }.apply(&clip())
+    let sent = Recipe { seed: 1, oddities }.apply(&clip());
+    sent.into_iter().map(|sent| sent.tag).collect()
 }
 
 fn count(tags: &[Tag], kind: TagKind) -> usize {
