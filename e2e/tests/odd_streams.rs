@@ -32,7 +32,7 @@ const PASS_THROUGH: &str = "record = false\nladder = []\n";
 const LADDER: &str = "record = false\n\
     [[origin.ladder]]\nwidth = 160\nbitrate = \"100k\"\npreset = \"ultrafast\"\n";
 
-/// Audio and video of a segment end within an audio frame of each other.
+/// Audio and video of a timeline begin and end within an audio frame of each other.
 const APART_MAX: f64 = 0.05;
 
 fn seeds(usual: u64) -> Vec<u64> {
@@ -77,6 +77,7 @@ async fn odd(settings: &str, seeds: &[u64], video: &[&str]) {
         for recipe in &recipes {
             let url = origin.publish_url(&format!("odd{}", recipe.seed));
             let (sent, name) = (recipe.apply(&tags), recipe.to_string());
+            println!("{name}");
             publishers.spawn(async move { (publish(&url, sent).await, name) });
         }
         while let Some(done) = publishers.join_next().await {

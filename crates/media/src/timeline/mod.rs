@@ -491,16 +491,17 @@ impl Timeline {
         self.events.push_back(Event::Discontinuity { reason });
     }
 
-    /// After a unit of `kind` was placed: from here on its silence is counted.
+    /// After a unit of `kind` was placed: from here on its silence is counted. Where the other track
+    /// has nothing yet, it is taken to begin beside this one.
     fn note_heard(&mut self, kind: MediaKind) {
         let sibling = self.track(other(kind));
-        let units = sibling.stats.units;
-        let position = sibling.position();
+        let (position, units) = (sibling.position(), sibling.stats.units);
         let own = self.track(kind).expected();
-        let heard = own
-            .zip(position)
-            .map(|(own, other)| Heard { own, other, units });
-        self.track_mut(kind).heard = heard;
+        self.track_mut(kind).heard = own.map(|own| Heard {
+            own,
+            other: position.unwrap_or(own),
+            units,
+        });
     }
 
     fn release(&mut self, kind: MediaKind) {

@@ -206,9 +206,11 @@ impl TrackState {
         }
     }
 
-    /// Shared ticks of the last unit placed.
+    /// Shared ticks of the last unit placed, or where filling has come to.
     pub(super) fn position(&self) -> Option<i64> {
-        self.clock.as_ref()?;
+        if self.clock.is_none() && self.absence.is_none() {
+            return None;
+        }
         let pending = self.pending.as_ref().map(|pending| pending.dts);
         let ticks = pending.or(self.end)?;
         Some(self.timescale().rescale(ticks, VIDEO_TIMESCALE))

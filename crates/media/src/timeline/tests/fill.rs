@@ -532,3 +532,19 @@ fn a_resumed_publisher_without_audio_gets_no_silence() {
         .filter(|unit| unit.kind == MediaKind::Audio);
     assert!(after.count() <= 1, "what was held left");
 }
+
+#[test]
+fn video_that_stops_before_late_audio_comes_is_filled_too() {
+    for stop in [500, 3_000, 8_036] {
+        let mut bench = Bench::new(Some((30, 1)));
+        let late = stop + 4_000;
+        bench.play(0, late + 6_000, |kind, ms| match kind {
+            MediaKind::Video => ms < stop,
+            MediaKind::Audio => ms >= late,
+        });
+        let bench = bench.finish();
+        assert!(bench.breaks.is_empty(), "{:?}", bench.breaks);
+        let [video, audio] = bench.ends();
+        assert!((video - audio).abs() < 0.41 && audio > (late + 5_900) as f64 / 1000.0);
+    }
+}
