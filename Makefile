@@ -6,7 +6,7 @@ export PANOCAST_VENV ?= $(HOME)/.cache/panocast/venv
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help live page test lint test-rust test-player test-deploy bench projections fuzz glass steady shots players pairing package try-packages clean
+.PHONY: help live page test lint test-rust test-player test-deploy bench projections fuzz glass steady shots players pairing soak package try-packages clean
 
 help: ## List these commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,12 @@ pairing: ## Kill, freeze and replace origins behind an edge, DEATHS=10 times in 
 	  --test pairing --test pairing_edge --test pairing_rungs -- --nocapture --test-threads=1
 	cargo test --workspace --features aws --locked --quiet paired::
 	cargo test -p pairing --locked --quiet
+
+ODD_SEEDS ?= 500
+soak: ## Publish ODD_SEEDS=500 valid but odd streams and decode what viewers get of each
+	@scripts/install test
+	PANOCAST_ODD_SEEDS=$(ODD_SEEDS) cargo test --workspace --features aws --locked --quiet \
+	  --test odd_streams -- --nocapture --test-threads=1
 
 MINUTES ?= 10
 steady: ## Watch a live stream in Chromium for MINUTES=10 and see that memory does not grow, with a plot

@@ -3,6 +3,7 @@
 //! Pure: the same figures give the same alarms. An alarm lasts as long as its cause; nothing is
 //! acknowledged or remembered here. Paging people is for whoever collects the metrics.
 
+use media::timeline;
 use pairing::PeerError;
 use serde::Serialize;
 use serde_json::Value;
@@ -93,6 +94,7 @@ pub fn of_stream(entry: &StreamEntry, history: Option<&History>) -> Vec<Alarm> {
         );
     } else {
         let samples: Vec<Sample> = history.into_iter().flat_map(History::unbroken).collect();
+        missing(&mut list, &report.timeline);
         signal(&mut list, report, &samples);
     }
     if let Some(publisher) = &report.publisher {
@@ -106,6 +108,24 @@ pub fn of_stream(entry: &StreamEntry, history: Option<&History>) -> Vec<Alarm> {
         pair(&mut list, pairing);
     }
     list.alarms
+}
+
+/// Tracks that have stopped while the other goes on.
+fn missing(list: &mut List, timeline: &timeline::Stats) {
+    if timeline.audio.is_filled {
+        list.add(
+            Level::Error,
+            "audio has stopped; viewers hear silence",
+            "look at the encoder's microphone and its mute button",
+        );
+    }
+    if timeline.video.is_filled {
+        list.add(
+            Level::Error,
+            "video has stopped; viewers see the last keyframe",
+            "look at the encoder's camera",
+        );
+    }
 }
 
 /// What the publisher sends.

@@ -90,8 +90,16 @@ fn figures_of_a_new_publisher_are_not_judged() {
 #[test]
 fn what_the_report_says_becomes_alarms() {
     type Change = fn(&mut StreamEntry);
-    let cases: [(Change, &str); 10] = [
+    let cases: [(Change, &str); 12] = [
         (|entry| entry.stream.publisher = None, "nobody publishes"),
+        (
+            |entry| entry.stream.timeline.audio.is_filled = true,
+            "audio has stopped; viewers hear silence",
+        ),
+        (
+            |entry| entry.stream.timeline.video.is_filled = true,
+            "video has stopped; viewers see the last keyframe",
+        ),
         (
             |entry| {
                 let skipped = SkippedReport {
