@@ -319,7 +319,7 @@ fn peer_config(config: &Config) -> Option<PeerConfig> {
     Some(PeerConfig { settings, primary })
 }
 
-/// Opens the segment_store and shows what an earlier process left there.
+/// Opens the segment store and shows what an earlier process left there.
 fn open_segment_store(
     config: &Arc<Config>,
     registry: &Registry,

@@ -16,7 +16,7 @@ use media::VIDEO_TIMESCALE;
 
 type Disk = HashMap<(String, String, ObjectRef), Bytes>;
 
-/// What a shelf would hold of `snapshot`.
+/// What the segment store would hold of `snapshot`.
 fn disk(snapshot: &Snapshot) -> Disk {
     let mut disk = Disk::new();
     for media in snapshot.renditions() {

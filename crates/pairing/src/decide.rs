@@ -15,7 +15,7 @@ use crate::{
 /// Questions in a row that found nobody, after which a hold waits no longer.
 const REFUSALS_MAX: u32 = 2;
 
-/// What a look at the status came to.
+/// What a look at what both know came to.
 enum Verdict {
     Wait,
     Proceed,

@@ -1,26 +1,24 @@
-//! Two origins that answer every URL alike: one learns from the other where in time, number and name a
-//! stream is, and goes on from there.
+//! Decides how two origins answer every URL of a stream alike: pipeline locking, as AWS Elemental calls it.
 //!
 //! ```text
-//!            keyframes, audio          ask: GET /peer/v1/streams/<stream>
-//! Timeline ------------------> Pairing <------------------------------------> the other origin's Pairing
+//!            keyframes, audio        status of the peer, once a second
+//! Timeline ------------------> Pairing <------------------------------> the other origin's Pairing
 //!                               | holds what arrives, at most a named time, until one of:
-//!                               |   join: same run_id, same ticks, from one of the peer's boundaries on
-//!                               v   local:  a run of its local, numbered above everything known
+//!                               |   join: same run id, same ticks, from one of the peer's boundaries on
+//!                               v   own run: numbered above everything known
 //!                              Run
 //! ```
 //!
-//! Both receive the same encoded bytes over connections of their local, each with its own start and its own
+//! Both receive the same encoded bytes over connections of their own, each with its own start and its own
 //! rounding of milliseconds. What is common is the payload, so payloads are fingerprinted: a keyframe known
 //! to both ties the two timelines together in exact ticks, and audio does the same for its own track. From
 //! then on nothing need be asked: equal input, equal cuts, equal bytes. The origins go on comparing anyway.
 //!
-//! Who gives way is decided by both sides alike, from status both know ([`election::is_leader`]); numbers never go
-//! back for anybody, so only who can move up gives way. docs/design/pairing-origins.md has the argument.
+//! Who gives way is decided by both sides alike, from what both know (`election`); numbers never go
+//! back for anybody, so only who can move up gives way. docs/design/origin-pair.md has the argument.
 //!
-//! [`machine::Pairing`] is pure: status, units and times in, decisions out. [`link`] is the thin shell that asks
-//! and answers over HTTP. What this does not do: carry media between origins, or decide which origin a
-//! viewer uses.
+//! [`Pairing`] is pure: status, units and times in, decisions out; the origin asks and answers over HTTP. What
+//! this does not do: carry media between origins, or decide which origin a viewer uses.
 
 #![forbid(unsafe_code)]
 
@@ -72,7 +70,7 @@ pub const BACKOFF_MIN: Duration = Duration::from_secs(10);
 /// See [`BACKOFF_MIN`].
 pub const BACKOFF_MAX: Duration = Duration::from_secs(320);
 
-/// Making a lock takes less: the longest pending, and the next segment of each to compare. Only what stays
+/// Making a lock takes less: the longest hold, and the next segment of each to compare. Only what stays
 /// unlocked for longer is worth an operator's eye.
 pub const UNLOCKED_MIN: Duration = Duration::from_secs(30);
 

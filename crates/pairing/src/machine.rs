@@ -1,4 +1,4 @@
-//! The decision of one stream: publish as it comes, pending, join the peer's run, or begin one's local.
+//! Decides about one stream: publish as it comes, hold, join the peer's run, or begin one's own.
 //!
 //! ```text
 //!            first unit / break / peer leads             decided
@@ -74,7 +74,7 @@ pub struct Break {
 /// What the stream must do next, in order.
 #[derive(Debug)]
 pub enum Output {
-    /// Begin a run of its local, numbered at or above these.
+    /// Begin a run of its own, numbered at or above these.
     OwnRun {
         /// The first number, at least.
         msn: u64,
@@ -361,7 +361,7 @@ impl Pairing {
         self.pending.is_some()
     }
 
-    /// The timestamp_offset of audio is counted in its own timescale, which may change.
+    /// The offset of audio is counted in its own timescale, which may change.
     fn follow_audio(&mut self, tracks: &Tracks) {
         let Some(track) = &tracks.audio else {
             return;

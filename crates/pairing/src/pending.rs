@@ -1,6 +1,6 @@
 //! What arrived and is not published yet, and where in the peer's timeline it belongs.
 //!
-//! A keyframe both know ties the pictures together, a audio unit the audio; each in exact ticks of its
+//! A keyframe both know ties the video together, an audio unit the audio; each in exact ticks of its
 //! own track. All that both know must agree, or nothing is believed.
 
 use std::{
@@ -240,7 +240,7 @@ impl PendingMedia {
         track.map_or(VIDEO_TIMESCALE, media::Track::timescale)
     }
 
-    /// The timestamp_offset that puts `held` at `mark`, if all else that both know agrees with it.
+    /// The offset that puts `held` at `mark`, if all else that both know agrees with it.
     fn timestamp_offset(
         &self,
         status: &PeerStatus,

@@ -159,8 +159,8 @@ pub enum Implausible {
     #[error("cannot believe the peer: its {0} go back")]
     Order(&'static str),
     /// A name that no URL may pending.
-    #[error("cannot use the peer's run_id: it is no name")]
-    Epoch,
+    #[error("cannot use the peer's run id: it is no name")]
+    RunId,
 }
 
 impl PeerStatus {
@@ -226,7 +226,7 @@ impl PeerStatus {
 impl RunStatus {
     fn check(&self, wall_micros: i64) -> Result<(), Implausible> {
         if !is_name(&self.run_id) {
-            return Err(Implausible::Epoch);
+            return Err(Implausible::RunId);
         }
         bound("renditions", self.inits.len(), INITS_MAX)?;
         let now = u64::try_from(wall_micros / 1_000_000).unwrap_or(0);

@@ -71,7 +71,7 @@ pub struct SegmentStore {
 /// The run, and the first and the last closed segment of each rendition.
 type Numbers = (String, Vec<(Option<u64>, Option<u64>)>);
 
-/// What a stream has on the segment_store.
+/// What a stream has on disk.
 #[derive(Debug, Default)]
 struct StoredStream {
     /// The run and revision that were looked at.

@@ -1,4 +1,4 @@
-//! One run of a stream: from its first access unit to its end, under one run_id and one numbering.
+//! One run of a stream: from its first access unit to its end, under one run id and one numbering.
 //!
 //! It joins the packager with the ladder: source units go to both, rung units come back from the ladder's threads,
 //! and the cut that the packager makes in the source is the keyframe that the ladder forces.

@@ -301,7 +301,7 @@ impl Simulation {
                 if connection.from.is_none_or(|from| sent.at < from) {
                     continue;
                 }
-                // A clock of its local: from zero, and rounded where this connection began.
+                // A clock of its own: from zero, and rounded where this connection began.
                 let zero = *connection.zero_us.get_or_insert(content.captured_us);
                 let mut unit = sent.unit.clone();
                 unit.dts = i64::from(((content.captured_us - zero + 500) / 1000) as u32);
@@ -383,7 +383,7 @@ impl Simulation {
             Letter::Answer(status) => {
                 let wall = crate::stream::unix_micros(self.origins[asker].clock.wall());
                 // As it travels: nothing is lost on the wire.
-                let text = serde_json::to_vec(&status).expect("status are JSON");
+                let text = serde_json::to_vec(&status).expect("a status is JSON");
                 assert!(text.len() < 96 << 10, "{} bytes", text.len());
                 self.told_bytes += text.len() + HEADS_BYTES;
                 let mut said = serde_json::from_slice(&text).expect("JSON");
