@@ -169,6 +169,7 @@ impl VideoDecoder {
     }
 
     fn put_right(&mut self, mut picture: Picture, pts: i64) -> Result<(), Error> {
+        picture.assume_color();
         // What the container says of the pixels counts where the pictures say nothing.
         let mut color = picture.color();
         if color.sample_aspect.0 <= 0 {
