@@ -1,4 +1,5 @@
-//! `docs/ref/metrics.md` lists exactly the metrics the programs define, with kind, unit, labels and help.
+//! `docs/ref/metrics.md` lists exactly the metrics the programs define, with kind, unit, labels and
+//! help.
 //!
 //! `PANOCAST_WRITE_DOCS=1 cargo test --test metrics` writes the page.
 

@@ -1,8 +1,8 @@
-//! The written rules of CONTRIBUTING.md, held by a test: line, function and file lengths, one import style, words, and that
-//! ARCHITECTURE.md and the glossary know every module.
+//! The written rules of CONTRIBUTING.md, held by a test: line, function and file lengths, one
+//! import style, words, and that ARCHITECTURE.md and the glossary know every module.
 //!
-//! What was too long when the rule came is listed with its measure. A list may only shrink: an entry that is no longer
-//! needed, or larger than needed, fails as well.
+//! What was too long when the rule came is listed with its measure. A list may only shrink: an
+//! entry that is no longer needed, or larger than needed, fails as well.
 
 use std::{
     collections::BTreeMap,
@@ -24,8 +24,8 @@ const LONG_FUNCTIONS: &[(&str, usize)] = &[];
 /// Files over [`FILE_LINES`], and their length.
 const LONG_FILES: &[(&str, usize)] = &[];
 
-/// Words of an older private vocabulary and what to write instead. Metric names and API fields that operators read keep
-/// theirs, hence the exceptions of [`is_contract`].
+/// Words of an older private vocabulary and what to write instead. Metric names and API fields that
+/// operators read keep theirs, hence the exceptions of [`is_contract`].
 const OLD_WORDS: &[(&str, &str)] = &[
     ("twin", "pairing, pair of origins"),
     ("twins", "pairing, pair of origins"),
@@ -42,8 +42,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files git knows with one of these endings, relative to the root. Outside a checkout (an archive of the
-/// sources) there is nothing to hold.
+/// The files git knows with one of these endings, relative to the root. Outside a checkout (an
+/// archive of the sources) there is nothing to hold.
 fn files(endings: &[&str]) -> Vec<PathBuf> {
     let listed = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
@@ -109,7 +109,8 @@ fn files_are_one_room() {
     compare("lines in a file, at most 500", &found, LONG_FILES);
 }
 
-/// The functions of formatted Rust: name, and lines from `fn` to the brace that closes it at the same depth.
+/// The functions of formatted Rust: name, and lines from `fn` to the brace that closes it at the
+/// same depth.
 fn functions(text: &str) -> Vec<(String, usize)> {
     let lines: Vec<&str> = text.lines().collect();
     let mut found = Vec::new();
@@ -121,7 +122,9 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         let closes = format!("{indent}}}");
         let length = lines[at..]
             .iter()
-            .position(|line| **line == closes || line.trim_end().ends_with(';') && *line == lines[at])
+            .position(|line| {
+                **line == closes || line.trim_end().ends_with(';') && *line == lines[at]
+            })
             .map_or(1, |end| end + 1);
         found.push((name, length));
     }
@@ -130,7 +133,14 @@ fn functions(text: &str) -> Vec<(String, usize)> {
 
 fn function_name(line: &str) -> Option<String> {
     let mut rest = line;
-    for prefix in ["pub(crate) ", "pub(super) ", "pub ", "const ", "async ", "unsafe "] {
+    for prefix in [
+        "pub(crate) ",
+        "pub(super) ",
+        "pub ",
+        "const ",
+        "async ",
+        "unsafe ",
+    ] {
         rest = rest.strip_prefix(prefix).unwrap_or(rest);
     }
     let name = rest.strip_prefix("fn ")?;
@@ -171,14 +181,20 @@ fn is_contract(line: &str, word: &str) -> bool {
 #[test]
 fn old_words_do_not_come_back() {
     let mut found = Vec::new();
-    for path in files(&[".rs", ".ts", ".mjs", ".js", ".py", ".md", ".toml", ".yaml", "Makefile"]) {
+    for path in files(&[
+        ".rs", ".ts", ".mjs", ".js", ".py", ".md", ".toml", ".yaml", "Makefile",
+    ]) {
         if path.ends_with("tests/style.rs") || path.ends_with("CHANGELOG.md") {
             continue;
         }
         for (number, line) in read(&path).lines().enumerate() {
             for (word, instead) in OLD_WORDS {
                 if has_word(line, word) && !is_contract(line, word) {
-                    found.push(format!("{}:{}: {word}: say {instead}", path.display(), number + 1));
+                    found.push(format!(
+                        "{}:{}: {word}: say {instead}",
+                        path.display(),
+                        number + 1
+                    ));
                 }
             }
         }
@@ -186,10 +202,15 @@ fn old_words_do_not_come_back() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// Whether `word` stands in `line` with neither a letter, a digit nor `_` beside it; a short plain word in any case.
+/// Whether `word` stands in `line` with neither a letter, a digit nor `_` beside it; a short plain
+/// word in any case.
 fn has_word(line: &str, word: &str) -> bool {
     let plain = word.chars().all(char::is_lowercase);
-    let line = if plain { line.to_lowercase() } else { line.to_string() };
+    let line = if plain {
+        line.to_lowercase()
+    } else {
+        line.to_string()
+    };
     let part = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
@@ -207,9 +228,20 @@ fn imports_are_nested() {
         // The block at the head of the file: later ones are inside modules and functions.
         for line in text.lines().take_while(|line| {
             line.is_empty()
-                || ["//", "use ", "pub use ", "mod ", "pub mod ", "    ", "}", "#!", "#[", "pub(crate) mod "]
-                    .iter()
-                    .any(|start| line.starts_with(start))
+                || [
+                    "//",
+                    "use ",
+                    "pub use ",
+                    "mod ",
+                    "pub mod ",
+                    "    ",
+                    "}",
+                    "#!",
+                    "#[",
+                    "pub(crate) mod ",
+                ]
+                .iter()
+                .any(|start| line.starts_with(start))
         }) {
             let Some(path) = line.strip_prefix("use ") else {
                 continue;
@@ -220,7 +252,10 @@ fn imports_are_nested() {
             }
         }
         for (krate, times) in seen.into_iter().filter(|(_, times)| *times > 1) {
-            found.push(format!("{}: {times} lines `use {krate}::…`, nest them", path.display()));
+            found.push(format!(
+                "{}: {times} lines `use {krate}::…`, nest them",
+                path.display()
+            ));
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
@@ -267,5 +302,9 @@ fn the_map_names_every_module() {
         }
     }
     missing.dedup();
-    assert!(missing.is_empty(), "ARCHITECTURE.md lacks:\n{}", missing.join("\n"));
+    assert!(
+        missing.is_empty(),
+        "ARCHITECTURE.md lacks:\n{}",
+        missing.join("\n")
+    );
 }

@@ -1,4 +1,5 @@
-//! The workspace keeps its shape: dependency edges between our crates are exactly those of ARCHITECTURE.md.
+//! The workspace keeps its shape: dependency edges between our crates are exactly those of
+//! ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 

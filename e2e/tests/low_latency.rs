@@ -283,8 +283,8 @@ async fn headers_ranges_and_tags() {
     );
     assert_eq!(playlist.header("content-encoding"), "");
 
-    // Lifetimes: media never change, playlists are kept for half a target duration, but six by shared
-    // caches where a request was held for what they end with, errors for a second.
+    // Lifetimes: media never change, playlists are kept for half a target duration, but six by
+    // shared caches where a request was held for what they end with, errors for a second.
     assert_eq!(
         playlist.header("cache-control"),
         "public, max-age=1, stale-if-error=0"

@@ -1,7 +1,8 @@
 //! Defines what the admin API says of a stream: one struct for each object of `/api/streams`.
 //!
-//! Everything inside the origin that reads a report (alarms, the operator page) reads these types; JSON is made of
-//! them at the HTTP boundary only. `docs/ref/admin.md` lists every field, and a test compares.
+//! Everything inside the origin that reads a report (alarms, the operator page) reads these types;
+//! JSON is made of them at the HTTP boundary only. `docs/ref/admin.md` lists every field, and a
+//! test compares.
 
 use std::collections::BTreeMap;
 

@@ -22,18 +22,16 @@ use crate::{
     http::Http,
     ingest::Ingest,
     metrics::Metrics,
-    operator::ConformanceChecks,
-    operator::{self, Operator},
+    operator::{self, ConformanceChecks, Operator},
     peer::{PeerPoller, PeerServer},
     recorder::Recorder,
     segment_store::SegmentStore,
-    stream::DiscontinuityStore,
-    stream::{Environment, PeerConfig, Stream, StreamEvent},
-    stream::{Registry, TICK},
+    stream::{DiscontinuityStore, Environment, PeerConfig, Registry, Stream, StreamEvent, TICK},
     thumbnail::Thumbnails,
 };
 
-/// After the publishers have been sent away, answers in flight get this long; blocked requests end by themselves.
+/// After the publishers have been sent away, answers in flight get this long; blocked requests end
+/// by themselves.
 const HTTP_GRACE: Duration = Duration::from_secs(10);
 
 /// With a deadline, sealing starts this long before it: uploads of open parts take seconds.
@@ -70,7 +68,8 @@ pub struct App {
 }
 
 impl App {
-    /// Binds what `config` names. Fails early: an origin that cannot do what it was told does not start.
+    /// Binds what `config` names. Fails early: an origin that cannot do what it was told does not
+    /// start.
     pub async fn build(config: Config, recorder: Option<Recorder>, clock: Clock) -> Result<Self> {
         encode::init();
         let rtmp = bind(config.rtmp_listen, "rtmp_listen").await?;
@@ -209,7 +208,8 @@ impl App {
         notify::systemd("STOPPING=1");
         info!(%cause, "origin drains");
         if let Some(deadline) = deadline {
-            // Publishers stay as long as the machine does: their encoders have nowhere better to go before that.
+            // Publishers stay as long as the machine does: their encoders have nowhere better to go
+            // before that.
             self.clock
                 .sleep_until(deadline.saturating_sub(SEAL_BEFORE_DEADLINE))
                 .await;
@@ -237,7 +237,8 @@ impl App {
         Ok(())
     }
 
-    /// Nobody can publish before the fixed address is here. Gives what interrupted it, if anything did.
+    /// Nobody can publish before the fixed address is here. Gives what interrupted it, if anything
+    /// did.
     #[cfg(feature = "ec2")]
     async fn take_place(&self, notices: &mut Source) -> Result<Option<Cause>> {
         let (aws, metadata) = (&self.config.aws, &self.config.drain.metadata);

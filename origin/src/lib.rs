@@ -4,7 +4,8 @@
 //! ingest --> registry --> stream { timeline, packager, ladder, recording } --> view --> http
 //! ```
 //!
-//! The media work is done by the crates it joins; here are the sockets, the locks and the rules of who may publish.
+//! The media work is done by the crates it joins; here are the sockets, the locks and the rules of
+//! who may publish.
 
 #![forbid(unsafe_code)]
 

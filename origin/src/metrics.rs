@@ -1,4 +1,5 @@
-//! Every metric of the origin, defined once. `docs/ref/metrics.md` lists the same names; a test compares.
+//! Every metric of the origin, defined once. `docs/ref/metrics.md` lists the same names; a test
+//! compares.
 
 use service::metrics::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 

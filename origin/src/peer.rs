@@ -1,5 +1,5 @@
-//! Questions and answers over HTTP: one small request per stream and second, authenticated by a shared
-//! secret, on the listener that edges use. Nothing of it is on the way of media.
+//! Questions and answers over HTTP: one small request per stream and second, authenticated by a
+//! shared secret, on the listener that edges use. Nothing of it is on the way of media.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,8 +15,7 @@ use urls::is_name;
 
 use crate::{
     metrics::Metrics,
-    stream::Registry,
-    stream::{Stream, unix_micros},
+    stream::{Registry, Stream, unix_micros},
 };
 use pairing::{ANSWER_MAX, PeerError, PeerStatus, Settings};
 
@@ -48,8 +47,8 @@ pub struct PeerPoller {
 impl PeerPoller {
     /// Asks for ever.
     pub async fn run(self) {
-        // Longer than a question may take: a connection that is not even refused counts as slow, because
-        // somebody may be there.
+        // Longer than a question may take: a connection that is not even refused counts as slow,
+        // because somebody may be there.
         let client = Client::new(ANSWER_MAX * 2);
         let poller = Arc::new(self);
         loop {

@@ -1,4 +1,5 @@
-//! The program `panocast-origin` as an operator meets it: configuration checked, mistakes named, exit codes kept.
+//! The program `panocast-origin` as an operator meets it: configuration checked, mistakes named,
+//! exit codes kept.
 
 use std::{fs, process::Command};
 

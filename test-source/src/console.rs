@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
-use crate::blocks::{self, Stamp};
-use crate::calendar;
-use crate::glyphs::{ADVANCE, Text};
-use crate::paint::{Canvas, Rgb, line};
+use crate::{
+    blocks::{self, Stamp},
+    calendar,
+    glyphs::{ADVANCE, Text},
+    paint::{Canvas, Rgb, line},
+};
 
 /// Left edge in degrees of longitude; the right one is opposite.
 pub const LEFT: f64 = -40.5;

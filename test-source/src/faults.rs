@@ -21,7 +21,8 @@ pub struct Config {
     pub stall_every: config::Duration,
     /// For how long; what was held back follows at once.
     pub stall_for: config::Duration,
-    /// How often no audio is sent, as when a microphone is muted in an encoder that then sends none.
+    /// How often no audio is sent, as when a microphone is muted in an encoder that then sends
+    /// none.
     pub mute_every: config::Duration,
     /// For how long; what was said meanwhile is lost.
     pub mute_for: config::Duration,

@@ -1,7 +1,6 @@
 //! Paints shapes on a canvas around the viewer, an equirectangular picture in RGB.
 
-use crate::glyphs::Text;
-use crate::sphere::Point;
+use crate::{glyphs::Text, sphere::Point};
 
 /// Red, green, blue, 0 to 255.
 pub type Rgb = [f32; 3];

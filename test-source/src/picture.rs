@@ -3,11 +3,12 @@
 use encode::Picture;
 use media::{Immersive, Projection};
 
-use crate::console::Console;
-use crate::console::Reading;
-use crate::paint::{Canvas, Rgb};
-use crate::scene::{self, Words};
-use crate::sphere;
+use crate::{
+    console::{Console, Reading},
+    paint::{Canvas, Rgb},
+    scene::{self, Words},
+    sphere,
+};
 
 /// The scene is painted at most this wide, in pixels: 8K all around.
 const CANVAS_WIDTH_MAX: usize = 8192;

@@ -3,10 +3,12 @@
 
 use media::Projection;
 
-use crate::console;
-use crate::glyphs::Text;
-use crate::paint::{Canvas, Rgb, angle, line, mix};
-use crate::sphere::{Eye, Point};
+use crate::{
+    console,
+    glyphs::Text,
+    paint::{Canvas, Rgb, angle, line, mix},
+    sphere::{Eye, Point},
+};
 
 const SKY_LOW: Rgb = [58.0, 88.0, 130.0];
 const SKY_HIGH: Rgb = [14.0, 22.0, 48.0];

@@ -97,9 +97,9 @@ impl<'a> Iterator for Children<'a> {
     }
 }
 
-/// MediaKind, whole size and header size of the box at the start of `bytes`; `None` while the header is
-/// incomplete or where it is impossible (size below its own header, or "to the end of the file",
-/// which we never write).
+/// MediaKind, whole size and header size of the box at the start of `bytes`; `None` while the
+/// header is incomplete or where it is impossible (size below its own header, or "to the end of the
+/// file", which we never write).
 pub(crate) fn header(bytes: &[u8]) -> Option<([u8; 4], usize, usize)> {
     let size = u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?);
     let kind = bytes.get(4..8)?.try_into().ok()?;

@@ -1,8 +1,9 @@
 //! Init segments under other people's eyes: what FFmpeg reads of the immersive boxes.
 //!
 //! Two of them: the system's `ffprobe`, which knows Spherical Video V2, and a current FFmpeg from
-//! the test environment's `av` package, which knows Apple's boxes too (`side_data.py`). What neither
-//! family of boxes can name (an equi-angular cubemap, a dual fisheye) no reader is asked for.
+//! the test environment's `av` package, which knows Apple's boxes too (`side_data.py`). What
+//! neither family of boxes can name (an equi-angular cubemap, a dual fisheye) no reader is asked
+//! for.
 
 use std::{
     path::{Path, PathBuf},

@@ -3,8 +3,8 @@
 //!
 //! The file is any `Read + Seek`, so an object store's ranges do as well as a disk. Times come in
 //! [`VIDEO_TIMESCALE`] for video and in the sample rate for audio, as the container has them after
-//! its edit lists; nothing is repaired. Packets can be had as access units where a player could take
-//! them as they are (H.264 and AAC), or be given to [`VideoDecoder`] and [`AudioDecoder`].
+//! its edit lists; nothing is repaired. Packets can be had as access units where a player could
+//! take them as they are (H.264 and AAC), or be given to [`VideoDecoder`] and [`AudioDecoder`].
 
 use std::io::{Read, Seek};
 

@@ -1,7 +1,8 @@
 //! The vocabulary every crate speaks: time, codecs, tracks, access units, projection.
 //!
-//! It depends on nothing of ours, holds no clock, file, socket or thread, and knows no container: FLV and RTMP sit
-//! on one side of it, CMAF and HLS on the other, and only [`IngestEvent`], [`Track`] and [`AccessUnit`] cross.
+//! It depends on nothing of ours, holds no clock, file, socket or thread, and knows no container:
+//! FLV and RTMP sit on one side of it, CMAF and HLS on the other, and only [`IngestEvent`],
+//! [`Track`] and [`AccessUnit`] cross.
 
 #![forbid(unsafe_code)]
 

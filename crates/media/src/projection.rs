@@ -1,7 +1,8 @@
 //! How a picture lies on the sphere around the viewer.
 //!
-//! RTMP carries no such field, so an origin must own it: from config, the admin API or the stream's metadata. The
-//! words are those of Google's Spherical Video V2 and of Apple's `vexu`/`REQ-VIDEO-LAYOUT`.
+//! RTMP carries no such field, so an origin must own it: from config, the admin API or the stream's
+//! metadata. The words are those of Google's Spherical Video V2 and of Apple's
+//! `vexu`/`REQ-VIDEO-LAYOUT`.
 
 use std::{fmt, str::FromStr};
 
@@ -97,7 +98,8 @@ named! {
     }
 }
 
-/// Where the picture's centre lies, in degrees: yaw ±180, pitch ±90, roll ±180 (Spherical Video V2, `prhd`).
+/// Where the picture's centre lies, in degrees: yaw ±180, pitch ±90, roll ±180 (Spherical Video V2,
+/// `prhd`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Orientation {

@@ -4,9 +4,10 @@ use std::{fmt, num::NonZeroU32, time::Duration};
 
 /// The timescale of every video track here, in ticks per second.
 ///
-/// 360 kHz holds one frame of every rate in use as a whole number of ticks (23.976 fps = 15015, 29.97 = 12012,
-/// 59.94 = 6006, 25 = 14400, 50 = 7200, 60 = 6000), and a millisecond of RTMP time too (360). 90 kHz cannot hold
-/// 23.976 fps exactly, and two origins that must agree to the byte cannot afford to round.
+/// 360 kHz holds one frame of every rate in use as a whole number of ticks (23.976 fps = 15015,
+/// 29.97 = 12012, 59.94 = 6006, 25 = 14400, 50 = 7200, 60 = 6000), and a millisecond of RTMP time
+/// too (360). 90 kHz cannot hold 23.976 fps exactly, and two origins that must agree to the byte
+/// cannot afford to round.
 pub const VIDEO_TIMESCALE: Timescale = match NonZeroU32::new(360_000) {
     Some(rate) => Timescale(rate),
     None => unreachable!(),

@@ -24,8 +24,8 @@ impl Pairing {
         since.is_some_and(|since| now.saturating_sub(since) >= UNLOCKED_MIN)
     }
 
-    /// There should be one unless the peer says that nobody publishes there: silence is no excuse, because
-    /// the peer may be alive and cut off.
+    /// There should be one unless the peer says that nobody publishes there: silence is no excuse,
+    /// because the peer may be alive and cut off.
     pub(crate) fn watch_lock(&mut self, local: LocalState<'_>, now: Duration) {
         let published = |(status, _): &(PeerStatus, Duration)| {
             matches!(status.state, State::Live | State::Holding)

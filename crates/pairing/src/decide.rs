@@ -185,8 +185,8 @@ impl Pairing {
         }
     }
 
-    /// Where the peer's viewers stand, if its publisher has gone and its numbers are above ours: an encoder that only
-    /// fails over has come here, and they follow.
+    /// Where the peer's viewers stand, if its publisher has gone and its numbers are above ours: an
+    /// encoder that only fails over has come here, and they follow.
     fn left_by_peer(&self, local: LocalState<'_>, since: Duration) -> Option<LastPosition> {
         let fresh = self.peer.status.as_ref().filter(|(_, at)| *at >= since);
         let (status, _) = fresh.filter(|(status, _)| status.settings == self.settings)?;
@@ -228,8 +228,8 @@ impl Pairing {
         });
     }
 
-    /// Nobody else carries our run: nobody ever did, or the peer has been gone, or has carried something
-    /// else, for so long that our numbers have passed whatever it had.
+    /// Nobody else carries our run: nobody ever did, or the peer has been gone, or has carried
+    /// something else, for so long that our numbers have passed whatever it had.
     pub(crate) fn is_exclusive(&self, now: Duration) -> bool {
         let Some(last_shared_at) = self.last_shared_at else {
             return true;
@@ -238,8 +238,8 @@ impl Pairing {
         long && (self.is_gone(now) || !self.is_lost(now))
     }
 
-    /// Whether our run may go on behind a break: only if nobody else can give the same URLs other bytes, and
-    /// nobody's numbers are above ours. `since` is when the break came.
+    /// Whether our run may go on behind a break: only if nobody else can give the same URLs other
+    /// bytes, and nobody's numbers are above ours. `since` is when the break came.
     pub(crate) fn may_continue(&self, run: &RunStatus, since: Duration) -> bool {
         let fresh = self.peer.status.as_ref().filter(|(_, at)| *at >= since);
         let theirs = fresh.and_then(|(status, _)| Some((status, status.run.as_ref()?)));

@@ -1,4 +1,5 @@
-//! Whole segments to digests: the plainest proof that the same URL has the same bytes on both origins.
+//! Whole segments to digests: the plainest proof that the same URL has the same bytes on both
+//! origins.
 
 use std::{
     collections::BTreeMap,
@@ -21,8 +22,8 @@ struct Known {
 }
 
 impl Digests {
-    /// Of the newest whole segments, oldest first. Milliseconds of work for each new one: not for a thread
-    /// that serves.
+    /// Of the newest whole segments, oldest first. Milliseconds of work for each new one: not for a
+    /// thread that serves.
     pub fn of(&self, snapshot: &Snapshot) -> Vec<SegmentDigest> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.run_id != snapshot.run_id() {

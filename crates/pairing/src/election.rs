@@ -24,12 +24,13 @@ impl Candidate<'_> {
     }
 }
 
-/// Whether `local` goes on as it is and `peer` must follow. Given the same inputs and different `primary`,
-/// exactly one side leads; with equal `primary` two origins without a run may both lead, which is told as
-/// [`crate::PeerError::SameRole`].
+/// Whether `local` goes on as it is and `peer` must follow. Given the same inputs and different
+/// `primary`, exactly one side leads; with equal `primary` two origins without a run may both lead,
+/// which is told as [`crate::PeerError::SameRole`].
 ///
-/// What was served leads what was not. Of one run's two carriers the elder leads. Of two runs the one with
-/// the higher numbers leads, because the other can move up and nobody can move down. Then the primary.
+/// What was served leads what was not. Of one run's two carriers the elder leads. Of two runs the
+/// one with the higher numbers leads, because the other can move up and nobody can move down. Then
+/// the primary.
 pub fn is_leader(local: Candidate<'_>, peer: Candidate<'_>) -> bool {
     if local.level() != peer.level() {
         return local.level() > peer.level();

@@ -8,11 +8,12 @@ use sha2::{Digest, Sha256};
 
 use crate::status::{AUDIO_UNITS_MAX, KEYFRAMES_MAX, KeyframeMark};
 
-/// Bytes hashed at each end of a payload: entropy-coded pictures that differ anywhere differ in their first
-/// kilobytes; a whole 4K keyframe would be a hundred times the work.
+/// Bytes hashed at each end of a payload: entropy-coded pictures that differ anywhere differ in
+/// their first kilobytes; a whole 4K keyframe would be a hundred times the work.
 const END_BYTES: usize = 16 << 10;
 
-/// Boundaries told to who compares once a second: as many seconds at least, and a tenth of the bytes of all.
+/// Boundaries told to who compares once a second: as many seconds at least, and a tenth of the
+/// bytes of all.
 const COMPARED_MAX: usize = 8;
 
 /// The name of a payload: equal payloads have equal ones, others practically never.
@@ -88,7 +89,8 @@ impl PublishHistory {
         self.marks.iter()
     }
 
-    /// For a peer that looks for what it holds: all. For one that compares: the newest that open segments.
+    /// For a peer that looks for what it holds: all. For one that compares: the newest that open
+    /// segments.
     pub fn keyframe_marks(&self, now: Duration, looks: bool) -> Vec<KeyframeMark> {
         let told = |mark: &PublishedKeyframe| KeyframeMark {
             hash: mark.hash,

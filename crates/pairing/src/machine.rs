@@ -21,8 +21,8 @@ use crate::{
     status::{PeerStatus, RunStatus, SegmentDigest, State, VERSION},
 };
 
-/// Audio kept for a hold that begins with the next keyframe, so that its segment has all of its audio:
-/// encoders interleave within two seconds.
+/// Audio kept for a hold that begins with the next keyframe, so that its segment has all of its
+/// audio: encoders interleave within two seconds.
 const RECENT_AUDIO_MAX: usize = 96;
 
 /// A question that nobody answered for this long is lost with whoever asked it.
@@ -313,7 +313,8 @@ impl Pairing {
         self.pass(held);
     }
 
-    /// The timeline broke. `contested` says that only this origin may have seen it: its publisher was gone.
+    /// The timeline broke. `contested` says that only this origin may have seen it: its publisher
+    /// was gone.
     pub fn broken(&mut self, mark: Break, now: Duration, local: LocalState<'_>, contested: bool) {
         self.recent_audio.clear();
         if self.pending.is_some() {
@@ -392,8 +393,8 @@ impl Pairing {
         }
     }
 
-    /// The next thing to do.
-    pub fn next(&mut self) -> Option<Output> {
+    /// The next thing to do, in order.
+    pub fn next_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
@@ -477,15 +478,16 @@ impl Pairing {
         self.watch_lock(local, now);
     }
 
-    /// The peer's constants for a run that has joined: `None` while it may still fix them, `Some(None)` when
-    /// it will not.
+    /// The peer's constants for a run that has joined: `None` while it may still fix them,
+    /// `Some(None)` when it will not.
     pub fn constants(&self, run_id: &str, now: Duration) -> Option<Option<hls::PlaylistConstants>> {
         if self.is_lost(now) {
             return Some(None);
         }
         let (status, _) = self.peer.status.as_ref()?;
         match &status.run {
-            // Without media it will not come to fix any, and who leads does not wait for who follows.
+            // Without media it will not come to fix any, and who leads does not wait for who
+            // follows.
             Some(run) if run.run_id == run_id && run.constants.is_none() => {
                 (status.state != State::Live || self.lock.is_leader).then_some(None)
             }

@@ -1,7 +1,7 @@
 //! What arrived and is not published yet, and where in the peer's timeline it belongs.
 //!
-//! A keyframe both know ties the video together, an audio unit the audio; each in exact ticks of its
-//! own track. All that both know must agree, or nothing is believed.
+//! A keyframe both know ties the video together, an audio unit the audio; each in exact ticks of
+//! its own track. All that both know must agree, or nothing is believed.
 
 use std::{
     collections::VecDeque,
@@ -16,16 +16,16 @@ use crate::{
     status::{KeyframeMark, PeerStatus},
 };
 
-/// Audio known to both lies this close (in ticks of the video timescale, 10 ms) to where the pictures say it
-/// does: two roundings to a millisecond at each end and the timelines' own tolerance, and less than half a
-/// audio unit.
+/// Audio known to both lies this close (in ticks of the video timescale, 10 ms) to where the
+/// pictures say it does: two roundings to a millisecond at each end and the timelines' own
+/// tolerance, and less than half a audio unit.
 const AUDIO_NEAR: i64 = 3_600;
 
 /// Units of audio that must agree: two in a row are no accident.
 const AUDIO_AGREE_MIN: usize = 2;
 
-/// Among keyframes with equal bytes (a still picture) the one that arrived nearest in time is meant, if all
-/// others are this many times farther.
+/// Among keyframes with equal bytes (a still picture) the one that arrived nearest in time is
+/// meant, if all others are this many times farther.
 const NEARER_TIMES: u64 = 3;
 
 /// Arrivals of one keyframe at two origins may differ by this much and count as equally near.
@@ -165,8 +165,8 @@ impl PendingMedia {
         self.units
     }
 
-    /// What is published after joining: the leading track from the boundary on, and all audio that may
-    /// belong to it.
+    /// What is published after joining: the leading track from the boundary on, and all audio that
+    /// may belong to it.
     pub fn join(self, join: &Join) -> Vec<PendingUnit> {
         let leading = self.leading();
         let scale = self.audio_timescale();

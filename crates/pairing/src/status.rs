@@ -1,8 +1,8 @@
 //! What origins tell each other, and what of it is believed.
 //!
-//! A peer is authenticated, yet may be of another version, have a wrong clock or a defect. Everything that
-//! would move our numbers or times is checked against what can be true; one impossible value and the whole
-//! answer counts as none.
+//! A peer is authenticated, yet may be of another version, have a wrong clock or a defect.
+//! Everything that would move our numbers or times is checked against what can be true; one
+//! impossible value and the whole answer counts as none.
 
 use std::collections::BTreeMap;
 
@@ -25,8 +25,8 @@ pub const DIGESTS_MAX: usize = 8;
 /// Renditions told: the ladder's bound and the source's two.
 const INITS_MAX: usize = 18;
 
-/// Numbers are at most this far ahead of our clock, in seconds: both machines keep time, and a minute is
-/// what a badly kept one is off.
+/// Numbers are at most this far ahead of our clock, in seconds: both machines keep time, and a
+/// minute is what a badly kept one is off.
 const AHEAD_MAX_SECONDS: u64 = 60;
 /// Players walk to this number; more is no broadcast's.
 const DISCONTINUITIES_MAX: u64 = 1_000_000;
@@ -72,7 +72,8 @@ pub struct RunStatus {
     /// Each rendition's newest init segment.
     #[serde(default)]
     pub inits: BTreeMap<String, u32>,
-    /// Where it stands, for whoever must go on from there: told when its publisher has gone and nobody else carried it.
+    /// Where it stands, for whoever must go on from there: told when its publisher has gone and
+    /// nobody else carried it.
     #[serde(default, rename = "tail")]
     pub last_position: Option<LastPosition>,
 }
@@ -116,7 +117,8 @@ pub struct PeerStatus {
     pub settings: Settings,
     /// What it does.
     pub state: State,
-    /// How long ago its timeline last moved to follow the publisher's clock; what moves cannot be joined.
+    /// How long ago its timeline last moved to follow the publisher's clock; what moves cannot be
+    /// joined.
     #[serde(default)]
     pub settled_ms: u64,
     /// Its run.

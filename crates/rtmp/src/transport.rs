@@ -128,8 +128,8 @@ impl Transport {
         }
     }
 
-    /// Reads up to the end of one message that is not the transport's own business. `None`: `input` is
-    /// used up.
+    /// Reads up to the end of one message that is not the transport's own business. `None`: `input`
+    /// is used up.
     pub fn next_message(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Error> {
         let before = input.len();
         let result = self.read(input);

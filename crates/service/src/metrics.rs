@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{Encoder, HistogramOpts, Opts, TextEncoder, core::Collector};
 
-pub use prometheus::{Gauge, GaugeVec};
-pub use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+pub use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+};
 
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

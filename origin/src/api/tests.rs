@@ -89,7 +89,8 @@ fn run() -> RunReport {
     }
 }
 
-/// The names of all values: `run.rungs[].name`. What the page says of `pairing` it says of `twin` too.
+/// The names of all values: `run.rungs[].name`. What the page says of `pairing` it says of `twin`
+/// too.
 fn fields(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(all) => {

@@ -1,5 +1,5 @@
-//! The EC2 calls of an origin's start: two to look, three to change. Failures are sorted into those that go by and those
-//! that only an operator can mend.
+//! The EC2 calls of an origin's start: two to look, three to change. Failures are sorted into those
+//! that go by and those that only an operator can mend.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -21,8 +21,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The instance's own interface is 0.
 const DEVICE_INDEX: i32 = 1;
 
-/// Starts of the codes that say that the request can never work: the interface or address does not exist, is in another
-/// zone, or the instance takes no more interfaces.
+/// Starts of the codes that say that the request can never work: the interface or address does not
+/// exist, is in another zone, or the instance takes no more interfaces.
 const PERMANENT: &[&str] = &[
     "InvalidNetworkInterfaceI",
     "InvalidAllocationI",
@@ -82,7 +82,8 @@ pub struct Ec2 {
 }
 
 impl Ec2 {
-    /// Prepares a client; no request is sent. The SDK's own retries are off: ours is the one loop, and it looks first.
+    /// Prepares a client; no request is sent. The SDK's own retries are off: ours is the one loop,
+    /// and it looks first.
     pub async fn open(region: &str, eni: String, allocation: Option<String>) -> Self {
         let shared = sdk_config(Some(region.to_owned()), None).await;
         let timeouts = TimeoutConfig::builder()

@@ -1,17 +1,17 @@
-//! An instance to an origin with a fixed place: on EC2, the network interface and the Elastic IP that outlive instances
-//! are taken over before anybody is served.
+//! An instance to an origin with a fixed place: on EC2, the network interface and the Elastic IP
+//! that outlive instances are taken over before anybody is served.
 //!
 //! ```text
 //! look (DescribeNetworkInterfaces, DescribeAddresses) -> next step -> do it -> look again ... -> in place
 //!                                                        decide.rs    ec2.rs
 //! ```
 //!
-//! Each step follows from what EC2 says now, so a start that was cut off is repeated from where it stands, and one that
-//! finds all in place changes nothing. Whoever starts last wins: a replaced instance may be dead and cannot give
-//! anything back, so nobody ever does.
+//! Each step follows from what EC2 says now, so a start that was cut off is repeated from where it
+//! stands, and one that finds all in place changes nothing. Whoever starts last wins: a replaced
+//! instance may be dead and cannot give anything back, so nobody ever does.
 //!
-//! What this does not do: make interfaces or addresses, or configure the interface inside the machine (on Debian,
-//! amazon-ec2-net-utils does).
+//! What this does not do: make interfaces or addresses, or configure the interface inside the
+//! machine (on Debian, amazon-ec2-net-utils does).
 
 mod decide;
 mod ec2;
@@ -34,8 +34,8 @@ use decide::{Holder, Step, next};
 use ec2::Ec2;
 pub use ec2::Error;
 
-/// Calls that fail are made again, in the end for nothing: CloudFormation waits 15 minutes for a new origin, and its
-/// operator shall read our reason rather than "timed out".
+/// Calls that fail are made again, in the end for nothing: CloudFormation waits 15 minutes for a
+/// new origin, and its operator shall read our reason rather than "timed out".
 const RETRY: Backoff = Backoff::within(
     Duration::from_millis(500),
     Duration::from_secs(10),
@@ -45,16 +45,19 @@ const RETRY: Backoff = Backoff::within(
 /// Attaching and detaching take seconds.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What an orderly detach may take; a dead instance never answers, and is detached by force after this.
+/// What an orderly detach may take; a dead instance never answers, and is detached by force after
+/// this.
 const FORCE_AFTER: Duration = Duration::from_secs(30);
 
 /// How long the machine's own network configuration may take to notice a new interface.
 const CONFIGURED_WITHIN: Duration = Duration::from_secs(30);
 
-/// systemd is asked for this much more before each look: above the longest wait and four calls that time out.
+/// systemd is asked for this much more before each look: above the longest wait and four calls that
+/// time out.
 const START_EXTENSION: Duration = Duration::from_secs(60);
 
-/// Takes what `config` names; returns at once when it names nothing. `metadata` says which instance this is.
+/// Takes what `config` names; returns at once when it names nothing. `metadata` says which instance
+/// this is.
 pub async fn take(config: &Aws, metadata: &Metadata, clock: &Clock) -> Result<(), Error> {
     let Some(eni) = config.eni.clone() else {
         return Ok(());
@@ -139,8 +142,8 @@ async fn step(
     Ok(None)
 }
 
-/// Waits until packets to `address` can reach this process. Goes on without: it may be a moment late, and the operator
-/// has to be told in any case.
+/// Waits until packets to `address` can reach this process. Goes on without: it may be a moment
+/// late, and the operator has to be told in any case.
 async fn configured(address: IpAddr, clock: &Clock) {
     let until = clock.now() + CONFIGURED_WITHIN;
     while UdpSocket::bind((address, 0)).is_err() {

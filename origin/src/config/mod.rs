@@ -1,14 +1,18 @@
-//! The `[origin]` section of the config file: text to typed, checked values. Nothing reads a setting elsewhere.
+//! The `[origin]` section of the config file: text to typed, checked values. Nothing reads a
+//! setting elsewhere.
 //!
-//! Every key has a default, so that an empty file is a working origin on one machine. `deploy/config/origin.toml` shows
-//! each key with its default, unit and cost, and a test holds it equal to what stands here.
+//! Every key has a default, so that an empty file is a working origin on one machine.
+//! `deploy/config/origin.toml` shows each key with its default, unit and cost, and a test holds it
+//! equal to what stands here.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use media::{Immersive, Orientation, Projection, StereoLayout};
 use serde::Deserialize;
-use service::config::{Bitrate, ByteSize, Duration, Error, File, Secret};
-use service::interruption::Metadata;
+use service::{
+    config::{Bitrate, ByteSize, Duration, Error, File, Secret},
+    interruption::Metadata,
+};
 
 mod operator;
 mod publish;
@@ -45,7 +49,8 @@ pub struct Config {
     pub max_connections: usize,
     /// TLS for the HTTP listener.
     pub tls: Option<service::http::TlsConfig>,
-    /// Folder of what outlives the process: discontinuity numbers, listed and recently removed segments.
+    /// Folder of what outlives the process: discontinuity numbers, listed and recently removed
+    /// segments.
     pub state: PathBuf,
     /// Who may publish.
     pub publish: Publish,
@@ -308,7 +313,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks what types alone cannot; the message names the place, the key, the value and the remedy.
+    /// Checks what types alone cannot; the message names the place, the key, the value and the
+    /// remedy.
     fn check(&self, file: &File) -> Result<(), Error> {
         self.operator.check(file)?;
         let hls = &self.hls;

@@ -11,7 +11,8 @@ use super::seconds;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnConflict {
-    /// The newcomer takes over at once: an encoder that lost its connection is never locked out by its own ghost.
+    /// The newcomer takes over at once: an encoder that lost its connection is never locked out by
+    /// its own ghost.
     #[default]
     Takeover,
     /// The newcomer is refused; whoever publishes is not touched.

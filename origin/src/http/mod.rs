@@ -5,8 +5,9 @@
 //!                                \--[ Wait ]--> the rendition's next part --> look again
 //! ```
 //!
-//! Everything served is immutable and shared; a waiting viewer costs one task asleep on its rendition's channel and is
-//! woken once per part. What this does not do: page and VOD (the edge serves them), authorisation, TLS policy.
+//! Everything served is immutable and shared; a waiting viewer costs one task asleep on its
+//! rendition's channel and is woken once per part. What this does not do: page and VOD (the edge
+//! serves them), authorisation, TLS policy.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,12 +26,12 @@ use crate::{
     metrics::Metrics,
     peer::PeerServer,
     segment_store::{MediaKey, SegmentStore},
-    stream::Registry,
-    stream::{Stream, View},
+    stream::{Registry, Stream, View},
     thumbnail::Thumbnails,
 };
 
-/// How long caches may keep an error: long enough to absorb a herd, too short for anybody to notice.
+/// How long caches may keep an error: long enough to absorb a herd, too short for anybody to
+/// notice.
 const ERROR_LIFETIME: CacheControl = CacheControl::max_age(1);
 
 /// How long caches may keep lists and stream facts.
@@ -234,8 +235,8 @@ impl Http {
         }
     }
 
-    /// What the stream still holds, waiting for it where it was announced. What was announced and does not come is as if
-    /// it had never been (rfc8216bis, EXT-X-PRELOAD-HINT).
+    /// What the stream still holds, waiting for it where it was announced. What was announced and
+    /// does not come is as if it had never been (rfc8216bis, EXT-X-PRELOAD-HINT).
     async fn live(&self, key: MediaKey<'_>, media: MediaFile) -> Option<Content> {
         let (_stream, mut views) = self.view(key.stream, key.rendition)?;
         let limit = views.borrow().media().constants().block_limit();
@@ -250,7 +251,8 @@ impl Http {
         self.watch(&mut views, limit, look).await.flatten()
     }
 
-    /// Looks at each new view until `look` has an answer; `None` after `limit`, or when the stream is gone.
+    /// Looks at each new view until `look` has an answer; `None` after `limit`, or when the stream
+    /// is gone.
     async fn watch<T>(
         &self,
         views: &mut watch::Receiver<Arc<View>>,
@@ -319,8 +321,8 @@ fn find(snapshot: &hls::MediaSnapshot, run_id: &str, media: MediaFile) -> Lookup
     }
 }
 
-/// An entity tag: the URL names the bytes for ever, so its own words do. The format version is in it
-/// because the same media packaged by a newer program has other bytes.
+/// An entity tag: the URL names the bytes for ever, so its own words do. The format version is in
+/// it because the same media packaged by a newer program has other bytes.
 fn entity_tag(run_id: &str, media: MediaFile) -> String {
     let version = cmaf::FORMAT_VERSION;
     match media {

@@ -1,8 +1,10 @@
-//! Decides whether a publish request is allowed, and what happens to a publisher that is there already.
+//! Decides whether a publish request is allowed, and what happens to a publisher that is there
+//! already.
 //!
-//! Keys belong to stream names; the name `*` stands for every stream without a key of its own. Without any key the
-//! origin is open, which suits one machine on loopback and is warned about elsewhere. Comparison takes the same time
-//! whichever byte differs. Not here: limits on how often one may guess (the ingest closes the connection each time).
+//! Keys belong to stream names; the name `*` stands for every stream without a key of its own.
+//! Without any key the origin is open, which suits one machine on loopback and is warned about
+//! elsewhere. Comparison takes the same time whichever byte differs. Not here: limits on how often
+//! one may guess (the ingest closes the connection each time).
 
 use crate::config::{Key, Keys, OnConflict};
 

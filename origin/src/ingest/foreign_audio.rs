@@ -7,8 +7,8 @@ use media::{
 };
 use tracing::{info, warn};
 
-/// Transcodes one publisher's audio. Audio that cannot be transcoded is left out with a warning; the
-/// video goes on without it.
+/// Transcodes one publisher's audio. Audio that cannot be transcoded is left out with a warning;
+/// the video goes on without it.
 #[derive(Default)]
 pub(super) struct ForeignAudioTranscoder {
     running: Option<(Format, AudioTranscoder)>,

@@ -1,8 +1,9 @@
 //! Serves RTMP publishers: one task per connection reads bytes and hands media to its stream.
 //!
-//! The task reads, lets the RTMP session and the FLV demuxer make events of the bytes, and hands them to the stream
-//! under a short lock. Nothing here waits for anything but the peer's socket, so a publisher is never slowed by a
-//! viewer, a rung or the recorder. A bad peer costs its own connection and one log line with the reason.
+//! The task reads, lets the RTMP session and the FLV demuxer make events of the bytes, and hands
+//! them to the stream under a short lock. Nothing here waits for anything but the peer's socket, so
+//! a publisher is never slowed by a viewer, a rung or the recorder. A bad peer costs its own
+//! connection and one log line with the reason.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -26,11 +27,11 @@ use super::{auth, foreign_audio::ForeignAudioTranscoder};
 use crate::{
     config::Publish,
     metrics::Metrics,
-    stream::Registry,
-    stream::{Publication, Publisher},
+    stream::{Publication, Publisher, Registry},
 };
 
-/// One read takes at most this much: a 4K keyframe arrives in a few reads, an idle publisher costs one buffer.
+/// One read takes at most this much: a 4K keyframe arrives in a few reads, an idle publisher costs
+/// one buffer.
 const READ_BYTES: usize = 256 << 10;
 
 /// A peer that does not take our few bytes of answers for this long is gone.
@@ -39,10 +40,12 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// After a refusal the encoder gets this long to read the reason before the connection is cut.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A publish of which nothing could be used for this long ends, with the reason; whatever can be used keeps it.
+/// A publish of which nothing could be used for this long ends, with the reason; whatever can be
+/// used keeps it.
 const NOTHING_USABLE_MAX: Duration = Duration::from_secs(10);
 
-/// A pause after the system refuses a connection (no file descriptors), so that the loop does not spin.
+/// A pause after the system refuses a connection (no file descriptors), so that the loop does not
+/// spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 static REFUSED: RateLimited = RateLimited::new();
@@ -75,7 +78,8 @@ enum End {
 }
 
 impl Ingest {
-    /// Accepts publishers until the drain closes the door, then waits for none: their streams seal themselves.
+    /// Accepts publishers until the drain closes the door, then waits for none: their streams seal
+    /// themselves.
     pub async fn serve(self, listener: TcpListener, drain: Watch) {
         let places = Arc::new(Semaphore::new(self.connections_max));
         loop {
@@ -345,9 +349,11 @@ impl Connection<'_> {
         true
     }
 
-    /// Sends what is left and gives the peer time to read it: a cut connection would swallow the reason.
+    /// Sends what is left and gives the peer time to read it: a cut connection would swallow the
+    /// reason.
     async fn finish(&mut self, end: End) -> End {
-        // The stream goes on without this publisher from now, not from when the peer has read its farewell.
+        // The stream goes on without this publisher from now, not from when the peer has read its
+        // farewell.
         self.leave(&end);
         if self.flush().await.is_ok() {
             let _ = self.socket.shutdown().await;

@@ -5,8 +5,7 @@
 //! exports. Only the plain forms are understood that the sources use: named imports from a
 //! neighbour, and `export` before a declaration.
 
-use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::{fmt::Write as _, sync::LazyLock};
 
 use service::admin::Page;
 use sha2::{Digest, Sha256};

@@ -256,8 +256,8 @@ impl Recorder {
         }
     }
 
-    /// Calls `tell` with stream and key of each recording that is whole in the store; the first caller
-    /// is told.
+    /// Calls `tell` with stream and key of each recording that is whole in the store; the first
+    /// caller is told.
     pub fn on_stored(&self, tell: impl Fn(&str, &str) + Send + Sync + 'static) {
         let _ = self.shared.on_stored.set(Box::new(tell));
     }

@@ -16,9 +16,11 @@ use crate::{
 /// A store or queue that fails is tried again for ever: recordings wait in the spool meanwhile.
 const BACKOFF: Backoff = Backoff::endless(Duration::from_millis(500), Duration::from_secs(30));
 
-/// Opens the ingest store, the queue and the spool; goes on with recordings an earlier process left.
+/// Opens the ingest store, the queue and the spool; goes on with recordings an earlier process
+/// left.
 ///
-/// S3 announces objects to the queue by itself (the bucket's notification), so only a folder store is announced here.
+/// S3 announces objects to the queue by itself (the bucket's notification), so only a folder store
+/// is announced here.
 pub async fn open(config: &RecorderConfig, stores: &Stores, jobs: &Jobs) -> Result<Recorder> {
     let store_options = store::Options {
         endpoint: stores.endpoint.clone(),

@@ -1,10 +1,10 @@
 //! The file of an open part, written past the page cache where the file system lets us.
 //!
-//! What is recorded is read once or never by this machine, so caching it would push out what viewers
-//! need, and filling and cleaning the cache costs several times what the write itself does. Direct
-//! writes want whole blocks from aligned memory: the file's last block is padded with zeros, and
-//! written again when more comes. Zeros are no box, so a reader that meets them after a crash is at
-//! the end; [`PartFile::seal`] cuts them off.
+//! What is recorded is read once or never by this machine, so caching it would push out what
+//! viewers need, and filling and cleaning the cache costs several times what the write itself does.
+//! Direct writes want whole blocks from aligned memory: the file's last block is padded with zeros,
+//! and written again when more comes. Zeros are no box, so a reader that meets them after a crash
+//! is at the end; [`PartFile::seal`] cuts them off.
 
 use std::{
     fs::{File, OpenOptions},

@@ -27,8 +27,8 @@ const RECORDING_METADATA: ObjectMetadata = ObjectMetadata {
     cache_control: None,
 };
 
-/// Keys tried when another recording already has the name: the other origin of a pair, which recorded the same
-/// session.
+/// Keys tried when another recording already has the name: the other origin of a pair, which
+/// recorded the same session.
 const NAMES_MAX: u32 = 8;
 
 /// What to do next.
@@ -173,7 +173,8 @@ async fn complete(shared: &Shared, spooled: &Spooled) -> Result<(), String> {
     let store = &*shared.config.store;
     let confirmed = spooled.state().confirmed.clone();
     let bytes: u64 = confirmed.iter().map(|part| part.size).sum();
-    // The other origin may have stored the same session; then ours is only worth keeping when it is longer.
+    // The other origin may have stored the same session; then ours is only worth keeping when it is
+    // longer.
     match store.head(spooled.key()).await {
         Ok(other) if other.size >= bytes => {
             tracing::info!(

@@ -1,11 +1,13 @@
-//! What says how the files of a stream belong together: one small file for each stream. Its first line is the whole, each
-//! further one what a part changed; after [`APPENDED_MAX`] bytes it is made anew.
+//! What says how the files of a stream belong together: one small file for each stream. Its first
+//! line is the whole, each further one what a part changed; after [`APPENDED_MAX`] bytes it is made
+//! anew.
 //!
-//! Making it anew for each part took a tenth of what an origin takes that only passes through: a file system needs 60 us
-//! to make a file and as long to rename it over another one.
+//! Making it anew for each part took a tenth of what an origin takes that only passes through: a
+//! file system needs 60 us to make a file and as long to rename it over another one.
 //!
-//! It is believed only on the machine, in the boot and with the playlist settings it was made with, and while viewers
-//! may still be there: a process can have been killed then, but no write was lost, and what playlists promised holds.
+//! It is believed only on the machine, in the boot and with the playlist settings it was made with,
+//! and while viewers may still be there: a process can have been killed then, but no write was
+//! lost, and what playlists promised holds.
 
 use std::{
     fs::{self, File},
@@ -27,7 +29,8 @@ use urls::is_name;
 /// Players are gone after this; then numbers start by the clock again.
 const AGE_MAX: Duration = Duration::from_secs(600);
 
-/// Changes that are written behind the whole before it is written anew: half a minute of them, read in a millisecond.
+/// Changes that are written behind the whole before it is written anew: half a minute of them, read
+/// in a millisecond.
 const APPENDED_MAX: usize = 64 << 10;
 
 /// Names the time since the machine was started.
@@ -36,7 +39,8 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// What follows the stream's name. No medium's file ends so, nor has one so few dots.
 const SUFFIX: &str = ".index";
 
-/// Where an index is written before it takes the place of the one before; no stream's name begins with a dot.
+/// Where an index is written before it takes the place of the one before; no stream's name begins
+/// with a dot.
 const FRESH: &str = ".index.new";
 
 #[derive(Deserialize, Serialize)]
@@ -94,8 +98,9 @@ impl CheckpointFiles {
         stream_of(name).is_some()
     }
 
-    /// Writes what viewers of `stream` see. Where they see nothing, or nothing more is to come, the file is removed.
-    /// `journal` is where it was written the last time, and whole again after an error.
+    /// Writes what viewers of `stream` see. Where they see nothing, or nothing more is to come, the
+    /// file is removed. `journal` is where it was written the last time, and whole again after an
+    /// error.
     pub fn write(
         &self,
         stream: &str,

@@ -57,8 +57,8 @@ impl Files {
         &self.folder
     }
 
-    /// Brings a file to the length of its `pieces`: what it has of them already stays, the rest is appended. It stays
-    /// open while it `grows`. Gives its name.
+    /// Brings a file to the length of its `pieces`: what it has of them already stays, the rest is
+    /// appended. It stays open while it `grows`. Gives its name.
     pub fn fill(
         &self,
         key: MediaKey<'_>,
@@ -140,7 +140,8 @@ impl Files {
         }
     }
 
-    /// Removes what may go at `now`; the bytes of what stays. A file that somebody reads is gone when they are done.
+    /// Removes what may go at `now`; the bytes of what stays. A file that somebody reads is gone
+    /// when they are done.
     pub fn expire(&self, now: Duration) -> u64 {
         let mut bytes = 0;
         self.lock().retain(|name, kept| {
@@ -175,8 +176,9 @@ impl Files {
     }
 }
 
-/// Appends what comes after the first `there` bytes of `pieces`, to `file` where it is open; the file, if it is open now,
-/// and the length then. A file shorter than `there`, or removed, is not what was written: that fails.
+/// Appends what comes after the first `there` bytes of `pieces`, to `file` where it is open; the
+/// file, if it is open now, and the length then. A file shorter than `there`, or removed, is not
+/// what was written: that fails.
 fn append(
     path: &Path,
     file: Option<File>,
@@ -213,7 +215,8 @@ fn cut(file: &File, length: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Names of streams, renditions and runs are safe in a file name and hold no dot: see [`urls::is_name`].
+/// Names of streams, renditions and runs are safe in a file name and hold no dot: see
+/// [`urls::is_name`].
 fn file_name(key: MediaKey<'_>, media: MediaFile) -> String {
     let MediaKey {
         stream,

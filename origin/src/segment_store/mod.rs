@@ -1,5 +1,5 @@
-//! Segments on disk: those that playlists list, for the process after this one, and those that left them, for as long as
-//! somebody may hold a playlist that lists them.
+//! Segments on disk: those that playlists list, for the process after this one, and those that left
+//! them, for as long as somebody may hold a playlist that lists them.
 //!
 //! ```text
 //! a part is published    -> appended to its segment's file -> the stream's index written
@@ -7,15 +7,17 @@
 //! the process is killed  -> the next one reads the index -> the same playlist, the same URLs
 //! ```
 //!
-//! Restarts: a process that starts where another one was killed lists what that one listed ([`hls::checkpoint`]), so players
-//! go on as after any reconnect of the encoder. Removed segments: one stays fetchable for its own duration plus that of
-//! the longest playlist that listed it (rfc8216bis §6.2.2). StoredFile in memory that would double what a stream costs, for
-//! bytes that hardly anybody asks for: caches have them, live players are past them. The newest few stay in memory, for
-//! viewers whose playlist is a reload old.
+//! Restarts: a process that starts where another one was killed lists what that one listed
+//! ([`hls::checkpoint`]), so players go on as after any reconnect of the encoder. Removed segments:
+//! one stays fetchable for its own duration plus that of the longest playlist that listed it
+//! (rfc8216bis §6.2.2). StoredFile in memory that would double what a stream costs, for bytes that
+//! hardly anybody asks for: caches have them, live players are past them. The newest few stay in
+//! memory, for viewers whose playlist is a reload old.
 //!
-//! Media never waits for the disk: one task follows what was published and writes it, a moment later. A disk that is
-//! full or fails costs memory and, at a restart, gaps; nothing else. What this does not do: outlive the machine (a pair
-//! of origins does), nor record (`crate::recorder` does).
+//! Media never waits for the disk: one task follows what was published and writes it, a moment
+//! later. A disk that is full or fails costs memory and, at a restart, gaps; nothing else. What
+//! this does not do: outlive the machine (a pair of origins does), nor record (`crate::recorder`
+//! does).
 
 mod checkpoints;
 mod files;
@@ -107,8 +109,8 @@ impl SegmentStore {
         })
     }
 
-    /// The streams that an earlier process left, by name; what else it left is removed. A pair of origins goes on from
-    /// what the other one has.
+    /// The streams that an earlier process left, by name; what else it left is removed. A pair of
+    /// origins goes on from what the other one has.
     pub fn restore(&self) -> io::Result<Vec<(String, Arc<Snapshot>)>> {
         let mut restored = Vec::new();
         if self.config.peer.is_none() {
@@ -159,8 +161,8 @@ impl SegmentStore {
         });
     }
 
-    /// The bytes of what is on disk; `None` when it is not there. Parts never are: playlists list them for three target
-    /// durations only (rfc8216bis §6.2.2).
+    /// The bytes of what is on disk; `None` when it is not there. Parts never are: playlists list
+    /// them for three target durations only (rfc8216bis §6.2.2).
     pub async fn find(
         &self,
         key: MediaKey<'_>,
@@ -294,7 +296,8 @@ fn numbers(snapshot: &Snapshot) -> Numbers {
     (snapshot.run_id().to_owned(), ends.collect())
 }
 
-/// Calls `act` with every segment that is listed, or in memory and was, with its place and whether it still grows.
+/// Calls `act` with every segment that is listed, or in memory and was, with its place and whether
+/// it still grows.
 fn each<'a>(
     stream: &'a str,
     snapshot: &'a Snapshot,
@@ -330,7 +333,8 @@ fn media_of(object: ObjectRef) -> MediaFile {
     }
 }
 
-/// The number of the newest segment that need not be in memory any more, if there is one: in all renditions.
+/// The number of the newest segment that need not be in memory any more, if there is one: in all
+/// renditions.
 fn removed_through(snapshot: &Snapshot) -> Option<u64> {
     let of_media = |media: &Arc<MediaSnapshot>| {
         let removed = media.retained().len() - media.listed().len();
@@ -340,7 +344,8 @@ fn removed_through(snapshot: &Snapshot) -> Option<u64> {
     snapshot.renditions().iter().filter_map(of_media).min()
 }
 
-/// A segment's own duration and the longest playlist's: two segments more than what is listed, one for the open one.
+/// A segment's own duration and the longest playlist's: two segments more than what is listed, one
+/// for the open one.
 fn lifetime(media: &MediaSnapshot) -> Duration {
     let listed: f64 = media.listed().iter().map(|segment| segment.seconds()).sum();
     Duration::from_secs_f64(listed) + 2 * Duration::from_secs(media.constants().target_duration)

@@ -1,5 +1,5 @@
-//! A simulated stream whose window slides: what leaves it can be fetched from disk, byte for byte, until it may go; and
-//! a process that is killed, whose successor shows what it showed.
+//! A simulated stream whose window slides: what leaves it can be fetched from disk, byte for byte,
+//! until it may go; and a process that is killed, whose successor shows what it showed.
 
 use std::{
     net::SocketAddr,
@@ -13,10 +13,8 @@ use testkit::{Publisher as Encoder, Shape};
 use super::*;
 use crate::{
     Config,
-    config::Hls,
-    config::OnConflict,
-    stream::DiscontinuityStore,
-    stream::{Environment, Publication, Publisher, Stream},
+    config::{Hls, OnConflict},
+    stream::{DiscontinuityStore, Environment, Publication, Publisher, Stream},
 };
 
 /// Sunday 2026-11-01, 12:00:00 UTC.
@@ -49,7 +47,8 @@ impl Bench {
         bench
     }
 
-    /// Another process on the same disk, so long after the first one started. The first one's files stay as they are.
+    /// Another process on the same disk, so long after the first one started. The first one's files
+    /// stay as they are.
     fn killed(self, after: Duration) -> Self {
         let next = Self::idle(Arc::clone(&self.disk), WALL + after, Config::default());
         let name = self.name;

@@ -1,4 +1,5 @@
-//! What a stream needs of the process around it, and the small types that all files of this room share.
+//! What a stream needs of the process around it, and the small types that all files of this room
+//! share.
 
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 

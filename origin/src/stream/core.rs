@@ -1,13 +1,14 @@
-//! A stream's state behind its lock: who publishes, how the clock runs, and the run that viewers see.
+//! A stream's state behind its lock: who publishes, how the clock runs, and the run that viewers
+//! see.
 //!
 //! ```text
 //! Idle --first access unit--> Live --publisher leaves--> Waiting --same or next publisher--> Live
 //!                                                           \--reconnect window passes--> Ended --next publisher--> Live
 //! ```
 //!
-//! While waiting, every URL goes on answering; a publisher that comes back goes on in the same run behind one
-//! discontinuity. After the window the playlists get their end, and the next publisher starts a new run whose numbers
-//! lie above everything served.
+//! While waiting, every URL goes on answering; a publisher that comes back goes on in the same run
+//! behind one discontinuity. After the window the playlists get their end, and the next publisher
+//! starts a new run whose numbers lie above everything served.
 
 use std::{
     sync::Arc,
@@ -35,8 +36,8 @@ use crate::{
     rfc3339::rfc3339,
 };
 
-/// How long an ended run's playlists and segments stay: its window and as much again, so that viewers who lag see
-/// the end. Counted in windows.
+/// How long an ended run's playlists and segments stay: its window and as much again, so that
+/// viewers who lag see the end. Counted in windows.
 const LINGER_WINDOWS: u32 = 2;
 
 /// One publisher's connection.
@@ -190,8 +191,8 @@ impl Core {
             self.timeline.resume();
             self.drain_timeline(since);
         } else {
-            // Above the times of what an earlier process left, as after any reconnect: GStreamer loses its place where
-            // times go back.
+            // Above the times of what an earlier process left, as after any reconnect: GStreamer
+            // loses its place where times go back.
             let end = self
                 .restored
                 .as_ref()
@@ -201,8 +202,8 @@ impl Core {
         id
     }
 
-    /// The publisher `id` is refused: what it sent before is as if it had never been, unless viewers
-    /// have seen any of it.
+    /// The publisher `id` is refused: what it sent before is as if it had never been, unless
+    /// viewers have seen any of it.
     pub fn refuse_session(&mut self, id: u64, reason: &str, now: Duration) {
         if !self.is_session(id) {
             return;
@@ -491,8 +492,8 @@ impl Core {
         }
     }
 
-    /// Starts a run: right behind what this origin's previous process left, unless its playlists have
-    /// got their end; `false` when it cannot start.
+    /// Starts a run: right behind what this origin's previous process left, unless its playlists
+    /// have got their end; `false` when it cannot start.
     fn start_run(&mut self, wall: SystemTime) -> bool {
         let tracks = self.tracks();
         match self.restored.take() {

@@ -1,10 +1,11 @@
 //! What must outlive the process: how many discontinuities each stream has had.
 //!
-//! Media sequence numbers need no memory: the clock's seconds are always above them. Discontinuity sequences cannot be
-//! as large, because players keep arrays indexed by them (hls.js walks one from zero at each playlist: at a billion it
-//! stops for good). So a run starts at the *hours* since 2026, or one above what this file remembers, whichever is
-//! more. A replaced machine without its disk and without a peer has the hours alone: they lie above what was served as
-//! long as the stream had fewer discontinuities than hours.
+//! Media sequence numbers need no memory: the clock's seconds are always above them. Discontinuity
+//! sequences cannot be as large, because players keep arrays indexed by them (hls.js walks one from
+//! zero at each playlist: at a billion it stops for good). So a run starts at the *hours* since
+//! 2026, or one above what this file remembers, whichever is more. A replaced machine without its
+//! disk and without a peer has the hours alone: they lie above what was served as long as the
+//! stream had fewer discontinuities than hours.
 
 use std::{
     fs, io,
@@ -54,8 +55,8 @@ impl DiscontinuityStore {
             .unwrap_or(0)
     }
 
-    /// Notes that `stream` is at `sequence`. Written whole or not at all; a killed process loses nothing, a power cut at
-    /// most the last note.
+    /// Notes that `stream` is at `sequence`. Written whole or not at all; a killed process loses
+    /// nothing, a power cut at most the last note.
     pub fn note(&self, stream: &str, sequence: u64) {
         let (file, fresh) = (self.file(stream), self.folder.join(format!("{stream}.new")));
         let written =

@@ -1,4 +1,5 @@
-//! What happens to streams, told once: the log and the operator page read it here, and so will webhooks.
+//! What happens to streams, told once: the log and the operator page read it here, and so will
+//! webhooks.
 
 use std::{
     collections::VecDeque,

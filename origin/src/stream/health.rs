@@ -1,7 +1,7 @@
 //! Measures what a publisher sends: bitrate, frame rate, GOP length, jitter.
 //!
-//! It counts in whole seconds over a short window, so that the figures move calmly and cost nothing to keep. It judges
-//! nothing: alarms are drawn from these figures elsewhere.
+//! It counts in whole seconds over a short window, so that the figures move calmly and cost nothing
+//! to keep. It judges nothing: alarms are drawn from these figures elsewhere.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -9,7 +9,8 @@ use media::{IngestUnit, MILLISECONDS, MediaKind};
 
 use crate::api::Figures;
 
-/// Seconds the rates are averaged over: long enough for two keyframes of a 2 s GOP, short enough to show a change.
+/// Seconds the rates are averaged over: long enough for two keyframes of a 2 s GOP, short enough to
+/// show a change.
 const WINDOW_SECONDS: usize = 5;
 
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,4 +1,5 @@
-//! Counts what of a publisher's media was put right or left out, by track and kind, and logs each kind once.
+//! Counts what of a publisher's media was put right or left out, by track and kind, and logs each
+//! kind once.
 
 use std::collections::BTreeMap;
 

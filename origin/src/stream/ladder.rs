@@ -1,7 +1,9 @@
-//! The ladders of a run, in order: when the source changes, the old one finishes before the new one is heard.
+//! The ladders of a run, in order: when the source changes, the old one finishes before the new one
+//! is heard.
 //!
-//! Ladders tell their events from their own threads. A generation number says which ladder an event is from; events of
-//! a younger one are held until its elders have said their last, so that every rung's access units stay in order.
+//! Ladders tell their events from their own threads. A generation number says which ladder an event
+//! is from; events of a younger one are held until its elders have said their last, so that every
+//! rung's access units stay in order.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -39,8 +41,8 @@ impl std::fmt::Debug for LadderSink {
     }
 }
 
-/// Events held for a ladder whose elder has not finished: the elder has at most its queues to empty, a second or two,
-/// while the younger makes rungs x 60 events a second.
+/// Events held for a ladder whose elder has not finished: the elder has at most its queues to
+/// empty, a second or two, while the younger makes rungs x 60 events a second.
 const HELD_MAX: usize = 4096;
 
 /// The running ladder and those that still finish.
@@ -77,7 +79,8 @@ impl Ladders {
         self.generation
     }
 
-    /// Starts a ladder for `source`; the one before finishes first. `rungs` pairs each rung with its index in the run.
+    /// Starts a ladder for `source`; the one before finishes first. `rungs` pairs each rung with
+    /// its index in the run.
     pub fn start(
         &mut self,
         reports: &LadderSink,
@@ -109,7 +112,8 @@ impl Ladders {
         Ok(())
     }
 
-    /// No more units for the running ladder; it finishes on a thread of its own. Whether there is one to wait for.
+    /// No more units for the running ladder; it finishes on a thread of its own. Whether there is
+    /// one to wait for.
     pub fn retire(&mut self, reports: &LadderSink) -> bool {
         if let Some(Running { ladder, .. }) = self.running.take() {
             let (generation, reports) = (self.generation, reports.clone());
@@ -117,7 +121,8 @@ impl Ladders {
                 ladder.finish();
                 reports.report(LadderReport::Finished(generation));
             };
-            // Without a thread the ladder is dropped: its rungs end early, and nobody waits for them.
+            // Without a thread the ladder is dropped: its rungs end early, and nobody waits for
+            // them.
             if let Err(reason) = std::thread::Builder::new()
                 .name("ladder-finish".into())
                 .spawn(finish)

@@ -4,9 +4,10 @@
 //! Publication::push --lock--> Core { Timeline -> Packager <- ladder threads } --watch--> View per rendition
 //! ```
 //!
-//! Everything that changes a stream takes its core's lock for the time of one access unit: microseconds, with no IO
-//! inside. Viewers never take it; they read immutable views from channels. Why a lock and no task with a queue: a
-//! queue would need a bound and a policy for a slow consumer, and there is none here to be slow.
+//! Everything that changes a stream takes its core's lock for the time of one access unit:
+//! microseconds, with no IO inside. Viewers never take it; they read immutable views from channels.
+//! Why a lock and no task with a queue: a queue would need a bound and a policy for a slow
+//! consumer, and there is none here to be slow.
 
 mod context;
 mod core;
@@ -267,7 +268,8 @@ impl Stream {
     }
 
     fn core(&self) -> MutexGuard<'_, Core> {
-        // A panic under this lock is a defect of ours; the stream goes on with what it has rather than end them all.
+        // A panic under this lock is a defect of ours; the stream goes on with what it has rather
+        // than end them all.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

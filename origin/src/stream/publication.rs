@@ -86,8 +86,8 @@ impl Publication {
         self.ended = Ended::Left(reason.to_owned());
     }
 
-    /// What the publisher sends is not taken: once this is dropped, nothing is left of it unless viewers
-    /// have seen it.
+    /// What the publisher sends is not taken: once this is dropped, nothing is left of it unless
+    /// viewers have seen it.
     pub fn refuse(&mut self, reason: &str) {
         self.ended = Ended::Refused(reason.to_owned());
     }

@@ -1,7 +1,8 @@
 //! The recording of one run, which begins once the run has a whole segment to show.
 //!
-//! What comes before that waits in memory, where the packager holds it anyway. A publish that is refused
-//! at its first picture leaves nothing behind then; one that ends early in good order is recorded all the same.
+//! What comes before that waits in memory, where the packager holds it anyway. A publish that is
+//! refused at its first picture leaves nothing behind then; one that ends early in good order is
+//! recorded all the same.
 
 use media::{AccessUnit, Track};
 

@@ -1,7 +1,8 @@
 //! Stream names to streams: who publishes where, who is watched, and what time does to them.
 //!
-//! A stream enters with its first accepted publisher, or with what an earlier process left of it, and leaves some time after its run has ended, when nothing of it
-//! can be listed any more. The number of streams is bounded by config; there is no third way in.
+//! A stream enters with its first accepted publisher, or with what an earlier process left of it,
+//! and leaves some time after its run has ended, when nothing of it can be listed any more. The
+//! number of streams is bounded by config; there is no third way in.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +20,8 @@ use crate::{
     recorder::Recorder,
 };
 
-/// How often streams look at the clock: reconnect windows are whole seconds, and a quarter of one goes unnoticed.
+/// How often streams look at the clock: reconnect windows are whole seconds, and a quarter of one
+/// goes unnoticed.
 pub const TICK: Duration = Duration::from_millis(250);
 
 /// Why a name cannot be had.
@@ -77,7 +79,8 @@ impl Registry {
         Arc::clone(&self.environment.published)
     }
 
-    /// Shows what an earlier process left of `name`, and waits for its publisher. What there is no room for is not shown.
+    /// Shows what an earlier process left of `name`, and waits for its publisher. What there is no
+    /// room for is not shown.
     pub fn restore(&self, name: &str, restored: Arc<Snapshot>) {
         let mut streams = self.lock();
         if streams.len() < self.config.max_streams {
@@ -158,8 +161,9 @@ impl Registry {
         self.count();
     }
 
-    /// Sends every publisher away and closes every recording. Playlists get no end: a successor of this process, or
-    /// the other origin, goes on with the stream, and a player that saw an end would never look again.
+    /// Sends every publisher away and closes every recording. Playlists get no end: a successor of
+    /// this process, or the other origin, goes on with the stream, and a player that saw an end
+    /// would never look again.
     pub fn seal_all(&self) {
         for stream in self.streams() {
             stream.seal();

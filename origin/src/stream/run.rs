@@ -1,7 +1,8 @@
 //! One run of a stream: from its first access unit to its end, under one run id and one numbering.
 //!
-//! It joins the packager with the ladder: source units go to both, rung units come back from the ladder's threads,
-//! and the cut that the packager makes in the source is the keyframe that the ladder forces.
+//! It joins the packager with the ladder: source units go to both, rung units come back from the
+//! ladder's threads, and the cut that the packager makes in the source is the keyframe that the
+//! ladder forces.
 
 mod rungs;
 

@@ -1,7 +1,7 @@
 //! The name of a run inside media URLs: short, and never the same twice.
 //!
-//! Milliseconds since 1970 in base 36 order runs by time for whoever reads a log; two random characters keep apart
-//! origins that start in the same millisecond, replaced machines included.
+//! Milliseconds since 1970 in base 36 order runs by time for whoever reads a log; two random
+//! characters keep apart origins that start in the same millisecond, replaced machines included.
 
 use std::time::SystemTime;
 

@@ -127,7 +127,8 @@ pub(super) fn unused_name(name: &str, known: &[Rung]) -> String {
     names.find(|name| !taken(name)).unwrap_or_default()
 }
 
-/// A configured rung of a source that lies on the sphere as `immersive` says, in the encoder's words.
+/// A configured rung of a source that lies on the sphere as `immersive` says, in the encoder's
+/// words.
 fn rung_config(rung: &ConfiguredRung, immersive: &Immersive) -> RungConfig {
     RungConfig {
         reprojection: rung

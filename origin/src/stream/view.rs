@@ -1,7 +1,8 @@
-//! One rendition as HTTP serves it: an immutable snapshot with its playlist texts, each rendered and packed once.
+//! One rendition as HTTP serves it: an immutable snapshot with its playlist texts, each rendered
+//! and packed once.
 //!
-//! Thousands may ask for the same playlist in the same millisecond; the first makes the text, all share it. A view is
-//! replaced by the next part, so its texts are never out of date.
+//! Thousands may ask for the same playlist in the same millisecond; the first makes the text, all
+//! share it. A view is replaced by the next part, so its texts are never out of date.
 
 use std::sync::{Arc, OnceLock};
 

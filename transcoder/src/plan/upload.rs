@@ -1,5 +1,5 @@
-//! The plan of an upload: where its presentation begins and ends, which times its pictures have once
-//! holes are filled, and where each slice begins to decode.
+//! The plan of an upload: where its presentation begins and ends, which times its pictures have
+//! once holes are filled, and where each slice begins to decode.
 //!
 //! ```text
 //! video        ▓▓▓▓▓▓▓▓▓▓▓·····▓▓▓▓▓        a hole: the last picture is held

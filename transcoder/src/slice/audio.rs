@@ -10,8 +10,8 @@ use media::{AccessUnit, MediaKind, Track};
 
 use crate::plan::AudioPlan;
 
-/// Access units encoded and thrown away before a slice's first, until the encoder has the same state
-/// as that of the slice before: so there is nothing to hear at an edge.
+/// Access units encoded and thrown away before a slice's first, until the encoder has the same
+/// state as that of the slice before: so there is nothing to hear at an edge.
 const WARM_FRAMES: i64 = 12;
 
 /// Samples that come this much beside where the last ones ended follow them all the same: some

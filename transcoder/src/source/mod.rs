@@ -1,9 +1,9 @@
 //! Opens what is to become VOD, whoever made it, and finds out what a plan needs.
 //!
-//! Recordings of ours come with a sidecar that says where every keyframe is, so a slice is one run of
-//! bytes ([`RecordingReader`]). Everything else is an upload ([`Upload`]): read once in full to find
-//! out what it really holds, then by FFmpeg's demuxers and decoders. A recording that cannot be cut
-//! at its own keyframes is read like an upload too. Blocking.
+//! Recordings of ours come with a sidecar that says where every keyframe is, so a slice is one run
+//! of bytes ([`RecordingReader`]). Everything else is an upload ([`Upload`]): read once in full to
+//! find out what it really holds, then by FFmpeg's demuxers and decoders. A recording that cannot
+//! be cut at its own keyframes is read like an upload too. Blocking.
 
 use std::collections::VecDeque;
 
@@ -93,8 +93,8 @@ impl Source {
     }
 }
 
-/// Whether a recording can be cut into segments at its own keyframes. Where its encoder was away its
-/// times jump, which only the sidecar tells.
+/// Whether a recording can be cut into segments at its own keyframes. Where its encoder was away
+/// its times jump, which only the sidecar tells.
 fn is_cuttable(sidecar: &Sidecar, settings: &Settings) -> bool {
     let longest = settings.segment_seconds * SEGMENT_TARGETS_MAX;
     let end = (sidecar.duration * f64::from(VIDEO_TIMESCALE.rate())) as i64;

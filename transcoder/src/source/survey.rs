@@ -330,9 +330,9 @@ fn larger(one: (u32, u32), other: (u32, u32)) -> (u32, u32) {
     }
 }
 
-/// Whether the video can be sent as it is, as far as its headers say. Other codecs than H.264, other
-/// profiles, fields, turned pictures and pixels that are not square are encoded without a word:
-/// that is what the ladder is for.
+/// Whether the video can be sent as it is, as far as its headers say. Other codecs than H.264,
+/// other profiles, fields, turned pictures and pixels that are not square are encoded without a
+/// word: that is what the ladder is for.
 fn is_common(demuxer: &FileDemuxer) -> bool {
     let video = demuxer.video().filter(|v| v.is_plain() && !v.is_interlaced);
     let track = video.and_then(|video| video.track());

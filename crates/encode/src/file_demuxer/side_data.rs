@@ -26,7 +26,8 @@ const INVERTED: i32 = 1;
 /// A quarter of a picture as bounds are given, less what rounding may cost.
 const QUARTER: std::ops::RangeInclusive<u32> = 0x3ff0_0000..=0x4010_0000;
 
-/// Whether the packet needs a key: to the decoder its bytes are noise, which now and then looks like a picture.
+/// Whether the packet needs a key: to the decoder its bytes are noise, which now and then looks
+/// like a picture.
 pub(super) fn is_encrypted(packet: &ffmpeg::Packet) -> bool {
     packet
         .side_data()

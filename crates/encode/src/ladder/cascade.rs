@@ -1,8 +1,9 @@
 //! Scales each decoded picture once into every rung's size, each from the next larger, and hands it
 //! to that rung's encoder. Runs on a thread of its own.
 //!
-//! This thread also meets the back pressure: a full queue before an encoder stops it, coded units pile up
-//! before the decoder, and the age of the picture at hand says by how much the machine is behind.
+//! This thread also meets the back pressure: a full queue before an encoder stops it, coded units
+//! pile up before the decoder, and the age of the picture at hand says by how much the machine is
+//! behind.
 
 use std::{
     sync::{Arc, mpsc},

@@ -286,7 +286,8 @@ impl Ladder {
         Ok(ladder)
     }
 
-    /// Starts everything behind the decoder: a ladder that takes nothing yet, and where pictures go.
+    /// Starts everything behind the decoder: a ladder that takes nothing yet, and where pictures
+    /// go.
     fn spawn_rungs(
         shared: &Arc<Shared>,
         rungs: Vec<Rung>,

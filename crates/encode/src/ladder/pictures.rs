@@ -1,4 +1,5 @@
-//! A ladder for pictures that somebody else has decoded: files of any codec, with their holes filled.
+//! A ladder for pictures that somebody else has decoded: files of any codec, with their holes
+//! filled.
 //!
 //! Everything behind the decoder is the same as for a live source: scaling in cascade, an encoder
 //! for each rung, keyframes exactly where told.

@@ -1,4 +1,5 @@
-//! Reads playlist text into plain structs: only what the rules need, and nothing assumed of the writer.
+//! Reads playlist text into plain structs: only what the rules need, and nothing assumed of the
+//! writer.
 
 use std::collections::BTreeMap;
 

@@ -383,9 +383,9 @@ impl Rendition {
             .push(Arc::new(lost));
     }
 
-    /// EXTINF: video lasts until the next segment's first frame; audio lasts its own samples, unless
-    /// it set in late or broke off early. Then it lasts as long as its share of the segment, so that
-    /// playlists do not drift apart.
+    /// EXTINF: video lasts until the next segment's first frame; audio lasts its own samples,
+    /// unless it set in late or broke off early. Then it lasts as long as its share of the segment,
+    /// so that playlists do not drift apart.
     fn duration(&self, open: &Open, timing: &SegmentTiming, length: i64) -> i64 {
         if self.kind == MediaKind::Video {
             return length;

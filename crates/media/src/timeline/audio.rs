@@ -117,8 +117,8 @@ impl Counter {
         Some(dts)
     }
 
-    /// The track comes back after filling up to `end`: a unit sent at `sent` goes as many whole units
-    /// after that as fit best. `None` where that would be before it.
+    /// The track comes back after filling up to `end`: a unit sent at `sent` goes as many whole
+    /// units after that as fit best. `None` where that would be before it.
     pub(super) fn rejoin(&mut self, sent: i64, end: i64) -> Option<i64> {
         let distance = VIDEO_TIMESCALE.rescale(sent, self.scale) - end;
         let units = (distance + self.frame / 2).div_euclid(self.frame);

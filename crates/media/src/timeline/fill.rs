@@ -1,9 +1,9 @@
 //! Fills a track that has stopped while the other one goes on: silence for audio, the last keyframe
 //! for video.
 //!
-//! A player stands still at the end of the shorter track, so a muted microphone or a camera that
-//! is off would stop everybody. What has stopped is seen by the other track's progress and never by
-//! a clock of ours: two origins that take the same publish fill the same places with the same bytes.
+//! A player stands still at the end of the shorter track, so a muted microphone or a camera that is
+//! off would stop everybody. What has stopped is seen by the other track's progress and never by a
+//! clock of ours: two origins that take the same publish fill the same places with the same bytes.
 //!
 //! ```text
 //! other track   ----------------------------------------------------->
@@ -204,8 +204,8 @@ impl Timeline {
         }
     }
 
-    /// Appends units up to `until`, in ticks of the track: whole ones, or, where a unit presented at
-    /// `next` follows exactly there, a shorter one at the end.
+    /// Appends units up to `until`, in ticks of the track: whole ones, or, where a unit presented
+    /// at `next` follows exactly there, a shorter one at the end.
     fn fill(&mut self, kind: MediaKind, until: i64, next: Option<i64>) {
         let usual = self.track(kind).fill_duration(STILL_MS * TICKS_PER_MS);
         for _ in 0..FILL_UNITS_MAX {

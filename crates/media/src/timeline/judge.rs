@@ -1,5 +1,5 @@
-//! Decides where on the shared timeline a unit lies: near its predecessor, after a pause, on a clock
-//! that jumped, or nowhere that its stamp says.
+//! Decides where on the shared timeline a unit lies: near its predecessor, after a pause, on a
+//! clock that jumped, or nowhere that its stamp says.
 
 use std::time::Duration;
 

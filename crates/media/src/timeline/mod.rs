@@ -21,9 +21,9 @@
 //!   timeline: one discontinuity for both tracks, output contiguous. A pause of one track that the
 //!   other's clock confirms is a pause, and is filled.
 //! - Missing video lengthens the unit before it; missing audio becomes as many units of silence,
-//!   because players stumble over holes in it. A track that stops while the other goes on is filled:
-//!   with silence, or with its last keyframe again until the next one comes. Only video that never
-//!   had a keyframe leaves a hole, behind a discontinuity ([`Reason::Gap`]).
+//!   because players stumble over holes in it. A track that stops while the other goes on is
+//!   filled: with silence, or with its last keyframe again until the next one comes. Only video
+//!   that never had a keyframe leaves a hole, behind a discontinuity ([`Reason::Gap`]).
 //! - Audio follows the publisher's clock by at most one sample per access unit, so |A-V| stays
 //!   bounded for ever.
 //!
@@ -381,8 +381,8 @@ impl Timeline {
         self.events.push_back(Event::Discontinuity { reason });
     }
 
-    /// After a unit of `kind` was placed: from here on its silence is counted. Where the other track
-    /// has nothing yet, it is taken to begin beside this one.
+    /// After a unit of `kind` was placed: from here on its silence is counted. Where the other
+    /// track has nothing yet, it is taken to begin beside this one.
     fn note_heard(&mut self, kind: MediaKind) {
         let sibling = self.track(other(kind));
         let (position, units) = (sibling.position(), sibling.stats.units);

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use super::track_state::{Clock, Stamp};
 use super::{
     Reason, START_WAIT, START_WAIT_SINGLE, START_WAIT_VIDEO, STEP_MAX, TICKS_PER_MS, Timeline,
-    fill::Heard, other,
+    fill::Heard,
+    other,
+    track_state::{Clock, Stamp},
 };
 use crate::{IngestUnit, MediaKind, VIDEO_TIMESCALE};
 
@@ -100,8 +101,7 @@ impl Timeline {
         if resumed {
             self.break_timeline(Reason::Resumed);
         }
-        let has = |kind| held.iter().any(|(input, _)| input.kind == kind);
-        self.video.has_begun = has(MediaKind::Video);
+        self.video.has_begun = held.iter().any(|(input, _)| input.kind == MediaKind::Video);
         for kind in [MediaKind::Video, MediaKind::Audio] {
             let units = self.track(other(kind)).stats.units;
             let track = self.track_mut(kind);

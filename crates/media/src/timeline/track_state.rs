@@ -189,8 +189,8 @@ impl TrackState {
         }
     }
 
-    /// Forgets the publisher: its clock, the rhythm it was smoothed to, what it announced. The end of
-    /// what left stays the floor.
+    /// Forgets the publisher: its clock, the rhythm it was smoothed to, what it announced. The end
+    /// of what left stays the floor.
     pub(super) fn forget_publisher(&mut self) {
         self.clock = None;
         self.outliers = None;

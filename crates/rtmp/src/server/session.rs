@@ -3,7 +3,11 @@
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::{Buf, Bytes};
-use flv::{Tag, TagKind, amf0::Value, file::TAG_HEADER_BYTES, file::TagHeader};
+use flv::{
+    Tag, TagKind,
+    amf0::Value,
+    file::{TAG_HEADER_BYTES, TagHeader},
+};
 
 use super::{Code, Event, HELD_BYTES_MAX, Limits, PublishRequest, Rejection, RequestId};
 use crate::{

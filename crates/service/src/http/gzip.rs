@@ -4,8 +4,7 @@ use std::io::Write;
 
 use ::http::{HeaderMap, header};
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::{Compression, write::GzEncoder};
 
 /// Whether `Accept-Encoding` allows gzip (RFC 9110 section 12.5.3).
 pub fn accepts_gzip(headers: &HeaderMap) -> bool {

@@ -9,8 +9,7 @@ use ::http::{HeaderValue, Method, Request, StatusCode};
 use bytes::Bytes;
 use rand::Rng;
 use serde::Deserialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::mpsc;
 
 use super::{Cause, Notice};

@@ -1,4 +1,5 @@
-//! A stream beside its recording: whatever the store does, viewers get every part at the same moment.
+//! A stream beside its recording: whatever the store does, viewers get every part at the same
+//! moment.
 
 use std::net::SocketAddr;
 
@@ -11,8 +12,7 @@ use super::*;
 use crate::{
     config::OnConflict,
     metrics::Metrics,
-    stream::DiscontinuityStore,
-    stream::{Claim, Environment, Publication, Publisher, Stream},
+    stream::{Claim, DiscontinuityStore, Environment, Publication, Publisher, Stream},
 };
 
 /// Bytes of a picture: with 30 a second a quota of 6 MiB is used up after 5 s.

@@ -6,8 +6,8 @@ use media::IngestEvent;
 use service::Clock;
 use testkit::{Publisher as Simulated, Shape};
 
-/// What a publisher that sent `sent` of audio and then ended by `end` leaves: stored recordings, and what
-/// the stream says happened.
+/// What a publisher that sent `sent` of audio and then ended by `end` leaves: stored recordings,
+/// and what the stream says happened.
 async fn left_by(sent: Duration, end: fn(&mut Publication)) -> (usize, bool, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(MemoryStore::new());

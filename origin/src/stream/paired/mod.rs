@@ -1,5 +1,5 @@
-//! A stream that two origins carry: between the timeline and the run stands the pairing, which may pending, move
-//! and rename what passes.
+//! A stream that two origins carry: between the timeline and the run stands the pairing, which may
+//! pending, move and rename what passes.
 
 use std::time::{Duration, SystemTime};
 
@@ -115,7 +115,7 @@ impl Core {
 
     /// Does what the pairing decided, in order.
     fn pump(&mut self) {
-        while let Some(output) = self.pairing.as_mut().and_then(Pairing::next) {
+        while let Some(output) = self.pairing.as_mut().and_then(Pairing::next_output) {
             let wall = self.environment.clock.wall();
             match output {
                 Output::OwnRun {

@@ -11,7 +11,8 @@ use crate::{
 };
 
 impl Run {
-    /// Plans the rungs for the source as it is now and starts their ladder; the one before finishes.
+    /// Plans the rungs for the source as it is now and starts their ladder; the one before
+    /// finishes.
     pub(super) fn start_ladder(&mut self) {
         let planned = self.plan(self.video.as_ref());
         self.add_rungs(&planned);

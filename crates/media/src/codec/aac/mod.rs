@@ -143,7 +143,8 @@ impl Config {
         Ok((config, is_replaced))
     }
 
-    /// An AAC-LC configuration, for encoders of ours and tests. `None` where the rate or channel count has no index.
+    /// An AAC-LC configuration, for encoders of ours and tests. `None` where the rate or channel
+    /// count has no index.
     pub fn lc(sample_rate: u32, channels: u8) -> Option<Self> {
         let index = RATES.iter().position(|rate| *rate == sample_rate)? as u8;
         let bytes = [(2 << 3) | (index >> 1), (index << 7) | (channels << 3)];

@@ -48,7 +48,8 @@ impl Read {
         };
         let channel_config = bits.take(4)? as u8;
         if matches!(signalled, object_type::SBR | object_type::PS) {
-            // The extension's rate is the output rate, the core's frames stay 1024 of the core rate.
+            // The extension's rate is the output rate, the core's frames stay 1024 of the core
+            // rate.
             read.sbr_rate = Some(rate(&mut bits)?);
             read.core_object_type = object_type(&mut bits)?;
         }

@@ -1,4 +1,5 @@
-//! Reads the bits of an RBSP: a NAL unit's payload without its emulation prevention bytes (H.264 §7.3.1).
+//! Reads the bits of an RBSP: a NAL unit's payload without its emulation prevention bytes (H.264
+//! §7.3.1).
 
 /// A reader over the bytes behind a NAL unit's header.
 #[derive(Clone, Debug)]

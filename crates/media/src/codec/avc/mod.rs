@@ -24,8 +24,8 @@ use sps::Sps;
 
 use crate::{RandomAccess, Repair};
 
-/// A record longer than this is not one: two parameter sets have under 100 bytes, a full set of 31 + 255 real ones
-/// stays far below.
+/// A record longer than this is not one: two parameter sets have under 100 bytes, a full set of 31
+/// + 255 real ones stays far below.
 pub const CONFIG_BYTES_MAX: usize = 16 << 10;
 
 /// The largest picture side accepted, in pixels: level 6.2 ends at 16,384 x 8,192.
@@ -187,7 +187,8 @@ impl Config {
         self.height
     }
 
-    /// Frames per second as numerator and denominator, where the encoder declares it (VUI timing info).
+    /// Frames per second as numerator and denominator, where the encoder declares it (VUI timing
+    /// info).
     pub fn frame_rate(&self) -> Option<(u32, u32)> {
         self.frame_rate
     }
@@ -198,7 +199,8 @@ impl Config {
         format!("avc1.{:02x}{:02x}{:02x}", byte(1), byte(2), byte(3))
     }
 
-    /// The NAL units of an access unit of this track, without their lengths, up to the first that does not fit.
+    /// The NAL units of an access unit of this track, without their lengths, up to the first that
+    /// does not fit.
     pub fn nal_units<'a>(&self, payload: &'a [u8]) -> NalUnits<'a> {
         NalUnits::new(payload, self.nal_length_bytes)
     }

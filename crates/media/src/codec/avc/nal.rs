@@ -1,4 +1,5 @@
-//! NAL units: told apart by type, walked by their lengths, split at start codes (H.264 §7.4.1, Annex B).
+//! NAL units: told apart by type, walked by their lengths, split at start codes (H.264 §7.4.1,
+//! Annex B).
 
 /// `nal_unit_type`.
 pub mod kind {
@@ -30,7 +31,8 @@ pub fn is_vcl(unit: &[u8]) -> bool {
     (kind::SLICE..=kind::IDR).contains(&nal_type(unit))
 }
 
-/// Iterator over length-prefixed NAL units, without their lengths, up to the first that does not fit.
+/// Iterator over length-prefixed NAL units, without their lengths, up to the first that does not
+/// fit.
 #[derive(Clone, Debug)]
 pub struct NalUnits<'a> {
     rest: &'a [u8],

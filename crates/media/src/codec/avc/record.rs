@@ -1,4 +1,5 @@
-//! AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1): taken apart, and made of parameter sets.
+//! AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1): taken apart, and made of parameter
+//! sets.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

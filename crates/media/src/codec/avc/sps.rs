@@ -187,7 +187,8 @@ fn skip_scaling_list(bits: &mut Bits<'_>, size: u32) -> Result<(), End> {
     Ok(())
 }
 
-/// Reads the VUI up to its timing information (§E.1.1); what follows that is nobody's business here.
+/// Reads the VUI up to its timing information (§E.1.1); what follows that is nobody's business
+/// here.
 fn read_frame_rate(bits: &mut Bits<'_>) -> Result<Option<(u32, u32)>, End> {
     const EXTENDED_SAR: u32 = 255;
     if !bits.bit()? {

@@ -15,8 +15,8 @@ fn key(timestamp_ms: i64, composition: i32) -> IngestUnit {
 }
 
 impl Bench {
-    /// Plays 30 fps with a keyframe each second and AAC, from `from` to `to` in milliseconds, in the
-    /// order of their times; only what `keep` says is sent.
+    /// Plays 30 fps with a keyframe each second and AAC, from `from` to `to` in milliseconds, in
+    /// the order of their times; only what `keep` says is sent.
     fn play(&mut self, from: i64, to: i64, keep: impl Fn(MediaKind, i64) -> bool) {
         let mut inputs: Vec<IngestUnit> = Vec::new();
         for k in 0.. {

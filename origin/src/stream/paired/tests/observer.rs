@@ -1,4 +1,5 @@
-//! A careful observer: at every moment at which anybody could, it looks at every URL of both origins.
+//! A careful observer: at every moment at which anybody could, it looks at every URL of both
+//! origins.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

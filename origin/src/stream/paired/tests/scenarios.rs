@@ -69,8 +69,8 @@ fn starts_apart_end_in_one_run() {
 
 #[test]
 fn origins_tell_each_other_a_hundredth_of_what_they_carry() {
-    // Half of what the first 360° cameras send, in each direction; keyframes as rare, as usual and as close as encoders
-    // are set.
+    // Half of what the first 360° cameras send, in each direction; keyframes as rare, as usual and
+    // as close as encoders are set.
     const MEDIA_BYTES: usize = 4_000_000 / 8;
     for (rate, gop) in [((30, 1), 30), ((30, 1), 60), ((30, 1), 120), ((60, 1), 12)] {
         let mut simulation = Simulation::new(shape(rate, gop));
@@ -392,7 +392,8 @@ fn a_pause_of_the_encoder_is_the_same_on_both() {
 
 #[test]
 fn who_joined_and_is_joined_waits_for_nobody() {
-    // Before any playlist: the backup joins the primary, whose connection breaks and joins the backup.
+    // Before any playlist: the backup joins the primary, whose connection breaks and joins the
+    // backup.
     let mut simulation = Simulation::new(shape((30, 1), 60));
     simulation.connect(0, ms(257), ms(84));
     simulation.connect(1, ms(406), ms(74));

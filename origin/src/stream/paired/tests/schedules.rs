@@ -1,5 +1,5 @@
-//! Random schedules: whatever happens, no URL changes its bytes, no number goes back, the viewer goes on,
-//! and peace ends in one run.
+//! Random schedules: whatever happens, no URL changes its bytes, no number goes back, the viewer
+//! goes on, and peace ends in one run.
 
 use std::time::Duration;
 
@@ -126,7 +126,8 @@ proptest! {
     ) {
         let ms = Duration::from_millis;
         let mut simulation = Simulation::new(shape((30, 1), 60));
-        // Who believes a lie that could be true gives bytes of its own, and numbers up to a minute ahead.
+        // Who believes a lie that could be true gives bytes of its own, and numbers up to a minute
+        // ahead.
         simulation.observer.lenient = true;
         simulation.patience = Duration::from_secs(3600);
         simulation.lie_percent = 100 - truth;

@@ -1,4 +1,5 @@
-//! The simulation: real streams (timeline, pairing, packager, views), simulated clocks, network and encoder.
+//! The simulation: real streams (timeline, pairing, packager, views), simulated clocks, network and
+//! encoder.
 
 use std::{
     collections::VecDeque,
@@ -17,11 +18,9 @@ use testkit::{Publisher, Sent, Shape, synth::Content};
 use super::{false_answers::twist, observer::Observer};
 use crate::{
     Config,
-    config::Hls,
-    config::OnConflict,
+    config::{Hls, OnConflict},
     metrics::Metrics,
-    stream::DiscontinuityStore,
-    stream::{Claim, Environment, PeerConfig, Publication, Stream},
+    stream::{Claim, DiscontinuityStore, Environment, PeerConfig, Publication, Stream},
 };
 
 /// Sunday 2026-11-01, 12:00:00 UTC.
@@ -30,7 +29,8 @@ const WALL: Duration = Duration::from_secs(1_793_534_400);
 const STEP: Duration = Duration::from_millis(10);
 /// How often the observer looks, and streams look at the clock.
 const LOOK: Duration = Duration::from_millis(250);
-/// What HTTP adds to a question and its answer: request line, status line and headers, less than this.
+/// What HTTP adds to a question and its answer: request line, status line and headers, less than
+/// this.
 const HEADS_BYTES: usize = 512;
 
 /// A question or an answer on its way.
@@ -412,7 +412,8 @@ impl Simulation {
         }
     }
 
-    /// The viewer takes the next segment, and goes to the other origin when there is none for a while.
+    /// The viewer takes the next segment, and goes to the other origin when there is none for a
+    /// while.
     fn watch(&mut self) {
         let sending = (0..2).any(|index| {
             let origin = &self.origins[index];
