@@ -15,14 +15,41 @@ const COLUMNS: usize = 100;
 const FUNCTION_LINES: usize = 70;
 const FILE_LINES: usize = 500;
 
-/// Files with lines over [`COLUMNS`], and how many.
-const LONG_LINES: &[(&str, usize)] = &[];
+/// Files with lines over [`COLUMNS`]: a count and a path each line.
+const LONG_LINES: &str = include_str!("long-lines.txt");
 
 /// Functions over [`FUNCTION_LINES`], as `path:name`, and their length.
-const LONG_FUNCTIONS: &[(&str, usize)] = &[];
+const LONG_FUNCTIONS: &[(&str, usize)] = &[
+    ("crates/hls/src/check/tests.rs:that_break", 78),
+    ("e2e/tests/ladder.rs:check", 82),
+    ("e2e/tests/low_latency.rs:headers_ranges_and_tags", 119),
+    ("e2e/tests/pass_through.rs:check", 77),
+    ("edge/src/app.rs:build_handler", 75),
+    ("origin/src/app.rs:run", 96),
+    ("origin/src/metrics.rs:new", 171),
+    (
+        "origin/src/operator/alarms/tests.rs:what_the_report_says_becomes_alarms",
+        90,
+    ),
+    ("origin/src/stream/run.rs:start", 73),
+    ("src/probe/tests.rs:planted_faults_of_text_are_named", 128),
+    ("src/up.rs:run", 83),
+    ("transcoder/src/stitch.rs:publish", 83),
+    ("transcoder/src/vod.rs:vod_file", 73),
+];
 
 /// Files over [`FILE_LINES`], and their length.
-const LONG_FILES: &[(&str, usize)] = &[];
+const LONG_FILES: &[(&str, usize)] = &[
+    ("crates/encode/src/ladder/tests.rs", 533),
+    ("crates/hls/src/rendition/mod.rs", 551),
+    ("crates/hls/tests/packager.rs", 509),
+    ("crates/media/src/codec/avc/tests.rs", 534),
+    ("crates/media/src/timeline/tests/fill.rs", 550),
+    ("crates/pairing/src/machine.rs", 566),
+    ("crates/rtmp/src/server/session.rs", 508),
+    ("e2e/tests/continuity.rs", 534),
+    ("origin/src/stream/core.rs", 641),
+];
 
 /// Words of an older private vocabulary and what to write instead. Metric names and API fields that
 /// operators read keep theirs, hence the exceptions of [`is_contract`].
@@ -96,7 +123,12 @@ fn lines_fit_the_columns() {
             found.insert(path.display().to_string(), long);
         }
     }
-    compare("lines over 100 columns", &found, LONG_LINES);
+    let listed: Vec<(&str, usize)> = LONG_LINES
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(count, path)| (path, count.parse().expect("a count stands first")))
+        .collect();
+    compare("lines over 100 columns", &found, &listed);
 }
 
 #[test]
@@ -170,12 +202,17 @@ fn a_function_is_measured_from_its_name_to_its_brace() {
     );
 }
 
-/// Whether the word stands in a name that operators use: a metric, a field of the API.
+/// Whether the word stands in a name that operators use: a metric, a field of the API, a file.
 fn is_contract(line: &str, word: &str) -> bool {
     line.contains(&format!("origin_{word}_"))
         || line.contains(&format!("\"{word}\""))
         || line.contains(&format!("`{word}`"))
-        || line.contains(&format!(".{word}"))
+        || line.contains(&format!("state/{word}"))
+        || line.contains(&format!("-{word}{{"))
+        || line
+            .trim_start()
+            .trim_start_matches("pub ")
+            .starts_with(&format!("{word}: "))
 }
 
 #[test]

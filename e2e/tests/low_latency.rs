@@ -33,7 +33,7 @@ impl Stage {
             clip,
             sent_ms: 0,
         };
-        stage.go_on(turns).await;
+        stage.advance(turns).await;
         // The last unit of each track waits for its successor, the last segment for its end.
         let whole = turns as usize - 1;
         for name in ["source", "audio"] {
@@ -44,7 +44,7 @@ impl Stage {
         stage
     }
 
-    async fn go_on(&mut self, turns: u32) {
+    async fn advance(&mut self, turns: u32) {
         assert!(
             self.publisher
                 .send(self.clip.turns(self.sent_ms, turns))
@@ -217,7 +217,7 @@ async fn a_thousand_waiting_players_are_all_answered_by_the_next_part() {
             .then_some(())
     })
     .await;
-    stage.go_on(1).await;
+    stage.advance(1).await;
     let mut texts = BTreeSet::new();
     while let Some(answer) = waiting.join_next().await {
         let answer = answer.expect("no panic").expect("an answer");

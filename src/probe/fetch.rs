@@ -1,6 +1,9 @@
 //! One HTTP client for whatever scheme a stream has.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Read,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -12,7 +15,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use service::http::{Body, read_all};
-use std::io::Read;
 use url::Url;
 
 /// How long a plain answer may take.

@@ -1,7 +1,7 @@
 /**
  * Which point of the picture shows a direction, for every projection.
  *
- * The shader in `shader.ts` does the same per pixel; this is the readable twin that tests and the angular resolution
+ * The shader in `shader.ts` does the same per pixel; this is the readable form that tests and the angular resolution
  * use. Layouts follow Spherical Video V2 (equi, cbmp layout 0) and FFmpeg's v360 filter (eac without margins, dual fisheye), because
  * that is what produces such pictures. It knows nothing of textures.
  */

@@ -220,15 +220,15 @@ function factsOf(s) {
       'Shape',
       `${named(projection)}, ${named(stereo)}${turned.map((a) => `, ${a} ${round(orientation[a])}°`).join('')}`,
     ],
-    ['Other origin', s.twin && twinWords(s.twin)],
+    ['Other origin', s.pairing && pairingWords(s.pairing)],
     ['Recording', s.run && (s.run.recording ? 'on' : 'off')],
     ['Window', s.run && `${size(s.run.window_bytes)} in memory`],
   ];
   return list.filter(([, words]) => words).map(([key, words]) => ({ key, words }));
 }
 
-/** @param {any} twin */
-function twinWords(twin) {
+/** @param {any} pairing */
+function pairingWords(pairing) {
   const states = /** @type {Record<string, string>} */ ({
     locked: 'in step',
     holding: 'asking whether it carries this stream',
@@ -236,10 +236,10 @@ function twinWords(twin) {
     apart: 'not in step',
   });
   const known = (/** @type {any} */ value) => value !== null && value !== undefined;
-  const since = known(twin.locked_seconds) ? ` for ${duration(twin.locked_seconds)}` : '';
-  const offset = known(twin.offset_ms) ? `, ${twin.offset_ms} ms apart` : '';
-  const differing = twin.disagreements > 0 ? `, ${count(twin.disagreements, 'segment')} differed` : '';
-  return `${states[twin.state] ?? twin.state}${since}${offset}${differing}`;
+  const since = known(pairing.locked_seconds) ? ` for ${duration(pairing.locked_seconds)}` : '';
+  const offset = known(pairing.offset_ms) ? `, ${pairing.offset_ms} ms apart` : '';
+  const differing = pairing.disagreements > 0 ? `, ${count(pairing.disagreements, 'segment')} differed` : '';
+  return `${states[pairing.state] ?? pairing.state}${since}${offset}${differing}`;
 }
 
 /** @param {number} value */
