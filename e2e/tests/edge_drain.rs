@@ -61,7 +61,7 @@ where
     port
 }
 
-/// An origin that has every segment: those called `large…`, and the others.
+/// An origin that has every segment: large ones in the run `large`, and the others.
 async fn origin() -> u16 {
     serve_by(|request| async move {
         let length = match request.uri().path().contains("/large") {
@@ -223,7 +223,7 @@ async fn slow(http: u16, index: usize) -> Vec<u8> {
     let mut stream = TcpStream::connect(("127.0.0.1", http))
         .await
         .expect("it listens");
-    let request = format!("GET /hls/foo/source/e1/large{index}.m4s HTTP/1.1\r\nHost: x\r\n\r\n");
+    let request = format!("GET /hls/foo/source/large/{index}.m4s HTTP/1.1\r\nHost: x\r\n\r\n");
     stream
         .write_all(request.as_bytes())
         .await
@@ -259,7 +259,7 @@ async fn a_notice_under_load_breaks_nothing() {
     // What is in the cache holds nothing back but its own connection.
     for index in 0..SLOW {
         let large = edge
-            .get(&format!("/hls/foo/source/e1/large{index}.m4s"))
+            .get(&format!("/hls/foo/source/large/{index}.m4s"))
             .await;
         assert_eq!((large.status, large.body.len()), (StatusCode::OK, LARGE));
     }
@@ -351,7 +351,7 @@ async fn a_notice_that_names_a_past_time_ends_the_edge_although_somebody_is_stuc
     let mut stuck = TcpStream::connect(("127.0.0.1", edge.http))
         .await
         .expect("it listens");
-    let request = b"GET /hls/foo/source/e1/large.m4s HTTP/1.1\r\nHost: x\r\n\r\n";
+    let request = b"GET /hls/foo/source/large/0.m4s HTTP/1.1\r\nHost: x\r\n\r\n";
     stuck.write_all(request).await.expect("it reads");
     // The answer has begun, and is never read on.
     stuck.read_u8().await.expect("an answer");

@@ -15,7 +15,7 @@ const STYLE: &str = include_str!("page/style.css");
 /// In an order in which each comes after what it imports.
 const MODULES: [(&str, &str); 7] = [
     ("dom", include_str!("page/dom.js")),
-    ("words", include_str!("page/format.js")),
+    ("format", include_str!("page/format.js")),
     ("plot", include_str!("page/plot.js")),
     ("map", include_str!("page/map.js")),
     ("server", include_str!("page/server.js")),
@@ -114,7 +114,7 @@ mod tests {
     fn a_module_becomes_a_constant_with_its_exports() {
         let source = "import { a } from './dom.js';\nimport {\n  b,\n} from './format.js';\n\
                       export async function f(x) {\n}\nexport const N = 1;\nexport class C {}\nconst own = 2;\n";
-        let expected = "const module_view = (() => {\nconst { a } = module_dom;\nconst {  b,} = module_words;\n\
+        let expected = "const module_view = (() => {\nconst { a } = module_dom;\nconst {  b,} = module_format;\n\
                         async function f(x) {\n}\nconst N = 1;\nclass C {}\nconst own = 2;\n\
                         return { f, N, C };\n})();\n";
         assert_eq!(wrapped("view", source), expected);

@@ -523,11 +523,11 @@ fn push_never_waits_and_dropping_ends_the_threads() {
 }
 
 #[test]
-fn a_ladder_needs_h264() {
+fn a_ladder_needs_video() {
     let track = Track::audio(media::aac::Config::lc(48_000, 2).unwrap());
     let error = Ladder::spawn(&track, Vec::new(), |_| {}).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot use this track: a ladder needs H.264 video"
+        "cannot use this track: a ladder needs video"
     );
 }
